@@ -1,0 +1,91 @@
+"""The command line: arguments in, messages and exit codes out.
+
+Exit codes: 0 all runs finished, 1 a run failed, 2 wrong usage, 130 interrupted.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import bnexp
+from bnexp.errors import UsageError
+
+COMMANDS = {
+    "run": "train what is missing, then write tables, figures and reports",
+    "plan": "show factors, cells, runs done and missing, and the time; train nothing",
+    "report": "rebuild tables, figures and reports from the stored runs",
+    "config": "print the composed configuration as YAML",
+    "studies": "list the shipped studies",
+}
+OVERRIDES = """\
+arguments are overrides in Hydra's grammar:
+  study=pooling_vs_bn                   a declared study (see: bnexp studies)
+  norm=batch optimizer.lr=0.5           settings (see: bnexp config)
+  -m norm=none,batch seed='range(5)'    a sweep: every combination, paired by seed
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code."""
+    options = _parser().parse_args(arguments)
+    if options.command is None:
+        _parser().print_help()
+        return 2
+    # A command's module is imported when it is called: --help must not wait for torch.
+    command = importlib.import_module(f"bnexp.cli.{options.command}")
+    try:
+        code = command.main(options)
+        sys.stdout.flush()
+    except UsageError as error:
+        print(f"bnexp: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("bnexp: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output (head, less) has left: nothing more to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    assert isinstance(code, int)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bnexp",
+        description="Ablation studies of batch normalization, with an interval on every number.",
+        epilog="bnexp COMMAND --help tells more. Start with: bnexp run study=quickstart",
+    )
+    parser.add_argument("--version", action="version", version=f"bnexp {bnexp.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        sub = commands.add_parser(
+            name,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            epilog=OVERRIDES if name in ("run", "plan", "config") else None,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        if name == "report":
+            sub.add_argument("folders", nargs="+", type=Path, metavar="DIR")
+            continue
+        sub.add_argument(
+            "--config-dir", type=Path, metavar="DIR", help="a folder with your own YAML files"
+        )
+        if name == "studies":
+            continue
+        sub.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+        if name == "config":
+            continue
+        sub.add_argument(
+            "-m", "--multirun", action="store_true", help="sweep keys with several values"
+        )
+        if name == "run":
+            sub.add_argument("--dry-run", action="store_true", help="the same as bnexp plan")
+            sub.add_argument(
+                "--fail-fast", action="store_true", help="stop at the first run that fails"
+            )
+    return parser

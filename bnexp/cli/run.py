@@ -1,0 +1,103 @@
+"""`bnexp run`: train what is missing, then write tables, figures and reports."""
+
+import argparse
+import signal
+
+from bnexp.cli import plan
+from bnexp.cli.progress import Progress
+from bnexp.declare import folder_of, open_design
+from bnexp.design import Design, Run
+from bnexp.engine import EpochDone, execute, n_workers
+from bnexp.records import RunRecord
+from bnexp.report import build
+from bnexp.schedule import make_cohorts, missing
+from bnexp.store import Store
+
+
+class FirstFailure(Exception):
+    """A run failed and `--fail-fast` was given."""
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the command; return its exit code."""
+    if options.dry_run:
+        return plan.main(options)
+    design = open_design(options.overrides, options.multirun, options.config_dir)
+    store = Store(folder_of(design.study))
+    todo = missing(design.runs, store.done())
+    print(plan.headline(design, len(todo)))
+    interrupted = False
+    if todo:
+        # A request to stop is a Ctrl-C: what is finished is kept either way.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        devices = _ready(design)
+        store.declare(design)
+        try:
+            _train(design, store, todo, devices, fail_fast=options.fail_fast)
+        except KeyboardInterrupt:
+            interrupted = True
+        except FirstFailure:
+            pass
+    else:
+        store.declare(design)
+    done = store.done() & {run.run_id for run in design.runs}
+    left = len({run.run_id for run in design.runs}) - len(done)
+    if interrupted:
+        print(
+            f"interrupted: {len(done)} runs are finished and kept, {left} are missing; "
+            "the same command goes on from there"
+        )
+        return 130
+    if done:
+        print(build(store))
+    for record in store.load(store.failed() & {run.run_id for run in design.runs}):
+        reason = (record.error or "").strip().splitlines()[-1]
+        print(f"failed: {_name(record)}: {reason}")
+    if left:
+        print(
+            f"{left} of {left + len(done)} runs did not finish; their errors are in "
+            f"{store.runs}/*.failed.json, and the same command tries them again"
+        )
+    return 1 if left else 0
+
+
+def _ready(design: Design) -> list[str]:
+    """Return the devices to train on, with the data in place.
+
+    Raises:
+        UsageError: If a device or data are missing: before anything is written.
+    """
+    from bnexp.data import ensure  # imports torch, needed only where something trains
+    from bnexp.train.device import resolve
+
+    devices = resolve(design.study.base.device)
+    for data in dict.fromkeys(cell.config.data for cell in design.cells):
+        ensure(data)
+    return devices
+
+
+def _train(
+    design: Design, store: Store, todo: list[Run], devices: list[str], *, fail_fast: bool
+) -> None:
+    engine = design.study.base.engine
+    size = 1 if engine.cohort == "auto" else engine.cohort
+    cohorts = make_cohorts(design.study.name, todo, size)
+    with Progress(todo, n_workers(engine, devices)) as progress:
+
+        def receive(message: RunRecord | EpochDone) -> None:
+            if isinstance(message, EpochDone):
+                progress.epoch(message.run_id)
+                return
+            store.save(message)
+            progress.run(message)
+            if message.status == "failed" and fail_fast:
+                raise FirstFailure
+
+        execute(cohorts, engine, devices, receive)
+
+
+def _name(record: RunRecord) -> str:
+    return (
+        " ".join(f"{key}={value}" for key, value in record.cell.items())
+        + f" seed={record.seed}"
+    )

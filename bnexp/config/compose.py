@@ -1,0 +1,217 @@
+"""From overrides to a checked `Config`: Hydra composes, the schema checks."""
+
+import difflib
+import importlib.metadata
+import types
+import typing
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override, Transformer
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ValidationError
+
+from bnexp.config.schema import Config, StudySpec
+from bnexp.errors import UsageError
+
+
+def conf_dir() -> Path:
+    """Return the folder of the shipped YAML files, in a wheel or in a checkout.
+
+    Hydra's relative `config_path` does not survive a console script, hence absolute.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "conf", package.parent / "conf"):
+        if (folder / "config.yaml").is_file():
+            return folder
+    raise UsageError(f"bnexp's conf folder is not beside {package}: install bnexp again")
+
+
+class Composer:
+    """Hydra's compose API over the shipped and the user's configuration folders.
+
+    Opening Hydra is what costs; a `with` block composes any number of cells.
+    """
+
+    def __init__(self, config_dir: Path | None = None) -> None:
+        if config_dir is not None and not config_dir.is_dir():
+            raise UsageError(f"--config-dir {config_dir}: no such folder")
+        self.folders = [conf_dir()] + ([config_dir.resolve()] if config_dir else [])
+
+    def __enter__(self) -> Self:
+        GlobalHydra.instance().clear()
+        # Hydra 1.4 deprecates the argument that 1.3 warns without.
+        new = importlib.metadata.version("hydra-core").startswith("1.4")
+        options = {} if new else {"version_base": "1.3"}
+        initialize_config_dir(str(self.folders[0]), job_name="bnexp", **options)
+        self.searchpath = [
+            f"hydra.searchpath=['file://{folder}']" for folder in self.folders[1:]
+        ]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        GlobalHydra.instance().clear()
+
+    def options(self, group: str) -> list[str]:
+        """Return the names that a configuration group offers, sorted."""
+        return sorted(
+            {file.stem for folder in self.folders for file in folder.glob(f"{group}/*.yaml")}
+        )
+
+    def parse(self, arguments: Sequence[str]) -> list[Override]:
+        """Return the arguments as Hydra understands them.
+
+        Raises:
+            UsageError: If one is not in Hydra's grammar, or names no known key.
+        """
+        overrides = []
+        for argument in arguments:
+            try:
+                (override,) = OverridesParser.create().parse_overrides([argument])
+            except OverrideParseException as error:
+                reason = str(error).splitlines()[0]
+                raise UsageError(
+                    f"cannot read {argument!r} ({reason}). Write KEY=VALUE, "
+                    "for example optimizer.lr=0.1"
+                ) from None
+            self._check_key(override)
+            overrides.append(override)
+        return overrides
+
+    def _check_key(self, override: Override) -> None:
+        key = override.key_or_group
+        if key.startswith("hydra"):
+            raise UsageError(f"{key}: bnexp runs its own sweeps; drop this setting")
+        if override.is_add() or override.is_force_add() or override.is_delete():
+            raise UsageError(
+                f"{override.input_line}: bnexp's keys are fixed, so nothing can be "
+                "added or deleted; write KEY=VALUE"
+            )
+        known = known_keys() | {"preset", "study"}
+        if key not in known:
+            near = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else "see bnexp config for all"
+            raise UsageError(f"there is no key {key!r}; {hint}")
+
+    def levels(self, override: Override) -> list[tuple[str, str]]:
+        """Return the (label, override) of each value that a sweep enumerates.
+
+        Raises:
+            UsageError: If the sweep cannot be enumerated, is empty or repeats a value.
+        """
+        key = override.key_or_group
+        if override.is_interval_sweep():
+            raise UsageError(
+                f"{override.input_line}: an interval has no end of values to compare; "
+                f"name them, for example {key}=0.1,0.3,1.0"
+            )
+        raw: object = override.value()  # Hydra's annotation leaves out globs
+        if isinstance(raw, Glob):
+            texts = raw.filter(self.options(key))
+        else:
+            texts = [str(text) for text in override.sweep_iterator(Transformer.str)]
+        labels = [text.strip("'\"") for text in texts]
+        if not labels:
+            raise UsageError(f"{override.input_line}: matches nothing for {key}")
+        twice = sorted({one for one in labels if labels.count(one) > 1})
+        if twice:
+            raise UsageError(f"{override.input_line}: {', '.join(twice)} stands twice")
+        return [(one, f"{key}={text}") for one, text in zip(labels, texts, strict=True)]
+
+    def compose(self, overrides: Sequence[str]) -> tuple[Config, StudySpec | None]:
+        """Return the checked configuration, and the study's declaration if one is named.
+
+        Raises:
+            UsageError: With every fault found, each with its key and what is allowed.
+        """
+        for group in ("data", "model", "norm", "optimizer", "engine", "preset", "study"):
+            self._check_options(group, overrides)
+        try:
+            composed = compose("config", overrides=[*self.searchpath, *overrides])
+            plain = OmegaConf.to_container(composed, resolve=True)
+        except (HydraException, OmegaConfBaseException) as error:
+            raise UsageError(_explain(error, overrides)) from None
+        assert isinstance(plain, dict)
+        study = plain.pop("study", None)
+        plain.pop("preset", None)
+        config = _checked(Config, plain, "")
+        return config, None if study is None else _checked(StudySpec, study, "study.")
+
+    def _check_options(self, group: str, overrides: Sequence[str]) -> None:
+        for override in overrides:
+            key, _, value = override.partition("=")
+            if key == group and value != "null" and value not in self.options(group):
+                names = self.options(group)
+                near = difflib.get_close_matches(value, names, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise UsageError(
+                    f"{group}={value}: no such {group}; there are {', '.join(names)}{hint}"
+                )
+
+
+def known_keys() -> set[str]:
+    """Return every key that some configuration has, groups and dotted leaves."""
+    return set(_keys(Config, ""))
+
+
+def _keys(annotation: Any, prefix: str) -> Iterator[str]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        for name, field in annotation.model_fields.items():
+            yield prefix + name
+            yield from _keys(field.annotation, f"{prefix}{name}.")
+    elif isinstance(annotation, types.UnionType):
+        for option in typing.get_args(annotation):
+            yield from _keys(option, prefix)
+
+
+def _explain(error: Exception, overrides: Sequence[str]) -> str:
+    """Return Hydra's complaint about a key that exists, but not in this combination."""
+    text = " ".join((str(error) or str(error.__cause__)).split())
+    for override in overrides:
+        key = override.partition("=")[0]
+        if f"'{key}'" in text and "Could not override" in text:
+            group = key.partition(".")[0]
+            chosen = [one for one in overrides if one.startswith(f"{group}=")]
+            return (
+                f"{key} does not exist for {chosen[-1] if chosen else f'this {group}'}; "
+                f"bnexp config {' '.join(chosen)} shows its keys. To sweep a key that "
+                "only some levels have, bundle it with the level in a study file"
+            )
+    return text
+
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def _checked(schema: type[T], values: object, prefix: str) -> T:
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        faults = []
+        for fault in error.errors(include_url=False):
+            reason = fault["msg"].removeprefix("Value error, ")
+            if not isinstance(fault["input"], dict):
+                reason = f"{reason[0].lower()}{reason[1:]}"
+                reason = f"{prefix}{_key(fault['loc'])}={_show(fault['input'])}: {reason}"
+            elif fault["type"] in ("missing", "extra_forbidden"):
+                reason = f"{prefix}{_key(fault['loc'])}: {reason}"
+            faults.append(reason)
+        raise UsageError("\n".join(dict.fromkeys(faults))) from None
+
+
+def _key(path: tuple[int | str, ...]) -> str:
+    """Return the dotted key of a fault, less the options pydantic tried on the way."""
+    names = {part for key in known_keys() for part in key.split(".")}
+    names |= {part for key in _keys(StudySpec, "") for part in key.split(".")}
+    return ".".join(str(part) for part in path if part in names)
+
+
+def _show(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,0 +1,9 @@
+"""The one exception that means: the user can put this right."""
+
+
+class UsageError(Exception):
+    """A wrong argument, file or environment; its message says what to do.
+
+    The command line prints the message alone, without a traceback, and exits with 2.
+    Anything else that escapes is a bug of bnexp.
+    """

@@ -1,0 +1,108 @@
+"""What one run yields, and what each of its numbers means."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+# Raise it when a stored run can no longer be read, or when the same configuration would
+# no longer give the same result: it is part of every run's id.
+SCHEMA_VERSION = 1
+
+Status = Literal["ok", "diverged", "failed"]
+LevelValue = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One finished run, as it stands in `runs/<run_id>.json`.
+
+    Attributes:
+        cell: The level of each factor at the time of training.
+        status: `diverged` is an outcome (a loss that is not finite), `failed` an error.
+        config: What determined the result (`Config.identity`).
+        metrics: Numbers by name; None where a run has none, never NaN or 0.0 instead.
+        history: One dictionary an epoch: `epoch` (from 1) and its metrics.
+        provenance: Where and with which versions it ran; not part of the result.
+        error: Why it diverged or failed, else None.
+    """
+
+    schema_version: int
+    run_id: str
+    study: str
+    cell: dict[str, LevelValue]
+    seed: int
+    status: Status
+    config: dict[str, Any]
+    metrics: dict[str, float | int | None]
+    history: list[dict[str, float | int | None]]
+    provenance: dict[str, Any]
+    error: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields in the order of the file."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+
+@dataclass(frozen=True)
+class Response:
+    """How a measured outcome is named, shown and judged.
+
+    Attributes:
+        label: What a reader calls it.
+        unit: Unit after scaling, empty for a pure number.
+        unit_difference: Unit of a difference of two values.
+        scale: Multiplier from the stored number to the shown one.
+        better: `higher`, `lower`, or `none` where neither is better.
+    """
+
+    label: str
+    unit: str
+    unit_difference: str
+    scale: float
+    better: Literal["higher", "lower", "none"]
+
+    @property
+    def axis(self) -> str:
+        """Return the label with its unit, as it stands on an axis."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+    def show(self, value: float, *, difference: bool = False) -> str:
+        """Return a stored number as text with the digits that seeds can tell apart."""
+        digits = 2 if self.scale == 100 else 3
+        sign = "+" if difference else ""
+        return f"{value * self.scale:{sign}.{digits}f}"
+
+
+_SETS = {
+    "train": "train, moving weights",
+    "train_eval": "train, fixed weights",
+    "val": "validation",
+    "test": "test",
+}
+_STATISTICS = {"": "", "_population": ", population statistics", "_batch": ", batch statistics"}
+
+
+def response(name: str) -> Response:
+    """Return how a metric is to be shown.
+
+    Raises:
+        KeyError: If no run reports a metric of that name.
+    """
+    if name.startswith("epochs_to_"):
+        goal = name.removeprefix("epochs_to_")
+        return Response(f"epochs to {goal} % test accuracy", "", "", 1, "lower")
+    plain = {
+        "wall_s": Response("training time", "s", "s", 1, "lower"),
+        "examples_per_s": Response("training speed", "examples/s", "examples/s", 1, "higher"),
+    }
+    if name in plain:
+        return plain[name]
+    for suffix, statistics in sorted(_STATISTICS.items(), reverse=True):
+        stem = name.removesuffix(suffix)
+        subset, _, kind = stem.rpartition("_")
+        if name.endswith(suffix) and subset in _SETS and kind in ("loss", "accuracy"):
+            where = f"{_SETS[subset]}{statistics}"
+            if kind == "accuracy":
+                return Response(f"accuracy ({where})", "%", "percentage points", 100, "higher")
+            return Response(f"loss ({where})", "", "", 1, "lower")
+    raise KeyError(name)

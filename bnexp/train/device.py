@@ -1,0 +1,90 @@
+"""Where a run trains: the device asked for, its settings, and how it is described."""
+
+import datetime
+import functools
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import bnexp
+from bnexp.errors import UsageError
+
+
+def resolve(name: str) -> list[str]:
+    """Return the devices that a name stands for: one, or every GPU.
+
+    Raises:
+        UsageError: If there is no such device.
+    """
+    n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "cpu" or (name == "auto" and n_gpus == 0):
+        return ["cpu"]
+    if n_gpus == 0:
+        raise UsageError(
+            f"device={name}: PyTorch {torch.__version__} sees no CUDA device here; use "
+            "device=cpu, or device=auto to take a GPU where there is one"
+        )
+    if ":" not in name:
+        return [f"cuda:{index}" for index in range(n_gpus)]
+    if int(name.partition(":")[2]) >= n_gpus:
+        raise UsageError(f"device={name}: the last of {n_gpus} is cuda:{n_gpus - 1}")
+    return [name]
+
+
+def settle(name: str) -> torch.device:
+    """Return a device, with the process set so that a run gives one result only.
+
+    On a CPU one thread a process: the order of a sum, and so its last digit, depends on
+    the number of threads, and many small networks train faster side by side.
+    """
+    device = torch.device(name)
+    if device.type == "cpu":
+        torch.set_num_threads(1)
+    else:
+        torch.cuda.set_device(device)
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+    return device
+
+
+def provenance(device: torch.device) -> dict[str, Any]:
+    """Return where and with what a run trains."""
+    hardware = _cpu() if device.type == "cpu" else torch.cuda.get_device_name(device)
+    return {
+        "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "device": device.type,
+        "hardware": hardware,
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "bnexp": bnexp.__version__,
+        "commit": _commit(),
+    }
+
+
+@functools.cache
+def _cpu() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+@functools.cache
+def _commit() -> str | None:
+    """Return bnexp's commit in a checkout (`-dirty` after changes), None in a wheel."""
+    root = Path(bnexp.__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return None
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return found.stdout.strip()
