@@ -17,7 +17,7 @@ from bnexp.streams import generator
 # SHA-256 of the uncompressed IDX files. Sources: Xiao, Rasul and Vollgraf (2017), arXiv
 # 1708.07747, and LeCun, Cortes and Burges, as torchvision downloads and unpacks them.
 FOLDERS = {"fashion_mnist": "FashionMNIST", "mnist": "MNIST"}
-CHECKSUMS = {  # noqa: E501
+CHECKSUMS = {
     "fashion_mnist": {
         "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
         "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",

@@ -1,18 +1,17 @@
 """From a study file and a command line to a `Study`: what is varied, what is fixed."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.core.override_parser.types import Override
 
-from bnexp.config import Composer, StudySpec
+from bnexp.config import Composer, Config, StudySpec
 from bnexp.config.schema import NOT_IDENTITY, AnyClaim, label
 from bnexp.design import Design, Factor, Level, Study, enumerate_design
 from bnexp.errors import UsageError
 from bnexp.records import LevelValue, response
 
-# Arguments that leave a study what it is.
-AS_DECLARED = (*NOT_IDENTITY, "study")
 DEFAULT_RESPONSES = ("test_accuracy", "train_loss")
 
 
@@ -31,10 +30,11 @@ def declare(composer: Composer, arguments: Sequence[str], *, multirun: bool) -> 
     """
     overrides = composer.parse(arguments)
     study_name = _study_name(overrides)
+    declared: Config | None = None
     spec: StudySpec | None = None
     factors: list[Factor] = []
     if study_name is not None:
-        _, spec = composer.compose([f"study={study_name}"])
+        declared, spec = composer.compose([f"study={study_name}"])
         if spec is None:
             raise UsageError(f"study={study_name} has no study: section")
         factors = [_declared_factor(composer, *item) for item in spec.factors.items()]
@@ -67,20 +67,32 @@ def declare(composer: Composer, arguments: Sequence[str], *, multirun: bool) -> 
             fixed.append(str(override.input_line))
 
     base, _ = composer.compose(fixed)
+    as_declared = declared is not None and declared.identity() == base.identity()
     responses = spec.responses if spec else DEFAULT_RESPONSES
     if spec is None and "population" in base.eval.statistics:
         responses = ("test_accuracy_population", *responses)
     _check_responses(responses)
     swept = "+".join(factor.key for factor in factors) or "single"
+    # What does not determine the result need not be repeated, but for the folder's name.
+    said = [
+        str(override.input_line)
+        for override in overrides
+        if override.key_or_group == "name"
+        or not (
+            override.key_or_group.partition(".")[0] in NOT_IDENTITY
+            or override.key_or_group == "data.root"
+        )
+    ]
     study = Study(
         name=base.name or study_name or swept,
+        command=shlex.join(["bnexp", "run", *(["-m"] if multirun else []), *said]),
         question=spec.question if spec else _question(factors),
         source=spec.source if spec else "",
         factors=tuple(factors),
         seeds=seeds,
         fixed=tuple(fixed),
         responses=tuple(responses),
-        claims=_claims_that_apply(spec, factors, fixed),
+        claims=_claims_that_apply(spec, factors) if as_declared else (),
         base=base,
     )
     if any(part in study.name for part in ("/", "\\")) or study.name in (".", ".."):
@@ -101,13 +113,11 @@ def folder_of(study: Study) -> Path:
 
 
 def _study_name(overrides: Sequence[Override]) -> str | None:
-    for override in overrides:
-        if override.key_or_group == "study":
-            if override.is_sweep_override():
-                raise UsageError("name one study at a time")
-            value = override.value()
-            return None if value is None else str(value)
-    return None
+    named = [override for override in overrides if override.key_or_group == "study"]
+    if len(named) > 1 or any(override.is_sweep_override() for override in named):
+        raise UsageError("name one study at a time")
+    value = named[0].value() if named else None
+    return None if value is None else str(value)
 
 
 def _declared_factor(composer: Composer, key: str, levels: str | dict[str, str]) -> Factor:
@@ -200,18 +210,15 @@ def _check_responses(responses: Sequence[str]) -> None:
 
 
 def _claims_that_apply(
-    spec: StudySpec | None, factors: Sequence[Factor], fixed: Sequence[str]
+    spec: StudySpec | None, factors: Sequence[Factor]
 ) -> tuple[AnyClaim, ...]:
-    """Return the claims that this design can judge.
+    """Return the claims that this design can judge, its fixed settings being as declared.
 
     A claim speaks of the study as it was declared: with another setting, or averaged over
     a factor that was added, its verdict would answer another question. Narrowing keeps
     the claims whose levels are all still there.
     """
-    changed = [
-        text for text in fixed if text.partition("=")[0].partition(".")[0] not in AS_DECLARED
-    ]
-    if spec is None or changed or len(factors) > len(spec.factors):
+    if spec is None or len(factors) > len(spec.factors):
         return ()
     labels = {factor.key: {level.label for level in factor.levels} for factor in factors}
 

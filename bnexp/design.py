@@ -35,12 +35,14 @@ class Study:
     """A declared experiment: what is varied, what is fixed, and what is asked.
 
     Attributes:
+        command: What to type to run it again, without this machine's paths and devices.
         fixed: Overrides that hold in every cell.
         seeds: The replicates, shared by all cells: comparisons are paired by seed.
         responses: Outcomes that the report answers with, the primary one first.
     """
 
     name: str
+    command: str
     question: str
     source: str
     factors: tuple[Factor, ...]

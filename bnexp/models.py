@@ -30,7 +30,7 @@ def build(config: Config, seed: int) -> nn.Sequential:
         _lenet(layers, model, config.norm)
     elif isinstance(model, Mlp):
         layers["flatten"] = nn.Flatten()
-        _dense(layers, PIXELS**2, list(model.hidden), 1, model, config.norm)
+        _dense(layers, PIXELS**2, list(model.hidden), model, config.norm)
     else:
         assert_never(model)
     network = nn.Sequential(layers)
@@ -58,19 +58,20 @@ def _lenet(layers: OrderedDict[str, nn.Module], model: LeNet, norm: NoNorm | Bat
     layers["flatten"] = nn.Flatten()
     features = channels * size**2
     if model.fc120:
-        _dense(layers, features, [120, 84], 1, model, norm)
+        _dense(layers, features, [120, 84], model, norm)
     else:
         # The 84 layer keeps its name: what it shares with other cells stays paired.
-        _dense(layers, features, [84], 2, model, norm)
+        _dense(layers, features, [84], model, norm, first=2)
 
 
 def _dense(
     layers: OrderedDict[str, nn.Module],
     features: int,
     hidden: list[int],
-    first: int,
     model: LeNet | Mlp,
     norm: NoNorm | BatchNorm,
+    *,
+    first: int = 1,
 ) -> None:
     """Add dense layers `fc<first>`, ... and the output layer, which has no BN."""
     for number, width in enumerate(hidden, start=first):

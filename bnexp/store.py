@@ -56,6 +56,7 @@ class Store:
             "schema_version": SCHEMA_VERSION,
             "name": study.name,
             "declared": declared,
+            "command": study.command,
             "question": study.question,
             "source": study.source,
             "factors": {

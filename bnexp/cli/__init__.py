@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bnexp",
-        description="Ablation studies of batch normalization, with an interval on every number.",
+        description="Ablation studies of batch normalization: every number with its interval.",
         epilog="bnexp COMMAND --help tells more. Start with: bnexp run study=quickstart",
     )
     parser.add_argument("--version", action="version", version=f"bnexp {bnexp.__version__}")

@@ -1,0 +1,96 @@
+"""Stored runs as tables: the design says which row belongs to which cell."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from pydantic import TypeAdapter
+
+from bnexp.config.schema import AnyClaim
+from bnexp.records import RunRecord
+
+CLAIMS: TypeAdapter[tuple[AnyClaim, ...]] = TypeAdapter(tuple[AnyClaim, ...])
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What `study.json` says, as the analysis needs it.
+
+    Attributes:
+        factors: The levels' names of each factor, the baseline first.
+        cells: Levels by factor and run ids by seed of each cell, in the design's order.
+    """
+
+    name: str
+    declared: str
+    command: str
+    question: str
+    source: str
+    factors: dict[str, tuple[str, ...]]
+    seeds: tuple[int, ...]
+    responses: tuple[str, ...]
+    claims: tuple[AnyClaim, ...]
+    fixed: tuple[str, ...]
+    base: dict[str, Any]
+    cells: tuple[tuple[dict[str, str], dict[int, str]], ...]
+
+    @property
+    def run_ids(self) -> list[str]:
+        """Return the id of every run of the design, each once."""
+        return list(dict.fromkeys(i for _, runs in self.cells for i in runs.values()))
+
+
+def declared(content: Mapping[str, Any]) -> Declared:
+    """Return the content of a `study.json` with its types."""
+    seeds = tuple(content["seeds"])
+    return Declared(
+        name=content["name"],
+        declared=content["declared"],
+        command=content["command"],
+        question=content["question"],
+        source=content["source"],
+        factors={key: tuple(levels) for key, levels in content["factors"].items()},
+        seeds=seeds,
+        responses=tuple(content["responses"]),
+        claims=CLAIMS.validate_python(tuple(content["claims"])),
+        fixed=tuple(content["fixed"]),
+        base=content["base"],
+        cells=tuple(
+            (cell["levels"], dict(zip(seeds, cell["run_ids"], strict=True)))
+            for cell in content["cells"]
+        ),
+    )
+
+
+def runs_frame(study: Declared, records: Sequence[RunRecord]) -> pd.DataFrame:
+    """Return one row a run: factors, `seed`, `status`, metrics, `run_id`, `error`.
+
+    A run that is not stored has no row; a metric that a run has not is NaN.
+    """
+    by_id = {record.run_id: record for record in records}
+    rows = []
+    for seed in study.seeds:
+        for levels, run_ids in study.cells:
+            if (record := by_id.get(run_ids[seed])) is not None:
+                rows.append(
+                    {**levels, "seed": seed, "status": record.status}
+                    | record.metrics
+                    | {"run_id": record.run_id, "error": record.error}
+                )
+    frame = pd.DataFrame(rows, columns=None if rows else [*study.factors, "seed", "status"])
+    last = [name for name in ("run_id", "error") if name in frame]
+    return frame[[name for name in frame if name not in last] + last]
+
+
+def epochs_frame(study: Declared, records: Sequence[RunRecord]) -> pd.DataFrame:
+    """Return one row an epoch of a run: factors, `seed`, `epoch`, metrics."""
+    by_id = {record.run_id: record for record in records}
+    rows = [
+        {**levels, "seed": seed, **epoch}
+        for seed in study.seeds
+        for levels, run_ids in study.cells
+        if run_ids[seed] in by_id
+        for epoch in by_id[run_ids[seed]].history
+    ]
+    return pd.DataFrame(rows, columns=None if rows else [*study.factors, "seed", "epoch"])

@@ -1,0 +1,73 @@
+"""From a folder of runs to tables, figures, `report.md` and `report.html`."""
+
+import io
+
+import pandas as pd
+
+from bnexp import plots, stats
+from bnexp.errors import UsageError
+from bnexp.frames import Declared, declared, epochs_frame, runs_frame
+from bnexp.records import RunRecord
+from bnexp.report.content import page
+from bnexp.report.drawing import draw
+from bnexp.report.render import to_html, to_markdown
+from bnexp.report.tables import Tables
+from bnexp.store import Store, write_bytes
+
+
+def build(store: Store) -> str:
+    """Write a study's tables, figures and reports; return a line that says where.
+
+    Raises:
+        UsageError: If the folder holds no study, or no finished run of it.
+    """
+    study = declared(store.read_study())
+    records = store.load(study.run_ids)
+    if not any(record.status != "failed" for record in records):
+        raise UsageError(f"{store.folder} holds no finished run yet: {study.command}")
+    tables = analyse(study, records)
+    for name, table in tables.files().items():
+        write_bytes(store.tables / f"{name}.csv", _csv(table))
+    figures = {}
+    with plots.styled():
+        for drawn in draw(study, tables):
+            figures[drawn.name] = (drawn, plots.files(drawn.figure))
+    for name, (_, endings) in figures.items():
+        for ending, image in endings.items():
+            write_bytes(store.figures / f"{name}.{ending}", image)
+    n_other = len(store.done() - set(study.run_ids))
+    content = page(study, tables, records, n_other)
+    write_bytes(store.folder / "report.md", to_markdown(content, figures).encode())
+    html = store.folder / "report.html"
+    write_bytes(html, to_html(content, figures).encode())
+    return f"report: {html}"
+
+
+def analyse(study: Declared, records: list[RunRecord]) -> Tables:
+    """Return every table of a study."""
+    runs = runs_frame(study, records)
+    epochs = epochs_frame(study, records)
+    factors, seeds = study.factors, study.seeds
+    responses = [name for name in study.responses if name in runs]
+    return Tables(
+        runs=runs,
+        epochs=epochs,
+        responses=tuple(responses),
+        cells=stats.cells(runs, factors, seeds, _measured(runs, responses)),
+        contrasts=stats.contrasts(runs, factors, seeds, responses),
+        shares=stats.shares(runs, factors, seeds, responses),
+        claims=stats.judge(study.claims, runs, factors, seeds),
+    )
+
+
+def _measured(runs: pd.DataFrame, responses: list[str]) -> list[str]:
+    """Return the responses and, after them, every other loss and accuracy of the runs."""
+    names = [str(name) for name in runs]
+    others = [name for name in names if "_loss" in name or "_accuracy" in name]
+    return list(dict.fromkeys([*responses, *others]))
+
+
+def _csv(table: pd.DataFrame) -> bytes:
+    buffer = io.StringIO()
+    table.to_csv(buffer, index=False, lineterminator="\n")
+    return buffer.getvalue().encode()

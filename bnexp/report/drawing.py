@@ -1,0 +1,110 @@
+"""Which figures a study gets, with the sentence that says how to read each."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pandas as pd
+
+from bnexp import plots, stats
+from bnexp.config.schema import ValueClaim
+from bnexp.frames import Declared
+from bnexp.report.tables import Tables
+
+RUNNING, POPULATION = "test_accuracy", "test_accuracy_population"
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure with its name and caption."""
+
+    name: str
+    caption: str
+    figure: plots.Drawing
+
+
+def draw(study: Declared, tables: Tables) -> Iterator[Drawn]:
+    """Yield the figures that this design has data for, the answer first."""
+    factors, seeds, responses = study.factors, study.seeds, list(tables.responses)
+    if len(tables.contrasts):
+        yield Drawn(
+            "effects",
+            "What each factor changes, averaged over all others. An interval that crosses "
+            "zero does not settle the direction; an interaction says how much one effect "
+            "depends on another factor.",
+            plots.effects(tables.contrasts, responses),
+        )
+    if len(factors) > 1:
+        lines, axis = list(factors)[:2]
+        yield Drawn(
+            "interaction",
+            f"Parallel lines: {plots.short(lines)} does the same at every level of "
+            f"{plots.short(axis)}.",
+            plots.interaction(
+                _averaged(study, tables, (lines, axis)), factors, responses, (lines, axis)
+            ),
+        )
+    yield Drawn(
+        "cells",
+        "Every trained network is a dot. Diamonds are the numbers that the sources report, "
+        "from one run each."
+        if any(isinstance(claim, ValueClaim) for claim in study.claims)
+        else "Every trained network is a dot.",
+        plots.cell_means(
+            tables.cells, tables.runs, factors, responses, _reported(study, responses)
+        ),
+    )
+    accuracy = [name for name in (RUNNING, POPULATION) if name in tables.epochs]
+    for name, shown in (
+        ("curves_test_accuracy", accuracy),
+        ("curves_train_loss", ["train_loss"]),
+    ):
+        curves = stats.curves(tables.epochs, factors, shown)
+        if len(curves):
+            yield Drawn(
+                name,
+                "Learning curves, one panel for each combination of the other factors."
+                + (
+                    " Running and population statistics evaluate the same weights; the "
+                    "population curve is taken from 10,000 training images before the last "
+                    "epoch and from all of them after it."
+                    if len(shown) > 1
+                    else ""
+                ),
+                plots.learning_curves(curves, factors, shown, len(seeds)),
+            )
+    if factors and POPULATION in tables.runs and _differ(tables.runs):
+        yield Drawn(
+            "statistics",
+            "The same trained weights, evaluated with the running statistics and with those "
+            "of the whole training set. The drop of a line is what the running statistics "
+            "of the last batches cost.",
+            plots.statistics(tables.runs, factors, (RUNNING, POPULATION)),
+        )
+
+
+def _averaged(study: Declared, tables: Tables, by: tuple[str, str]) -> pd.DataFrame:
+    """Return the cells of two factors, averaged over all others within each seed."""
+    runs = tables.runs[tables.runs["status"] == "ok"]
+    n_others = len(study.cells) // (len(study.factors[by[0]]) * len(study.factors[by[1]]))
+    grouped = runs.groupby([*by, "seed"], sort=False)
+    # A mean over fewer cells than the others' would compare unlike with unlike.
+    whole = grouped.filter(lambda group: len(group) == n_others)
+    means = whole.groupby([*by, "seed"], sort=False)[list(tables.responses)].mean()
+    factors = {key: study.factors[key] for key in by}
+    frame = means.reset_index().assign(status="ok")
+    return stats.cells(frame, factors, study.seeds, tables.responses)
+
+
+def _reported(study: Declared, responses: list[str]) -> dict[tuple[str, int], float]:
+    """Return the sources' numbers by response and row of the cell."""
+    found = {}
+    for claim in study.claims:
+        if isinstance(claim, ValueClaim) and claim.response in responses:
+            for row, (levels, _) in enumerate(study.cells):
+                if all(levels[key] == level for key, level in claim.cell.items()):
+                    found[claim.response, row] = claim.reported
+    return found
+
+
+def _differ(runs: pd.DataFrame) -> bool:
+    return bool((runs[RUNNING] - runs[POPULATION]).abs().gt(0).any())

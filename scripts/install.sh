@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# scripts/install.sh [EXTRA]: make .venv and install bnexp into it, with the pinned versions
+# of constraints.txt. Does nothing where that is already so.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+extra=${1:-}
+
+python=""
+for candidate in python3 python3.13 python3.12 python3.11; do
+    if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
+        python=$candidate
+        break
+    fi
+done
+if [ -z "$python" ]; then
+    echo "bnexp needs Python 3.11, 3.12 or 3.13: install one of them first" >&2
+    exit 2
+fi
+
+stamp=.venv/.installed
+wanted=$(cat pyproject.toml constraints.txt | "$python" -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest(), sys.version_info[:2])')
+if [ -f "$stamp" ] && grep -qxF "$wanted $extra" "$stamp"; then
+    exit 0
+fi
+echo "installing bnexp into .venv (PyTorch is large: a minute or more)"
+[ -x .venv/bin/python ] || "$python" -m venv .venv
+.venv/bin/python -m pip install --quiet --disable-pip-version-check \
+    --constraint constraints.txt --editable ".${extra:+[$extra]}"
+echo "$wanted $extra" >> "$stamp"

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# scripts/test.sh [PYTEST ARGUMENT ...]: environment, install, checks and the test suite.
+# Tests on Fashion-MNIST and MNIST run where BNEXP_DATA_ROOT holds them.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+scripts/install.sh dev
+.venv/bin/ruff check .
+.venv/bin/ruff format --check .
+.venv/bin/mypy
+.venv/bin/lint-imports
+.venv/bin/python -m pytest --numprocesses auto "$@"
