@@ -113,16 +113,21 @@ def _download(config: Data, folder: Path, missing: list[str]) -> None:
     """
     from torchvision import datasets  # 2 s to import, needed only here and to read
 
+    created = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     chatter = io.StringIO()  # torchvision's progress and its retries
     try:
         with contextlib.redirect_stdout(chatter), contextlib.redirect_stderr(chatter):
             getattr(datasets, FOLDERS[config.name])(_root(config), download=True)
     except (OSError, RuntimeError) as error:
+        for parent in created:  # torchvision made them before it tried
+            with contextlib.suppress(OSError):
+                parent.rmdir()
+        reason = " ".join(str(error).split())
         raise UsageError(
             f"{config.name} is not in {folder} (missing: {', '.join(missing)}) and could "
-            f"not be downloaded ({str(error).splitlines()[0]}). Point data.root or "
-            f"BNEXP_DATA_ROOT to a folder that holds {FOLDERS[config.name]}/raw, connect "
-            "to a network, or use data=digits, which needs neither"
+            f"not be downloaded ({reason}). Point data.root or BNEXP_DATA_ROOT to a folder "
+            f"that holds {FOLDERS[config.name]}/raw, connect to a network, or use "
+            "data=digits, which needs neither"
         ) from None
 
 
@@ -138,9 +143,10 @@ def _idx(config: Data) -> tuple[Split, Split]:
     for train in (True, False):
         try:
             source = kind(_root(config), train=train, download=False)
-        except (OSError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError, AssertionError) as error:
+            reason = str(error) or "a file is not in the IDX format"
             raise UsageError(
-                f"{config.name} in {_root(config)} cannot be read ({error}); point "
+                f"{config.name} in {_root(config)} cannot be read ({reason}); point "
                 "data.root or BNEXP_DATA_ROOT to a whole copy"
             ) from None
         splits.append(Split(source.data.unsqueeze(1).contiguous(), source.targets.long()))

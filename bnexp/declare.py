@@ -6,8 +6,8 @@ from pathlib import Path
 
 from hydra.core.override_parser.types import Override
 
-from bnexp.config import Composer, Config, StudySpec
-from bnexp.config.schema import NOT_IDENTITY, AnyClaim, label
+from bnexp.config.compose import Composer
+from bnexp.config.schema import NOT_IDENTITY, AnyClaim, Config, StudySpec, label
 from bnexp.design import Design, Factor, Level, Study, enumerate_design
 from bnexp.errors import UsageError
 from bnexp.records import LevelValue, response
@@ -29,69 +29,21 @@ def declare(composer: Composer, arguments: Sequence[str], *, multirun: bool) -> 
         UsageError: If an argument is unknown, out of range or contradicts the study.
     """
     overrides = composer.parse(arguments)
-    study_name = _study_name(overrides)
-    declared: Config | None = None
-    spec: StudySpec | None = None
-    factors: list[Factor] = []
-    if study_name is not None:
-        declared, spec = composer.compose([f"study={study_name}"])
-        if spec is None:
-            raise UsageError(f"study={study_name} has no study: section")
-        factors = [_declared_factor(composer, *item) for item in spec.factors.items()]
-
-    fixed = [] if study_name is None else [f"study={study_name}"]
-    seeds = _declared_seeds(spec)
-    for override in overrides:
-        key = override.key_or_group
-        if key == "study":
-            continue
-        # A study always has seeds to sweep; elsewhere a sweep must be asked for.
-        if override.is_sweep_override() and not multirun and not (spec and key == "seed"):
-            raise UsageError(
-                f"{override.input_line} names several values; add -m to sweep them: "
-                f"bnexp run -m {override.input_line}"
-            )
-        if key == "seed":
-            seeds = _seeds(composer, override)
-        elif any(factor.key == key for factor in factors):
-            at = [factor.key for factor in factors].index(key)
-            factors[at] = _narrowed(composer, factors[at], override, spec)
-        elif owner := _owner(factors, key):
-            raise UsageError(
-                f"{key} is set by the levels of the factor {owner!r} of study "
-                f"{study_name}; narrow {owner} or write a study of your own"
-            )
-        elif override.is_sweep_override():
-            factors.append(_swept(composer, override))
-        else:
-            fixed.append(str(override.input_line))
-
+    name = _study_name(overrides)
+    declared, spec = (None, None) if name is None else _study_file(composer, name)
+    factors, seeds, fixed = _applied(composer, overrides, spec, multirun=multirun)
     base, _ = composer.compose(fixed)
     as_declared = declared is not None and declared.identity() == base.identity()
-    responses = spec.responses if spec else DEFAULT_RESPONSES
-    if spec is None and "population" in base.eval.statistics:
-        responses = ("test_accuracy_population", *responses)
-    _check_responses(responses)
     swept = "+".join(factor.key for factor in factors) or "single"
-    # What does not determine the result need not be repeated, but for the folder's name.
-    said = [
-        str(override.input_line)
-        for override in overrides
-        if override.key_or_group == "name"
-        or not (
-            override.key_or_group.partition(".")[0] in NOT_IDENTITY
-            or override.key_or_group == "data.root"
-        )
-    ]
     study = Study(
-        name=base.name or study_name or swept,
-        command=shlex.join(["bnexp", "run", *(["-m"] if multirun else []), *said]),
+        name=base.name or name or swept,
+        command=_command(overrides, multirun=multirun),
         question=spec.question if spec else _question(factors),
         source=spec.source if spec else "",
         factors=tuple(factors),
         seeds=seeds,
         fixed=tuple(fixed),
-        responses=tuple(responses),
+        responses=_responses(spec, base),
         claims=_claims_that_apply(spec, factors) if as_declared else (),
         base=base,
     )
@@ -118,6 +70,80 @@ def _study_name(overrides: Sequence[Override]) -> str | None:
         raise UsageError("name one study at a time")
     value = named[0].value() if named else None
     return None if value is None else str(value)
+
+
+def _study_file(composer: Composer, name: str) -> tuple[Config, StudySpec]:
+    """Return what a study file declares.
+
+    Raises:
+        UsageError: If it declares no study, or a claim about what it does not vary.
+    """
+    declared, spec = composer.compose([f"study={name}"])
+    if spec is None:
+        raise UsageError(f"study={name} has no study: section")
+    factors = [_declared_factor(composer, *item) for item in spec.factors.items()]
+    for claim in spec.claims:
+        if lacking := _lacking(claim, factors):
+            raise UsageError(f"study={name}: the claim {claim.claim!r} needs {lacking}")
+    for key in [*spec.responses, *(claim.response for claim in spec.claims)]:
+        try:
+            response(key)
+        except KeyError:
+            raise UsageError(f"study={name}: no run reports a response {key!r}") from None
+    return declared, spec
+
+
+def _applied(
+    composer: Composer, overrides: Sequence[Override], spec: StudySpec | None, *, multirun: bool
+) -> tuple[list[Factor], tuple[int, ...], list[str]]:
+    """Return factors, seeds and fixed overrides after the arguments had their say."""
+    declared = spec.factors.items() if spec else ()
+    factors = [_declared_factor(composer, *item) for item in declared]
+    seeds = _declared_seeds(spec)
+    fixed = []
+    for override in overrides:
+        key, text = override.key_or_group, str(override.input_line)
+        # A study always has seeds to sweep; elsewhere a sweep must be asked for.
+        if override.is_sweep_override() and not multirun and not (spec and key == "seed"):
+            raise UsageError(
+                f"{text} names several values; add -m to sweep them: bnexp run -m {text}"
+            )
+        if key == "seed":
+            seeds = _seeds(composer, override)
+        elif any(factor.key == key for factor in factors):
+            at = [factor.key for factor in factors].index(key)
+            factors[at] = _narrowed(composer, factors[at], override, spec)
+        elif owner := _owner(factors, key):
+            raise UsageError(
+                f"{key} is set by the levels of the study's factor {owner!r}; narrow "
+                f"{owner} or write a study of your own"
+            )
+        elif override.is_sweep_override():
+            factors.append(_swept(composer, override))
+        else:
+            fixed.append(text)
+    return factors, seeds, fixed
+
+
+def _command(overrides: Sequence[Override], *, multirun: bool) -> str:
+    """Return what to type again: what does not determine the result need not be repeated."""
+    said = [
+        str(override.input_line)
+        for override in overrides
+        if override.key_or_group == "name"
+        or not (
+            override.key_or_group.partition(".")[0] in NOT_IDENTITY
+            or override.key_or_group == "data.root"
+        )
+    ]
+    return shlex.join(["bnexp", "run", *(["-m"] if multirun else []), *said])
+
+
+def _responses(spec: StudySpec | None, base: Config) -> tuple[str, ...]:
+    if spec is not None:
+        return spec.responses
+    population = "population" in base.eval.statistics
+    return ("test_accuracy_population", *DEFAULT_RESPONSES) if population else DEFAULT_RESPONSES
 
 
 def _declared_factor(composer: Composer, key: str, levels: str | dict[str, str]) -> Factor:
@@ -164,6 +190,8 @@ def _narrowed(
     """Return the factor with the levels that an argument leaves, or puts in their place."""
     asked = _swept(composer, override).levels
     own = {level.label: level for level in factor.levels}
+    # 1 is the declared 1.0: what is meant is the value, not how it is written.
+    by_value = {(type(one.value) is bool, one.value): one for one in factor.levels}
     bundled = spec is not None and isinstance(spec.factors.get(factor.key), dict)
     levels = []
     for level in asked:
@@ -172,7 +200,8 @@ def _narrowed(
                 f"{factor.key}={level.label}: the study's levels of {factor.key} are "
                 f"{', '.join(own)}"
             )
-        levels.append(own.get(level.label, level))
+        same = by_value.get((type(level.value) is bool, level.value), level)
+        levels.append(own.get(level.label, same))
     return Factor(factor.key, tuple(levels))
 
 
@@ -201,14 +230,6 @@ def _seeds(composer: Composer, override: Override) -> tuple[int, ...]:
     return tuple(value for value in values if isinstance(value, int))
 
 
-def _check_responses(responses: Sequence[str]) -> None:
-    for name in responses:
-        try:
-            response(name)
-        except KeyError:
-            raise UsageError(f"study.responses: no run reports {name!r}") from None
-
-
 def _claims_that_apply(
     spec: StudySpec | None, factors: Sequence[Factor]
 ) -> tuple[AnyClaim, ...]:
@@ -220,25 +241,27 @@ def _claims_that_apply(
     """
     if spec is None or len(factors) > len(spec.factors):
         return ()
-    labels = {factor.key: {level.label for level in factor.levels} for factor in factors}
+    return tuple(claim for claim in spec.claims if not _lacking(claim, factors))
 
-    def applies(claim: AnyClaim) -> bool:
-        if claim.kind == "value":
-            needed = list(claim.cell.items())
-        else:
-            needed = list(claim.given.items())
-        if claim.kind == "difference":
-            needed += [(claim.factor, claim.higher), (claim.factor, claim.lower)]
-        if claim.kind == "dominance" and not all(
-            len(labels.get(key, ())) == 2 for key in (claim.larger, claim.smaller)
-        ):
-            return False
-        return all(level in labels.get(key, ()) for key, level in needed)
 
-    return tuple(claim for claim in spec.claims if applies(claim))
+def _lacking(claim: AnyClaim, factors: Sequence[Factor]) -> str | None:
+    """Return what a claim needs that a design has not, or None."""
+    labels = {factor.key: [level.label for level in factor.levels] for factor in factors}
+    needed = list((claim.cell if claim.kind == "value" else claim.given).items())
+    if claim.kind == "difference":
+        needed += [(claim.factor, claim.higher), (claim.factor, claim.lower)]
+    for key, level in needed:
+        if level not in labels.get(key, ()):
+            return f"a level {level!r} of the factor {key!r}"
+    if claim.kind == "dominance":
+        for key in (claim.larger, claim.smaller):
+            if len(labels.get(key, ())) != 2:
+                return f"a factor {key!r} of two levels"
+    return None
 
 
 def _question(factors: Sequence[Factor]) -> str:
     if not factors:
         return "What does this configuration reach?"
-    return f"What does {' and '.join(factor.key for factor in factors)} change?"
+    does = "does" if len(factors) == 1 else "do"
+    return f"What {does} {' and '.join(factor.key for factor in factors)} change?"

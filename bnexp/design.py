@@ -8,8 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from bnexp.config import Config
-from bnexp.config.schema import AnyClaim
+from bnexp.config.schema import AnyClaim, Config
 from bnexp.records import SCHEMA_VERSION, LevelValue
 
 

@@ -7,8 +7,7 @@ from typing import assert_never
 import torch
 from torch import Tensor, nn
 
-from bnexp.config import Config
-from bnexp.config.schema import BatchNorm, LeNet, Mlp, NoNorm
+from bnexp.config.schema import BatchNorm, Config, LeNet, Mlp, NoNorm
 from bnexp.norms import make_norm
 from bnexp.streams import generator
 

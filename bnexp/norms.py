@@ -75,7 +75,9 @@ class FormulaBatchNorm(nn.Module):
 
     def _remember(self, mean: Tensor, unbiased_var: Tensor) -> None:
         self.num_batches_tracked += 1
-        new = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
+        # In the input's precision: an integer tensor would be divided in float32.
+        count = self.num_batches_tracked.to(mean.dtype)
+        new = 1 / count if self.momentum is None else self.momentum
         self.running_mean += new * (mean - self.running_mean)
         self.running_var += new * (unbiased_var - self.running_var)
 
@@ -122,7 +124,7 @@ def pooled_moments(mean: Tensor, var: Tensor, count: Tensor) -> tuple[Tensor, Te
     """
     if mean.shape != var.shape or len(count) != len(mean) or len(mean) == 0:
         raise ValueError(f"shapes disagree: {mean.shape}, {var.shape}, {count.shape}")
-    share = (count / count.sum()).to(mean.dtype)[:, None]  # (B, 1)
+    share = (count.to(mean.dtype) / count.sum())[:, None]  # (B, 1)
     pooled_mean = (share * mean).sum(0)
     between = (mean - pooled_mean) ** 2
     return pooled_mean, (share * (var + between)).sum(0)

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from bnexp.config import Config
+from bnexp.config.schema import Config
 from bnexp.design import Run
 from bnexp.records import RunRecord
 

@@ -4,7 +4,7 @@ import argparse
 
 from omegaconf import OmegaConf
 
-from bnexp.config import Composer
+from bnexp.config.compose import Composer
 from bnexp.errors import UsageError
 
 

@@ -57,7 +57,7 @@ def headline(design: Design, n_todo: int) -> str:
     n_runs = len({run.run_id for run in design.runs})
     return (
         f"{design.study.name}: {len(design.cells)} cell{'s' * (len(design.cells) != 1)} x "
-        f"{n_seeds} seed{'s' * (n_seeds != 1)} = {n_runs} runs, "
+        f"{n_seeds} seed{'s' * (n_seeds != 1)} = {n_runs} run{'s' * (n_runs != 1)}, "
         f"{n_runs - n_todo} done, {n_todo} to train"
     )
 

@@ -21,7 +21,7 @@ class Progress:
     def __init__(self, runs: Sequence[Run], workers: int) -> None:
         self.epochs_of = {run.run_id: run.cell.config.train.epochs for run in runs}
         self.seen = dict.fromkeys(self.epochs_of, 0)
-        self.finished = 0
+        self.finished = self.diverged = 0
         self.workers = workers
         self.terminal = sys.stderr.isatty()
 
@@ -63,7 +63,10 @@ class Progress:
         self.finished += 1
         line = self._line(record)
         if self.terminal:
-            if record.status != "ok":
+            self.diverged += record.status == "diverged"
+            if self.diverged:
+                self.run_bar.set_postfix(diverged=self.diverged)
+            if record.status == "failed":
                 tqdm.write(line, file=sys.stderr)
             return
         now = time.monotonic()

@@ -4,7 +4,7 @@ import argparse
 import shutil
 import textwrap
 
-from bnexp.config import Composer
+from bnexp.config.compose import Composer
 from bnexp.declare import declare
 from bnexp.design import enumerate_size
 

@@ -16,6 +16,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from bnexp.config.schema import Config, StudySpec
 from bnexp.errors import UsageError
@@ -77,8 +78,9 @@ class Composer:
             except OverrideParseException as error:
                 reason = str(error).splitlines()[0]
                 raise UsageError(
-                    f"cannot read {argument!r} ({reason}). Write KEY=VALUE, "
-                    "for example optimizer.lr=0.1"
+                    f"cannot read {argument!r} ({reason}). Write KEY=VALUE, for example "
+                    "optimizer.lr=0.1; special characters need quotes of their own: "
+                    "\"data.root='~/my data'\""
                 ) from None
             self._check_key(override)
             overrides.append(override)
@@ -116,7 +118,10 @@ class Composer:
             texts = raw.filter(self.options(key))
         else:
             texts = [str(text) for text in override.sweep_iterator(Transformer.str)]
-        labels = [text.strip("'\"") for text in texts]
+        # Hydra writes booleans as Python does, YAML and `label` in lower case.
+        labels = [
+            text.lower() if text in ("True", "False") else text.strip("'\"") for text in texts
+        ]
         if not labels:
             raise UsageError(f"{override.input_line}: matches nothing for {key}")
         twice = sorted({one for one in labels if labels.count(one) > 1})
@@ -180,7 +185,7 @@ def _explain(error: Exception, overrides: Sequence[str]) -> str:
             chosen = [one for one in overrides if one.startswith(f"{group}=")]
             return (
                 f"{key} does not exist for {chosen[-1] if chosen else f'this {group}'}; "
-                f"bnexp config {' '.join(chosen)} shows its keys. To sweep a key that "
+                f"{' '.join(['bnexp config', *chosen])} shows its keys. To sweep a key that "
                 "only some levels have, bundle it with the level in a study file"
             )
     return text
@@ -196,19 +201,26 @@ def _checked(schema: type[T], values: object, prefix: str) -> T:
         faults = []
         for fault in error.errors(include_url=False):
             reason = fault["msg"].removeprefix("Value error, ")
-            if not isinstance(fault["input"], dict):
+            key = prefix + _key(fault)
+            if fault["type"] == "extra_forbidden":
+                whose = "" if prefix else "; a preset, a study or a file of yours sets it"
+                reason = f"{key}: no such key here{whose}"
+            elif not isinstance(fault["input"], dict):
                 reason = f"{reason[0].lower()}{reason[1:]}"
-                reason = f"{prefix}{_key(fault['loc'])}={_show(fault['input'])}: {reason}"
-            elif fault["type"] in ("missing", "extra_forbidden"):
-                reason = f"{prefix}{_key(fault['loc'])}: {reason}"
+                reason = f"{key}={_show(fault['input'])}: {reason}"
+            elif fault["type"] != "value_error":  # a section's own check names its keys
+                reason = f"{key}: {reason}"
             faults.append(reason)
         raise UsageError("\n".join(dict.fromkeys(faults))) from None
 
 
-def _key(path: tuple[int | str, ...]) -> str:
+def _key(fault: ErrorDetails) -> str:
     """Return the dotted key of a fault, less the options pydantic tried on the way."""
+    path = fault["loc"]
     names = {part for key in known_keys() for part in key.split(".")}
     names |= {part for key in _keys(StudySpec, "") for part in key.split(".")}
+    if fault["type"] in ("missing", "extra_forbidden"):  # the last part is the key itself
+        names.add(str(path[-1]))
     return ".".join(str(part) for part in path if part in names)
 
 

@@ -33,6 +33,8 @@ Statistics = Literal["running", "population", "batch"]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 AtLeast0 = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+# Seeds are hashed, so any integer would do; a negative one is a typing slip.
+Seed = Annotated[int, Field(ge=0)]
 # YAML has lists, an immutable configuration tuples: the one conversion allowed.
 Lax = Strict(False)
 
@@ -151,8 +153,7 @@ class Config(Part):
     train: Train
     eval: Eval
     engine: Engine
-    # Seeds are hashed, so any integer would do; a negative one is a typing slip.
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
     device: Annotated[str, AfterValidator(_device)]
     name: Annotated[str, Field(min_length=1)] | None
     results_dir: Annotated[str, Field(min_length=1)]
@@ -247,6 +248,12 @@ class DominanceClaim(Claim):
 AnyClaim = Annotated[ValueClaim | DifferenceClaim | DominanceClaim, Field(discriminator="kind")]
 
 
+def _once(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError("should name each seed once")
+    return seeds
+
+
 class StudySpec(Part):
     """The `study:` section of a file under `conf/study/`.
 
@@ -257,6 +264,6 @@ class StudySpec(Part):
     question: str
     source: str
     factors: Annotated[dict[str, str | dict[str, str]], Field(min_length=1)]
-    seeds: Count | Annotated[tuple[int, ...], Lax, Field(min_length=1)]
+    seeds: Count | Annotated[tuple[Seed, ...], Lax, Field(min_length=1), AfterValidator(_once)]
     responses: Annotated[tuple[str, ...], Lax, Field(min_length=1)]
     claims: Annotated[tuple[AnyClaim, ...], Lax] = ()

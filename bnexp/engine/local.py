@@ -3,6 +3,7 @@
 import multiprocessing
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -53,7 +54,7 @@ def run_in_children(
                 worker = next(one for one in workers if one.pipe is ready)
                 try:
                     message = worker.pipe.recv()
-                except (EOFError, ConnectionResetError):
+                except (EOFError, OSError):  # OSError: it died within a message
                     _bury(worker, waiting, attempts, receive)
                     workers.remove(worker)
                     if waiting:
@@ -86,7 +87,9 @@ def _start(device: str) -> Worker:
 def _assign(worker: Worker, waiting: deque[Cohort]) -> None:
     worker.cohort = waiting.popleft() if waiting else None
     if worker.cohort:
-        worker.pipe.send(worker.cohort)
+        # A child that died while it had nothing to do: the next read finds out.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            worker.pipe.send(worker.cohort)
 
 
 def _strike(worker: Worker, run_id: str) -> None:

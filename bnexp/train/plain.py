@@ -14,8 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bnexp.config import Config
-from bnexp.config.schema import Adam, Sgd
+from bnexp.config.schema import Adam, Config, Sgd
 from bnexp.data import Dataset, Split
 from bnexp.models import build, n_parameters
 from bnexp.records import Status
@@ -101,7 +100,8 @@ def train_run(
     if diverged_step is not None:
         error = f"the loss is not finite at step {diverged_step} (epoch {len(history)})"
     elif metrics["train_eval_loss"] is None:
-        diverged_step, error = steps, "the weights are not finite after the last step"
+        diverged_step = steps
+        error = "the loss over the training set is not finite after the last step"
     metrics |= {"diverged_step": diverged_step, "n_parameters": n_parameters(network)}
     return Outcome("diverged" if error else "ok", metrics, history, error)
 
@@ -185,7 +185,11 @@ def _measure(
     subset: str, suffix: str, network: nn.Module, split: Split, batch_size: int
 ) -> Metrics:
     loss, accuracy = evaluate(network, split, batch_size)
-    return {f"{subset}_loss{suffix}": _finite(loss), f"{subset}_accuracy{suffix}": accuracy}
+    # Weights that are not finite classify everything as the first class: no accuracy.
+    return {
+        f"{subset}_loss{suffix}": _finite(loss),
+        f"{subset}_accuracy{suffix}": None if math.isnan(loss) else accuracy,
+    }
 
 
 def _final(
@@ -197,9 +201,8 @@ def _final(
 ) -> Metrics:
     """Return the metrics after the last epoch; those of a diverged run are None."""
     network.eval()
-    names = dict.fromkeys(name for epoch in history for name in epoch if name != "epoch")
     subset = _measure("train_eval", "", network, data.train, eval_batch(data.train))
-    metrics: Metrics = {name: history[-1].get(name) for name in names} | subset
+    metrics: Metrics = {name: history[-1].get(name) for name in _reported(config)} | subset
     if diverged_step is not None or subset["train_eval_loss"] is None:
         metrics = dict.fromkeys(metrics)
     for threshold in config.eval.thresholds:
@@ -210,6 +213,18 @@ def _final(
         ]
         metrics[f"epochs_to_{threshold * 100:g}"] = reached[0] if reached else None
     return metrics
+
+
+def _reported(config: Config) -> list[str]:
+    """Return the names of the metrics that an epoch of such a run has."""
+    places = [("train", ""), ("test", "")]
+    if config.data.val_size:
+        places.append(("val", ""))
+    extra = [name for name in ("population", "batch") if name in config.eval.statistics]
+    places += [("test", f"_{name}") for name in extra]
+    return [
+        f"{subset}_{kind}{suffix}" for subset, suffix in places for kind in ("loss", "accuracy")
+    ]
 
 
 def _finite(value: float) -> float | None:

@@ -1,0 +1,118 @@
+"""What factors change: the forest plot and the interaction plot."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bnexp.plots.house import (
+    COLOURS,
+    LINES,
+    MARKERS,
+    MOST_ROWS,
+    Factors,
+    add_legend,
+    add_note,
+    contrast_name,
+    draw_interval,
+    handle,
+    level_handles,
+    new_figure,
+    scaled,
+    share_x,
+    short,
+    where,
+    wrapped,
+)
+from bnexp.records import response as describe
+
+
+def effects(contrasts: pd.DataFrame, responses: Sequence[str]) -> Figure:
+    """Return main effects and interactions with their intervals, a forest plot.
+
+    Args:
+        contrasts: One row a contrast (`stats.contrasts`); simple effects are left out.
+    """
+    table = contrasts[contrasts["kind"] != "simple"]
+    compared = table[["factor", "level_a", "level_b"]].drop_duplicates()
+    names = list(compared.itertuples(index=False, name=None))
+    names = names[:MOST_ROWS]
+    figure = new_figure(2.6 * len(responses) + 2.6, 0.3 * len(names) + 1.7)
+    grid = figure.subplots(1, len(responses), sharey=True, squeeze=False)
+    for response, axes in zip(responses, grid.flat, strict=True):
+        what = describe(response)
+        here = table[table["response"] == response]
+        axes.axvline(0, color="black", linewidth=0.8)
+        for row, (factor, a, b) in enumerate(names):
+            one = where(here, {"factor": factor, "level_a": a, "level_b": b}).iloc[0]
+            look = {"colour": "black", "marker": "o"}
+            if one["kind"] == "interaction":
+                look = {"colour": "#777777", "marker": "s"}
+            draw_interval(axes, row, scaled(one, "estimate", what.scale), **look)
+        better = {"higher": "right", "lower": "left"}.get(what.better)
+        label = wrapped(f"change in {what.label}", what.unit_difference)
+        axes.set_xlabel(label + (f"\n{better} is better" if better else ""))
+        axes.margins(x=0.12)
+    share_x(grid.flat, responses)
+    axes = grid.flat[0]
+    axes.set_yticks(range(len(names)), [contrast_name(*name) for name in names])
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    figure.align_xlabels()
+    add_legend(
+        figure,
+        [
+            handle("o", "main effect", color="black"),
+            handle("s", "interaction", color="#777777"),
+        ][: 1 + int((table["kind"] == "interaction").any())],
+    )
+    n = int(table["n"].max()) if len(table) else 0
+    add_note(figure, f"mean of up to {n} paired differences and its 95 % Student-t interval")
+    return figure
+
+
+def interaction(
+    cells: pd.DataFrame, factors: Factors, responses: Sequence[str], by: tuple[str, str]
+) -> Figure:
+    """Return the response by the levels of one factor, a line for each level of another.
+
+    Parallel lines: no interaction.
+
+    Args:
+        cells: One row for each combination of the two factors and response, averaged
+            over the others within each seed (`stats.cells` of averaged runs).
+        by: The factor of the lines (and colours), and that of the axis.
+    """
+    lines, axis = by
+    figure = new_figure(2.7 * len(responses) + 0.6, 3.7)
+    grid = figure.subplots(1, len(responses), squeeze=False)
+    for response, axes in zip(responses, grid.flat, strict=True):
+        what = describe(response)
+        for i, level in enumerate(factors[lines]):
+            here = cells[(cells["response"] == response) & (cells[lines] == level)]
+            shift = 0.04 * (i - (len(factors[lines]) - 1) / 2)
+            x = [list(factors[axis]).index(name) + shift for name in here[axis]]
+            errors = [
+                (here["mean"] - here["ci_low"]) * what.scale,
+                (here["ci_high"] - here["mean"]) * what.scale,
+            ]
+            axes.errorbar(
+                x,
+                here["mean"] * what.scale,
+                yerr=errors,
+                color=COLOURS[i % len(COLOURS)],
+                marker=MARKERS[i % len(MARKERS)],
+                linestyle=LINES[i % len(LINES)],
+                capsize=3,
+            )
+        axes.set_xticks(range(len(factors[axis])), factors[axis])
+        axes.set_xlim(-0.4, len(factors[axis]) - 0.6)
+        axes.set_xlabel(short(axis))
+        axes.set_ylabel(wrapped(what.label, what.unit))
+    add_legend(figure, level_handles(lines, factors))
+    rest = [short(key) for key in factors if key not in by]
+    over = f", averaged over {', '.join(rest)}" if rest else ""
+    add_note(
+        figure,
+        f"mean of up to {int(cells['n'].max())} seeds{over}, and its 95 % Student-t interval",
+    )
+    return figure

@@ -1,0 +1,158 @@
+"""The house style: palette, sizes, names and the pieces that figures share."""
+
+import io
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+
+from bnexp.records import response as describe
+
+# Okabe and Ito (2008), a palette that colour-blind readers can tell apart.
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
+LINES: list[Any] = ["-", "--", "-.", ":"]
+STYLE: Any = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "svg.hashsalt": "bnexp",  # the same figure is the same file
+    "figure.facecolor": "white",
+}
+# Panels of learning curves; a larger design shows its first ones and says so.
+MOST_PANELS = 12
+MOST_ROWS = 60
+
+Factors = Mapping[str, Sequence[str]]
+
+
+def short(key: str) -> str:
+    """Return a factor's name without its section: pool for model.pool."""
+    return key.rpartition(".")[2]
+
+
+def cell_name(levels: Mapping[str, str]) -> str:
+    """Return the levels of a cell as one reads them."""
+    return ", ".join(f"{short(key)} {level}" for key, level in levels.items())
+
+
+def contrast_name(factor: str, a: str, b: str) -> str:
+    """Return a comparison as one reads it: pool: max - avg."""
+    if ":" not in factor:
+        return f"{short(factor)}: {a} \N{MINUS SIGN} {b}"
+    names = " \N{MULTIPLICATION SIGN} ".join(short(key) for key in factor.split(":"))
+    levels = [
+        f"{x} \N{MINUS SIGN} {y}" for x, y in zip(a.split(":"), b.split(":"), strict=True)
+    ]
+    return f"{names}: ({levels[0]}) by ({levels[1]})"
+
+
+def styled() -> AbstractContextManager[None]:
+    """Return the context in which figures are drawn."""
+    return mpl.rc_context(STYLE)
+
+
+def files(figure: Figure) -> dict[str, bytes]:
+    """Return a figure as the content of an SVG and a PNG file, by ending."""
+    out = {}
+    for ending, options in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": 150})):
+        buffer = io.BytesIO()
+        with mpl.rc_context(STYLE):
+            figure.savefig(buffer, format=ending, **options)
+        out[ending] = buffer.getvalue()
+    return out
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure, in inches, with a line left free below for its note."""
+    figure = Figure(figsize=(width, height))
+    engine = ConstrainedLayoutEngine(rect=(0, 0.2 / height, 1, 1 - 0.2 / height))
+    figure.set_layout_engine(engine)
+    return figure
+
+
+def draw_interval(
+    axes: Axes, row: float, values: tuple[float, float, float], *, colour: str, marker: str
+) -> None:
+    """Draw a mean with its interval (mean, low, high); no bar where there is none."""
+    mean, low, high = values
+    if not math.isnan(low):
+        bar: dict[str, Any] = {"color": colour, "linewidth": 1.8, "solid_capstyle": "butt"}
+        axes.plot([low, high], [row, row], **bar)
+    axes.plot(mean, row, marker, color=colour, ms=5.5, mec="white", mew=0.6, zorder=3)
+
+
+def scaled(row: "pd.Series[Any]", mean: str, scale: float) -> tuple[float, float, float]:
+    """Return (mean, low, high) of a row of estimates in shown units."""
+    return row[mean] * scale, row["ci_low"] * scale, row["ci_high"] * scale
+
+
+def where(frame: pd.DataFrame, levels: Mapping[str, str]) -> pd.DataFrame:
+    """Return the rows of a frame that have these levels."""
+    for key, level in levels.items():
+        frame = frame[frame[key] == level]
+    return frame
+
+
+def level_handles(factor: str, factors: Factors) -> list[Line2D]:
+    """Return a legend entry for each level of a factor."""
+    return [
+        handle(
+            MARKERS[i % len(MARKERS)],
+            f"{short(factor)} {level}",
+            color=COLOURS[i % len(COLOURS)],
+        )
+        for i, level in enumerate(factors[factor])
+    ]
+
+
+def handle(marker: str, label: str, **style: Any) -> Line2D:
+    """Return a legend entry that is a marker alone."""
+    return Line2D([], [], linestyle="none", marker=marker, label=label, **style)
+
+
+def add_legend(figure: Figure, handles: Sequence[Line2D]) -> None:
+    """Put a legend above the panels, in as many columns as fit."""
+    if handles:
+        widest = max(len(str(handle.get_label())) for handle in handles)
+        fits = int(figure.get_size_inches()[0] // (0.075 * widest + 0.5))
+        columns = max(1, min(len(handles), fits))
+        figure.legend(handles=handles, loc="outside upper center", ncols=columns)
+
+
+def add_note(figure: Figure, text: str) -> None:
+    """Put a line below the panels: n, and what bars and bands mean."""
+    below = 0.04 / figure.get_size_inches()[1]
+    figure.text(0.01, below, text, ha="left", va="bottom", fontsize=7, color="#555555")
+
+
+def wrapped(label: str, unit: str) -> str:
+    """Return an axis label with its unit, broken into lines that fit beside a panel."""
+    text = f"{label} ({unit})" if unit else label
+    if len(text) <= 28:
+        return text
+    text = label.replace(" (", "\n(", 1)
+    return f"{text}\n({unit})" if unit else text
+
+
+def share_x(panels: Iterable[Axes], responses: Sequence[str]) -> None:
+    """Give panels of one unit one scale: accuracies are there to be compared."""
+    groups: dict[str, list[Axes]] = {}
+    for axes, response in zip(panels, responses, strict=True):
+        groups.setdefault(f"{describe(response).label.partition(' ')[0]}", []).append(axes)
+    for group in groups.values():
+        low = min(axes.get_xlim()[0] for axes in group)
+        high = max(axes.get_xlim()[1] for axes in group)
+        for axes in group:
+            axes.set_xlim(low, high)

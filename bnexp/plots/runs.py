@@ -1,0 +1,194 @@
+"""What runs and cells reached: curves, every seed, running against population statistics."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from bnexp.plots.house import (
+    COLOURS,
+    LINES,
+    MARKERS,
+    MOST_PANELS,
+    MOST_ROWS,
+    Factors,
+    add_legend,
+    add_note,
+    cell_name,
+    draw_interval,
+    handle,
+    level_handles,
+    new_figure,
+    scaled,
+    share_x,
+    short,
+    where,
+    wrapped,
+)
+from bnexp.records import response as describe
+
+
+def learning_curves(
+    curves: pd.DataFrame, factors: Factors, responses: Sequence[str], n_seeds: int
+) -> Figure:
+    """Return mean curves with bands over the seeds, a panel for each further level.
+
+    Args:
+        curves: One row a cell, epoch and response (`stats.curves`).
+        responses: One, or the same under running and population statistics (dashed).
+        n_seeds: How many seeds the bands span at most.
+    """
+    first, *others = list(factors) or [""]
+    combinations = curves[others].drop_duplicates() if others else pd.DataFrame([{}])
+    shown = combinations.head(MOST_PANELS).to_dict("records")
+    columns = min(4, len(shown))
+    rows = math.ceil(len(shown) / columns)
+    figure = new_figure(max(2.4 * columns, 5.0) + 0.8, 2.1 * rows + 1.3)
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    levels = factors[first] if first else [""]
+    for panel, axes in zip(shown, grid.flat, strict=False):
+        here = where(curves, {str(key): str(level) for key, level in panel.items()})
+        for i, level in enumerate(levels):
+            for dashes, response in zip(LINES, responses, strict=False):
+                line = here[here["response"] == response]
+                line = line[line[first] == level] if first else line
+                scale = describe(response).scale
+                axes.plot(
+                    line["epoch"],
+                    line["mean"] * scale,
+                    dashes,
+                    color=COLOURS[i % len(COLOURS)],
+                    marker=MARKERS[i % len(MARKERS)],
+                    markersize=2.5,
+                    linewidth=1.3,
+                )
+                axes.fill_between(
+                    line["epoch"],
+                    line["min"] * scale,
+                    line["max"] * scale,
+                    color=COLOURS[i % len(COLOURS)],
+                    alpha=0.18,
+                    linewidth=0,
+                )
+        axes.set_title(cell_name({str(key): str(level) for key, level in panel.items()}))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    for number, axes in enumerate(grid.flat):
+        axes.set_visible(number < len(shown))
+        if number + columns >= len(shown):
+            axes.set_xlabel("epoch")
+            axes.tick_params(labelbottom=True)
+    what = describe(responses[0])
+    for axes in grid[:, 0]:
+        axes.set_ylabel(wrapped(what.label, what.unit))
+    handles = level_handles(first, factors) if first else []
+    if len(responses) > 1:
+        handles += [
+            Line2D([], [], color="grey", linestyle=dashes, label=f"{name} statistics")
+            for dashes, name in zip(LINES, ("running", "population"), strict=False)
+        ]
+    add_legend(figure, handles)
+    more = len(combinations) - len(shown)
+    add_note(
+        figure,
+        f"line: mean, band: lowest to highest of {n_seeds} seed{'s' * (n_seeds != 1)}"
+        + (f"; {more} more combinations are in epochs.csv" if more > 0 else ""),
+    )
+    return figure
+
+
+def cell_means(
+    cells: pd.DataFrame,
+    runs: pd.DataFrame,
+    factors: Factors,
+    responses: Sequence[str],
+    reported: Mapping[tuple[str, int], float],
+) -> Figure:
+    """Return every seed of every cell with the cell's mean and interval.
+
+    Args:
+        cells: One row a cell and response (`stats.cells`).
+        runs: One row a run.
+        reported: Numbers of the sources by (response, row of the cell).
+    """
+    keys = list(factors)
+    first = keys[0] if keys else None
+    found = cells[cells["response"] == responses[0]][keys].head(MOST_ROWS).to_dict("records")
+    names = [{str(key): str(level) for key, level in name.items()} for name in found]
+    figure = new_figure(2.6 * len(responses) + 2.6, 0.27 * len(names) + 1.7)
+    grid = figure.subplots(1, len(responses), sharey=True, squeeze=False)
+    for response, axes in zip(responses, grid.flat, strict=True):
+        what = describe(response)
+        for row, name in enumerate(names):
+            at = 0 if first is None else list(factors[first]).index(name[first])
+            look = {"colour": COLOURS[at % len(COLOURS)], "marker": MARKERS[at % len(MARKERS)]}
+            seeds = where(runs, name)
+            if response in seeds:
+                values = seeds[response].dropna() * what.scale
+                dots: dict[str, Any] = {
+                    "color": look["colour"],
+                    "alpha": 0.4,
+                    "ms": 3.5,
+                    "mew": 0,
+                }
+                axes.plot(values, [row + 0.22] * len(values), "o", **dots)
+            cell = where(cells[cells["response"] == response], name).iloc[0]
+            draw_interval(axes, row, scaled(cell, "mean", what.scale), **look)
+            if (response, row) in reported:
+                value = reported[response, row] * what.scale
+                axes.plot(value, row, "D", mfc="none", mec="black", ms=6.5, zorder=4)
+        axes.set_xlabel(wrapped(what.label, what.unit))
+        axes.margins(x=0.08)
+    share_x(grid.flat, responses)
+    axes = grid.flat[0]
+    axes.set_yticks(range(len(names)), [cell_name(name) or "all runs" for name in names])
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    handles = level_handles(first, factors) if first else []
+    if reported:
+        handles.append(handle("D", "source", mfc="none", mec="black"))
+    add_legend(figure, handles)
+    n = int(cells["n"].max())
+    note = (
+        f"dots: each of up to {n} seeds; marker and bar: mean and its 95 % Student-t interval"
+    )
+    add_note(figure, note if n > 1 else "one seed a cell: no interval")
+    return figure
+
+
+def statistics(runs: pd.DataFrame, factors: Factors, pairs: tuple[str, str]) -> Figure:
+    """Return each run's accuracy under two kinds of statistics, joined by a line.
+
+    Args:
+        runs: One row a run.
+        pairs: The two metrics, running statistics first.
+    """
+    first = next(iter(factors))
+    differ = (runs[pairs[0]] - runs[pairs[1]]).abs() > 0
+    levels = [level for level in factors[first] if differ[runs[first] == level].any()]
+    figure = new_figure(2.2 * max(len(levels), 2) + 0.8, 3.8)
+    grid = figure.subplots(1, len(levels), sharey=True, squeeze=False)
+    scale = describe(pairs[0]).scale
+    for level, axes in zip(levels, grid.flat, strict=True):
+        colour = COLOURS[list(factors[first]).index(level) % len(COLOURS)]
+        here = runs[(runs[first] == level) & runs[list(pairs)].notna().all(axis=1)]
+        for values in here[list(pairs)].itertuples(index=False):
+            axes.plot(
+                [0, 1],
+                [value * scale for value in values],
+                "-o",
+                color=colour,
+                alpha=0.45,
+                linewidth=0.9,
+                markersize=3.5,
+            )
+        axes.set_xticks([0, 1], ["running", "population"])
+        axes.set_xlim(-0.3, 1.3)
+        axes.set_title(f"{short(first)} {level}: {len(here)} runs")
+    what = describe(pairs[0])
+    grid.flat[0].set_ylabel(wrapped(what.label, what.unit))
+    for axes in grid.flat:
+        axes.set_xlabel("statistics in evaluation")
+    add_note(figure, "a line is one run: the same weights, evaluated twice")
+    return figure

@@ -1,0 +1,1 @@
+"""The laws that bnexp keeps, one file of tests for each module."""

@@ -1,0 +1,462 @@
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from bnexp.config.compose import Composer, conf_dir, known_keys
+from bnexp.config.schema import NOT_IDENTITY, Config
+from bnexp.errors import UsageError
+
+YAML = sorted(path.relative_to(conf_dir()) for path in conf_dir().rglob("*.yaml"))
+# 400 images leave no batch of one of the sizes below.
+SMALL = ["data.train_size=400"]
+OPTIONS = [f"{path.parent}={path.stem}" for path in YAML if path.parent.parts]
+
+
+def test_the_shipped_files_are_found() -> None:
+    """The tests below run over something: the configuration is more than ten files."""
+    assert len(YAML) > 10
+    assert Path("config.yaml") in YAML
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_yaml_file_composes(composer: Composer, option: str) -> None:
+    """Each option of each group makes a configuration that the schema accepts."""
+    config, study = composer.compose([option])
+    assert isinstance(config, Config)
+    assert (study is not None) == option.startswith("study=")
+
+
+def test_yaml_and_schema_name_the_same_keys(compose: Callable[..., Config]) -> None:
+    """A key of the schema stands in some YAML file, and the other way round."""
+    found = set(_dotted(compose().model_dump()))
+    for option in OPTIONS:
+        found |= set(_dotted(compose(option).model_dump()))
+    assert found == known_keys()
+
+
+def test_the_schema_has_no_defaults(compose: Callable[..., Config]) -> None:
+    """A key missing from the YAML is an error: defaults stand in one place only."""
+    seen = 0
+    for option in ["seed=0", *OPTIONS]:
+        config = compose(option)
+        for part in (config, *(getattr(config, name) for name in type(config).model_fields)):
+            if isinstance(part, BaseModel):
+                for name, field in type(part).model_fields.items():
+                    assert field.is_required(), f"{type(part).__name__}.{name}"
+                    seen += 1
+    assert seen > 30
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("optimzer.lr=0.1", "optimizer.lr"),
+        ("model.poool=max", "model.pool"),
+        ("norm.epsilom=1e-5", "norm.epsilon"),
+        ("train.epoch=3", "train.epochs"),
+        ("sed=3", "seed"),
+        ("result_dir=x", "results_dir"),
+        ("modle=lenet", "model"),
+    ],
+)
+def test_a_mistyped_key_names_the_nearest(composer: Composer, typed: str, meant: str) -> None:
+    """A key that does not exist is refused with the key that was probably meant."""
+    with pytest.raises(UsageError, match=f"no key .* did you mean '{meant}'"):
+        composer.parse([typed])
+
+
+def test_a_key_like_no_other_points_to_the_list(composer: Composer) -> None:
+    """Where nothing is near, the message says where all keys stand."""
+    with pytest.raises(UsageError, match="see bnexp config for all"):
+        composer.parse(["qqqq=1"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("norm=bacth", "no such norm; there are .*batch.*did you mean 'batch'"),
+        ("data=fashion-mnist", "no such data; .*did you mean 'fashion_mnist'"),
+        ("study=quickstrat", "no such study; .*did you mean 'quickstart'"),
+        ("preset=d2l", "no such preset; there are .*d2l_bn"),
+        ("train=brief", "Could not find 'train/brief'"),
+    ],
+)
+def test_a_mistyped_option_names_the_nearest(
+    composer: Composer, typed: str, message: str
+) -> None:
+    """An option that a group does not have is refused with those that it has."""
+    with pytest.raises(UsageError, match=message):
+        composer.compose([typed])
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "optimizer.lr=0",
+        "optimizer.lr=-0.1",
+        "optimizer.lr=nan",
+        "optimizer.lr=inf",
+        "optimizer.lr='0.1'",
+        "optimizer.momentum=1.0",
+        "optimizer.weight_decay=-1e-4",
+        "model.pool=median",
+        "model.padding=1",
+        "model.activation=gelu",
+        "model.init=zeros",
+        "model.init_gain=0",
+        "train.epochs=0",
+        "train.epochs=1.5",
+        "train.batch_size=0",
+        "train.drop_last=maybe",
+        "eval.statistics=[runing]",
+        "eval.thresholds=[1.0]",
+        "data.train_size=0",
+        "data.val_size=-1",
+        "seed=-1",
+        "seed=true",
+        "device=gpu",
+        "device=cuda:x",
+        "engine.workers=0",
+        "engine.cohort=some",
+        "results_dir=''",
+        "name=''",
+    ],
+)
+def test_a_value_out_of_range_names_its_key(composer: Composer, typed: str) -> None:
+    """A value that is not allowed is refused by its key, before anything trains."""
+    key = typed.partition("=")[0].replace(".", r"\.")
+    with pytest.raises(UsageError, match=rf"^{key}=.*: ((input|string) )?should "):
+        composer.compose([typed])
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("norm.momentum=1.1", r"norm\.momentum=1\.1: .*less than or equal to 1"),
+        ("norm.momentum=-0.1", r"norm\.momentum=-0\.1: .*greater than or equal to 0"),
+        ("norm.epsilon=0", r"norm\.epsilon=0: .*greater than 0"),
+        ("norm.placement=first", r"norm\.placement=first: .*'before_activation'"),
+    ],
+)
+def test_a_norm_out_of_range_names_its_key(
+    composer: Composer, typed: str, message: str
+) -> None:
+    """The keys that only some options have are checked like the others."""
+    with pytest.raises(UsageError, match=message):
+        composer.compose(["norm=batch", typed])
+
+
+@pytest.mark.parametrize("momentum", ["0", "0.0", "1", "1.0", "null", "0.1"])
+def test_the_ends_of_the_momentum_are_allowed(
+    compose: Callable[..., Config], momentum: str
+) -> None:
+    """Momentum 0 (never update), 1 (last batch only) and null (average) are all valid."""
+    found = compose("norm=batch", f"norm.momentum={momentum}").norm.model_dump()["momentum"]
+    assert found == (None if momentum == "null" else float(momentum))
+
+
+def test_every_fault_is_told_at_once(composer: Composer) -> None:
+    """Two wrong values make one message of two lines."""
+    with pytest.raises(UsageError, match=r"(?s)lr=-1.*\n.*epochs=0"):
+        composer.compose(["optimizer.lr=-1", "train.epochs=0"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["norm=batch", "train.batch_size=1"], "batch_size=1 leaves a batch of one"),
+        (["norm=batch", "data.train_size=65", "train.batch_size=64"], "drop_last=true"),
+        (["data.train_size=10", "train.drop_last=true"], "leaves no batch of the 10"),
+        (
+            ["norm=batch", "eval.statistics=[batch]", "train.batch_size=359", *SMALL],
+            "leaves a test batch of one image",
+        ),
+        (["data.train_size=1437", "data.val_size=1"], "digits has 1,437 training images"),
+        (["data.val_size=1437"], "digits has 1,437 training images"),
+    ],
+)
+def test_impossible_combinations_are_refused(
+    composer: Composer, overrides: list[str], message: str
+) -> None:
+    """Values that are valid alone and cannot train together are told beforehand."""
+    with pytest.raises(UsageError, match=message):
+        composer.compose(overrides)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("norm=batch", "data.train_size=65", "train.batch_size=64", "train.drop_last=true"),
+        ("norm=none", "data.train_size=65", "train.batch_size=64"),
+        ("norm=none", "train.batch_size=1"),
+        ("norm=batch", "data.train_size=66", "train.batch_size=64"),
+        ("data.train_size=1400", "data.val_size=37"),
+    ],
+)
+def test_their_possible_neighbours_are_not(
+    compose: Callable[..., Config], overrides: tuple[str, ...]
+) -> None:
+    """The checks of combinations refuse no more than what cannot train."""
+    assert compose(*overrides).data.n_train > 0
+
+
+def test_a_key_that_the_chosen_option_lacks(composer: Composer) -> None:
+    """A key that exists elsewhere is refused with the option that has no such key."""
+    with pytest.raises(UsageError, match=r"norm\.momentum does not exist for norm=none"):
+        composer.compose(["norm=none", "norm.momentum=0.5"])
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("norm", "cannot read 'norm'.*KEY=VALUE"),
+        ("optimizer.lr=[0.1", "cannot read"),
+        ("data.root=~/data", "special characters need quotes"),
+        ("+norm.gain=1", "nothing can be added or deleted"),
+        ("++seed=1", "nothing can be added or deleted"),
+        ("~norm", "nothing can be added or deleted"),
+        ("hydra.sweep.dir=x", "bnexp runs its own sweeps"),
+    ],
+)
+def test_arguments_outside_the_grammar(composer: Composer, argument: str, message: str) -> None:
+    """What is no KEY=VALUE of a known key is refused in words, not by a traceback."""
+    with pytest.raises(UsageError, match=message):
+        composer.parse([argument])
+
+
+@pytest.mark.parametrize(
+    ("argument", "labels"),
+    [
+        ("norm=none,batch", ["none", "batch"]),
+        ("norm=choice(batch,none)", ["batch", "none"]),
+        ("optimizer.lr=0.1,1.0", ["0.1", "1.0"]),
+        ("seed=range(3)", ["0", "1", "2"]),
+        ("seed=range(4,10,3)", ["4", "7"]),
+        ("model.pool='max','avg'", ["max", "avg"]),
+        ("train.drop_last=true,false", ["true", "false"]),
+        ("norm.momentum=null,0.1", ["null", "0.1"]),
+        ("model.hidden=[32],[64,64]", ["[32]", "[64,64]"]),
+    ],
+)
+def test_a_sweep_enumerates_its_levels(
+    composer: Composer, argument: str, labels: list[str]
+) -> None:
+    """A sweep in Hydra's grammar has the levels that it names, in their order."""
+    (override,) = composer.parse([argument])
+    levels = composer.levels(override)
+    assert [label for label, _ in levels] == labels
+    key = argument.partition("=")[0]
+    assert all(single.startswith(f"{key}=") for _, single in levels)
+
+
+def test_a_glob_enumerates_the_options_of_a_group(composer: Composer) -> None:
+    """`glob(*)` is every option that a group has, `glob(*, exclude=...)` all but some."""
+    (every,) = composer.parse(["norm=glob(*)"])
+    assert [label for label, _ in composer.levels(every)] == composer.options("norm")
+    (some,) = composer.parse(["norm=glob(*,exclude=none)"])
+    assert "none" not in [label for label, _ in composer.levels(some)]
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("optimizer.lr=interval(0.1,1)", r"no end of values.*optimizer\.lr=0\.1,0\.3,1\.0"),
+        ("norm=none,batch,none", "none stands twice"),
+        ("model=glob(x*)", "matches nothing for model"),
+    ],
+)
+def test_sweeps_without_countable_levels(
+    composer: Composer, argument: str, message: str
+) -> None:
+    """An interval, a repeated level and an empty match are refused with the reason."""
+    (override,) = composer.parse([argument])
+    with pytest.raises(UsageError, match=message):
+        composer.levels(override)
+
+
+def test_a_configuration_is_immutable(compose: Callable[..., Config]) -> None:
+    """What was checked cannot be changed afterwards."""
+    config = compose()
+    with pytest.raises(ValidationError, match="frozen"):
+        config.optimizer.lr = 2.0
+
+
+@pytest.mark.parametrize(
+    ("preset", "expected"),
+    [
+        (
+            "d2l_lenet",
+            {
+                "data.name": "fashion_mnist",
+                "model.name": "lenet",
+                "model.pool": "avg",
+                "model.padding": 2,
+                "model.fc120": True,
+                "model.activation": "sigmoid",
+                "model.init": "xavier_uniform",
+                "norm.name": "none",
+                "optimizer.name": "sgd",
+                "optimizer.lr": 0.9,
+                "optimizer.momentum": 0.0,
+                "train.epochs": 10,
+                "train.batch_size": 256,
+                "train.drop_last": False,
+            },
+        ),
+        (
+            "d2l_bn",
+            {
+                "model.pool": "max",
+                "model.padding": 0,
+                "norm.name": "batch",
+                "norm.placement": "before_activation",
+                "norm.epsilon": 1e-5,
+                "norm.momentum": 0.1,
+                "optimizer.lr": 1.0,
+                "train.batch_size": 256,
+            },
+        ),
+        (
+            "lab_mlp",
+            {
+                "data.name": "mnist",
+                "model.hidden": [32, 32],
+                "model.activation": "relu",
+                "model.init": "default",
+                "optimizer.name": "adam",
+                "optimizer.lr": 0.01,
+                "train.epochs": 10,
+                "train.batch_size": 32,
+                "train.drop_last": True,
+            },
+        ),
+    ],
+)
+def test_presets_are_the_sources_settings(
+    compose: Callable[..., Config], preset: str, expected: dict[str, Any]
+) -> None:
+    """A preset gives the exact settings of its source."""
+    found = dict(_dotted_items(compose(f"preset={preset}").model_dump(mode="json")))
+    assert {key: found[key] for key in expected} == expected
+
+
+def test_an_argument_wins_over_a_preset(compose: Callable[..., Config]) -> None:
+    """A preset sets defaults; what stands on the command line decides."""
+    config = compose("preset=d2l_bn", "optimizer.lr=0.5", "norm=none")
+    assert config.optimizer.lr == 0.5
+    assert config.norm.name == "none"
+    assert config.model.padding == 0  # and the rest of the preset stays
+
+
+def test_the_data_root_follows_the_environment(
+    composer: Composer, monkeypatch: pytest.MonkeyPatch, weird_path: Path
+) -> None:
+    """`data.root` is BNEXP_DATA_ROOT where that is set, else the user's cache."""
+    monkeypatch.setenv("BNEXP_DATA_ROOT", str(weird_path))
+    assert composer.compose([])[0].data.root == str(weird_path)
+    monkeypatch.delenv("BNEXP_DATA_ROOT")
+    assert composer.compose([])[0].data.root == "~/.cache/bnexp"
+
+
+def test_a_users_own_folder_adds_options(weird_path: Path) -> None:
+    """`--config-dir` adds a study and an option, whatever the folder is called."""
+    (weird_path / "study").mkdir()
+    (weird_path / "study" / "mine.yaml").write_text(
+        "# @package _global_\n"
+        "study:\n"
+        "  question: Mine?\n"
+        "  source: me\n"
+        "  factors: {norm: 'none,own'}\n"
+        "  seeds: [3, 5]\n"
+        "  responses: [test_accuracy]\n"
+    )
+    (weird_path / "norm").mkdir()
+    (weird_path / "norm" / "own.yaml").write_text("defaults: [batch, _self_]\nmomentum: 0.25\n")
+    with Composer(weird_path) as composer:
+        assert "mine" in composer.options("study")
+        assert "quickstart" in composer.options("study")
+        config, study = composer.compose(["study=mine", "norm=own"])
+    assert config.norm.model_dump()["momentum"] == 0.25
+    assert study is not None
+    assert study.seeds == (3, 5)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("seeds: 0", r"study\.seeds"),
+        ("seedz: 3", r"study\.seedz: no such key here"),
+        ("claims: [{kind: guess}]", r"study\.claims: .*'value', 'difference', 'dominance'"),
+    ],
+)
+def test_a_study_file_is_checked_too(tmp_path: Path, line: str, message: str) -> None:
+    """A fault in a study's own section is told with the section's name."""
+    fields = {
+        "question": "Q?",
+        "source": "S",
+        "factors": "{norm: 'none,batch'}",
+        "seeds": "2",
+        "responses": "[test_accuracy]",
+    }
+    key, _, value = line.partition(": ")
+    fields[key] = value
+    (tmp_path / "study").mkdir()
+    text = "".join(f"  {name}: {content}\n" for name, content in fields.items())
+    (tmp_path / "study" / "mine.yaml").write_text(f"# @package _global_\nstudy:\n{text}")
+    with Composer(tmp_path) as composer, pytest.raises(UsageError, match=message):
+        composer.compose(["study=mine"])
+
+
+def test_a_config_dir_that_is_not_there(tmp_path: Path) -> None:
+    """A mistyped --config-dir is an error, not an empty folder."""
+    with pytest.raises(UsageError, match="no such folder"):
+        Composer(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "device=cuda:3",
+        "engine=inline",
+        "engine.workers=7",
+        "engine.cohort=5",
+        "data.root=/elsewhere",
+        "name=other",
+        "results_dir=/elsewhere",
+        "seed=9",
+    ],
+)
+def test_where_a_run_trains_is_not_what_it_is(
+    compose: Callable[..., Config], override: str
+) -> None:
+    """Device, engine, paths and name leave the identity alone; the seed stands beside it."""
+    assert compose(override) != compose()
+    assert compose(override).identity() == compose().identity()
+
+
+def test_all_other_keys_are_part_of_the_identity(compose: Callable[..., Config]) -> None:
+    """Every key but those that only place a run appears in the identity."""
+    outside = {"seed", "data.root"}
+    for option in OPTIONS:
+        config = compose(option)
+        expected = {
+            key
+            for key in _dotted(config.model_dump())
+            if key.partition(".")[0] not in NOT_IDENTITY and key not in outside
+        }
+        assert set(_dotted(config.identity())) == expected
+
+
+def _dotted(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Yield every key of nested dictionaries, sections and leaves."""
+    yield from (key for key, _ in _dotted_items(values, prefix))
+
+
+def _dotted_items(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        yield prefix + name, value
+        if isinstance(value, dict):
+            yield from _dotted_items(value, f"{prefix}{name}.")

@@ -1,0 +1,82 @@
+"""What every test may use; nothing here needs a network or a GPU."""
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import settings
+
+from bnexp.config.compose import Composer
+from bnexp.config.schema import Config
+from bnexp.data import FOLDERS, Dataset, Split
+
+# Without deadlines, since a busy machine is slow, and with the same examples everywhere:
+# a suite that fails here fails at its reader's too.
+settings.register_profile("bnexp", deadline=None, derandomize=True, max_examples=40)
+settings.load_profile("bnexp")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what needs data that are not there."""
+    if item.get_closest_marker("real_data") and real_root() is None:
+        pytest.skip("BNEXP_DATA_ROOT names no folder with Fashion-MNIST and MNIST")
+
+
+def real_root() -> Path | None:
+    """Return the folder that holds the published data sets, if there is one."""
+    root = Path(os.environ.get("BNEXP_DATA_ROOT") or "does not exist")
+    return root if all((root / name / "raw").is_dir() for name in FOLDERS.values()) else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Give each sum one order, and with it one last digit, as a worker does."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Return the one source of chance in a test."""
+    return np.random.default_rng(20150211)
+
+
+@pytest.fixture
+def weird_path(tmp_path: Path) -> Path:
+    """Return an empty folder whose name is legal and unpleasant."""
+    folder = tmp_path / "a folder, wíth ünicode (&) spaces = 検証"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def composer() -> Iterator[Composer]:
+    """Return an open composer of the shipped configuration."""
+    with Composer() as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def compose() -> Callable[..., Config]:
+    """Return a function from overrides to a configuration; each is composed once."""
+
+    @functools.cache
+    def composed(*overrides: str) -> Config:
+        with Composer() as opened:
+            return opened.compose(overrides)[0]
+
+    return composed
+
+
+@pytest.fixture
+def dataset(rng: np.random.Generator) -> Dataset:
+    """Return 64 training, 37 test and 11 validation images of noise."""
+
+    def split(n: int) -> Split:
+        pixels = rng.integers(0, 256, size=(n, 1, 28, 28), dtype=np.uint8)
+        return Split(torch.from_numpy(pixels), torch.from_numpy(rng.integers(0, 10, size=n)))
+
+    return Dataset(train=split(64), test=split(37), val=split(11))

@@ -1,0 +1,54 @@
+"""Study folders with planted effects: run files as a training would leave them."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from bnexp.declare import folder_of, open_design
+from bnexp.design import Design, Run
+from bnexp.records import SCHEMA_VERSION, RunRecord
+from bnexp.store import Store
+
+Measure = Callable[[Run], dict[str, float | None]]
+
+
+def record_of(run: Run, metrics: dict[str, float | None], study: str = "planted") -> RunRecord:
+    """Return a record of a run with two epochs that end in the given metrics."""
+    status = "ok" if all(value is not None for value in metrics.values()) else "diverged"
+    epochs = [{"epoch": epoch, **metrics} for epoch in (1, 2)]
+    return RunRecord(
+        schema_version=SCHEMA_VERSION,
+        run_id=run.run_id,
+        study=study,
+        cell=run.cell.values,
+        seed=run.seed,
+        status=status,
+        config=run.cell.config.identity(),
+        metrics={**metrics, "wall_s": 1.0, "examples_per_s": 100.0},
+        history=epochs,
+        provenance={"started": "2026-01-01T00:00:00+00:00", "elapsed_s": 2.0},
+        error=None if status == "ok" else "the loss is not finite at step 1 (epoch 1)",
+    )
+
+
+def planted(arguments: Sequence[str], folder: Path, measure: Measure) -> tuple[Design, Store]:
+    """Return a study whose runs measured what `measure` says."""
+    design = open_design([*arguments, f"results_dir='{folder}'"], True, None)
+    store = Store(folder_of(design.study))
+    store.declare(design)
+    for run in design.runs:
+        store.save(record_of(run, measure(run)))
+    return design, store
+
+
+def frame_of(
+    values: dict[tuple[str, ...], Sequence[float]], factors: Sequence[str]
+) -> pd.DataFrame:
+    """Return a runs frame of the response `y` from its values by cell, a seed each."""
+    rows = [
+        {**dict(zip(factors, cell, strict=True)), "seed": seed, "status": "ok", "y": value}
+        for cell, of_seeds in values.items()
+        for seed, value in enumerate(of_seeds)
+    ]
+    return pd.DataFrame(rows)

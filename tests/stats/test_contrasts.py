@@ -1,0 +1,135 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from bnexp import stats
+from bnexp.stats.contrasts import all_contrasts, within_seeds
+from bnexp.stats.estimate import paired_t
+from tests.fabricate import frame_of
+
+FACTORS = {"norm": ("none", "batch"), "pool": ("avg", "max")}
+# By hand: norm adds 2 under avg and 5 under max in seed 0, 3 and 4 in seed 1.
+TWO_BY_TWO = {
+    ("none", "avg"): [10.0, 11.0],
+    ("none", "max"): [14.0, 16.0],
+    ("batch", "avg"): [12.0, 14.0],
+    ("batch", "max"): [19.0, 20.0],
+}
+
+
+def by_hand() -> pd.DataFrame:
+    return stats.contrasts(frame_of(TWO_BY_TWO, list(FACTORS)), FACTORS, (0, 1), ["y"])
+
+
+@pytest.mark.parametrize(
+    ("factor", "given", "expected"),
+    [
+        ("norm", "", (3.5 + 3.5) / 2),
+        ("pool", "", ((4 + 7) / 2 + (5 + 6) / 2) / 2),
+        ("norm:pool", "", ((5 - 2) + (4 - 3)) / 2),
+        ("norm", "pool=avg", (2 + 3) / 2),
+        ("norm", "pool=max", (5 + 4) / 2),
+        ("pool", "norm=batch", (7 + 6) / 2),
+    ],
+)
+def test_two_by_two_by_hand(factor: str, given: str, expected: float) -> None:
+    """Main effects, interaction (not halved) and simple effects are those by hand."""
+    table = by_hand()
+    (row,) = table[(table["factor"] == factor) & (table["given"] == given)].to_dict("records")
+    assert row["estimate"] == pytest.approx(expected)
+    assert row["n"] == 2
+
+
+def test_estimate_is_level_a_minus_level_b() -> None:
+    """The later level comes first: the estimate says what it adds to the baseline."""
+    main = by_hand().iloc[0]
+    assert (main["level_a"], main["level_b"]) == ("batch", "none")
+    assert main["estimate"] > 0
+
+
+def test_weights_of_every_contrast_sum_to_zero() -> None:
+    """A contrast compares: whatever all cells share cancels."""
+    factors = {"a": ("0", "1", "2"), "b": ("0", "1"), "c": ("0", "1")}
+    contrasts = all_contrasts(factors)
+    assert len(contrasts) > 30
+    for contrast in contrasts:
+        assert contrast.weights.sum() == pytest.approx(0)
+
+
+def test_pairing_removes_what_a_seed_shares(rng: np.random.Generator) -> None:
+    """Noise that a seed adds to all its cells changes no contrast."""
+    noise = rng.normal(0, 100, size=2)
+    noisy = {cell: list(np.array(values) + noise) for cell, values in TWO_BY_TWO.items()}
+    table = stats.contrasts(frame_of(noisy, list(FACTORS)), FACTORS, (0, 1), ["y"])
+    # The noise is 1e2, so its rounding is 1e-14 of that.
+    np.testing.assert_allclose(table["estimate"], by_hand()["estimate"], atol=1e-10)
+    np.testing.assert_allclose(table["ci_low"], by_hand()["ci_low"], atol=1e-9)
+
+
+def test_a_missing_run_takes_its_seed_out_of_what_needs_it() -> None:
+    """No value is filled in: contrasts with the missing cell lose the seed, others keep it."""
+    frame = frame_of(TWO_BY_TWO, list(FACTORS))
+    frame = frame.drop(index=0)  # none, avg, seed 0
+    table = stats.contrasts(frame, FACTORS, (0, 1), ["y"]).set_index(["factor", "given"])
+    assert table.loc[("norm", "")]["n"] == 1
+    assert table.loc[("norm", "")]["n_missing"] == 1
+    assert table.loc[("norm", "pool=avg")]["n"] == 1
+    assert table.loc[("norm", "pool=max")]["n"] == 2
+
+
+def test_order_of_rows_does_not_matter(rng: np.random.Generator) -> None:
+    """Reading the run files in another order gives the same table."""
+    frame = frame_of(TWO_BY_TWO, list(FACTORS))
+    shuffled = frame.iloc[rng.permutation(len(frame))]
+    pd.testing.assert_frame_equal(stats.contrasts(shuffled, FACTORS, (0, 1), ["y"]), by_hand())
+
+
+def test_relabelling_levels_relabels_and_nothing_else() -> None:
+    """Names of levels mean nothing to the numbers."""
+    renamed = {"norm": ("x", "y"), "pool": ("avg", "max")}
+    values = {
+        ({"none": "x", "batch": "y"}[norm], pool): of for (norm, pool), of in TWO_BY_TWO.items()
+    }
+    table = stats.contrasts(frame_of(values, list(renamed)), renamed, (0, 1), ["y"])
+    np.testing.assert_array_equal(table["estimate"], by_hand()["estimate"])
+
+
+def test_one_factor_has_all_pairs_and_no_simple_effects() -> None:
+    """Three levels give three comparisons, each later level against each earlier one."""
+    factors = {"norm": ("none", "before", "after")}
+    values = {("none",): [1.0, 2.0], ("before",): [3.0, 3.0], ("after",): [4.0, 7.0]}
+    table = stats.contrasts(frame_of(values, ["norm"]), factors, (0, 1), ["y"])
+    assert list(zip(table["level_a"], table["level_b"], strict=True)) == [
+        ("before", "none"),
+        ("after", "none"),
+        ("after", "before"),
+    ]
+    assert table["estimate"].tolist() == [1.5, 4.0, 2.5]
+    assert set(table["kind"]) == {"main"}
+
+
+def test_many_levels_are_compared_with_the_first() -> None:
+    """Beyond four levels each one is compared with the baseline only."""
+    levels = tuple("abcdef")
+    contrasts = all_contrasts({"lr": levels})
+    assert [one.level_b for one in contrasts] == ["a"] * 5
+
+
+def test_holm_adjusts_within_the_planned_family() -> None:
+    """Adjusted p-values never fall below p, and the smallest is multiplied by the family."""
+    table = by_hand()
+    planned = table[table["kind"] != "simple"]
+    assert (planned["p_adjusted"] >= planned["p"]).all()
+    smallest = planned.loc[planned["p"].idxmin()]
+    assert smallest["p_adjusted"] == pytest.approx(min(1, 3 * smallest["p"]))
+
+
+def test_false_positives_come_as_often_as_promised(rng: np.random.Generator) -> None:
+    """Where nothing has an effect, 5 % of the intervals of an effect leave out zero."""
+    norm = all_contrasts(FACTORS)[0]
+    misses = 0
+    for noise in rng.normal(size=(4000, 5, 2, 2)):
+        estimate = paired_t(within_seeds(noise, norm.weights))
+        misses += estimate.ci_low > 0 or estimate.ci_high < 0
+    # Four standard errors of a share of 4,000; the seed of the draws is fixed.
+    assert misses / 4000 == pytest.approx(0.05, abs=4 * np.sqrt(0.05 * 0.95 / 4000))

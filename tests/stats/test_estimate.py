@@ -1,0 +1,89 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats
+
+from bnexp.stats.estimate import paired_t, sign_flip_p, t_test_p
+
+VALUES = arrays(
+    float, st.integers(2, 12), elements=st.floats(-100, 100).map(lambda x: round(x, 3))
+)
+
+
+@given(VALUES)
+def test_interval_is_that_of_scipy(values: np.ndarray) -> None:
+    """The interval and p are those of the one-sample t test in scipy."""
+    estimate = paired_t(values)
+    if np.ptp(values) == 0:
+        assert (estimate.ci_low, estimate.ci_high) == (estimate.estimate, estimate.estimate)
+        return
+    reference = stats.ttest_1samp(values, 0)
+    interval = reference.confidence_interval(0.95)
+    # Two ways of rounding the same sums of numbers up to 100.
+    np.testing.assert_allclose(
+        (estimate.ci_low, estimate.ci_high), (interval.low, interval.high), atol=1e-9
+    )
+    assert t_test_p(values) == pytest.approx(reference.pvalue, abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [5, 10])
+def test_intervals_cover_what_they_promise(n: int, rng: np.random.Generator) -> None:
+    """95 % intervals hold the true mean in 95 % of 4,000 simulated studies."""
+    hits = 0
+    for values in rng.normal(0.3, 2.0, size=(4000, n)):
+        estimate = paired_t(values)
+        hits += estimate.ci_low <= 0.3 <= estimate.ci_high
+    # Four standard errors of a share of 4,000: this seed is fixed, others would pass too.
+    assert hits / 4000 == pytest.approx(0.95, abs=4 * math.sqrt(0.95 * 0.05 / 4000))
+
+
+def test_one_seed_has_no_interval() -> None:
+    """N = 1 gives the value and NaN for everything that needs a spread."""
+    estimate = paired_t(np.array([0.7]))
+    assert (estimate.estimate, estimate.n) == (0.7, 1)
+    assert math.isnan(estimate.ci_low)
+    assert math.isnan(t_test_p(np.array([0.7])))
+    assert math.isnan(sign_flip_p(np.array([0.7])))
+
+
+def test_missing_seeds_are_left_out_and_counted() -> None:
+    """A seed without a value counts neither in the mean nor in n."""
+    estimate = paired_t(np.array([1.0, math.nan, 3.0]))
+    assert (estimate.estimate, estimate.n) == (2.0, 2)
+    assert paired_t(np.array([math.nan])).n == 0
+
+
+@pytest.mark.parametrize(("n", "smallest"), [(3, 0.25), (5, 0.0625), (8, 2 / 256)])
+def test_sign_flips_are_exact(n: int, smallest: float) -> None:
+    """Differences of one sign have the smallest p that n seeds allow: 2 / 2^n."""
+    assert sign_flip_p(np.arange(1.0, n + 1)) == pytest.approx(smallest)
+
+
+def test_sign_flips_agree_with_scipy(rng: np.random.Generator) -> None:
+    """The enumeration gives the exact p of scipy's permutation test."""
+    for n in (2, 4, 6):
+        values = rng.normal(0.5, 1, size=n)
+        reference = stats.permutation_test((values,), np.sum, permutation_type="samples")
+        assert sign_flip_p(values) == pytest.approx(reference.pvalue)
+
+
+def test_drawn_sign_flips_come_close_to_the_t_test(rng: np.random.Generator) -> None:
+    """Beyond 13 seeds flips are drawn; for normal differences p is near that of t."""
+    values = rng.normal(0.5, 1, size=20)
+    # Two different tests of the same thing, one of them by simulation.
+    assert sign_flip_p(values) == pytest.approx(t_test_p(values), abs=0.02)
+
+
+@given(VALUES, st.floats(0.5, 50), st.floats(-50, 50))
+def test_scale_and_shift_pass_through(values: np.ndarray, scale: float, shift: float) -> None:
+    """Scaling and shifting the response scales and shifts the estimate and its interval."""
+    before, after = paired_t(values), paired_t(values * scale + shift)
+    # Rounding of numbers up to 5,050.
+    for end in ("estimate", "ci_low", "ci_high"):
+        assert getattr(after, end) == pytest.approx(
+            getattr(before, end) * scale + shift, abs=1e-8
+        )

@@ -1,0 +1,79 @@
+"""What lies under results/ was made by the code and the commands that are here."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from bnexp.cli import main
+from bnexp.declare import open_design
+from bnexp.frames import declared
+from bnexp.report import build
+from bnexp.store import Store
+from tests.conftest import real_root
+
+RESULTS = Path(__file__).resolve().parents[1] / "results"
+STUDIES = sorted(path.parent.name for path in RESULTS.glob("*/study.json"))
+
+
+def test_studies_are_published() -> None:
+    """The headline studies are there."""
+    assert {"pooling_vs_bn", "lab_mlp"} <= set(STUDIES)
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_published_runs_are_those_of_the_study(study: str) -> None:
+    """Today's configuration gives every published run the id that it has: none is orphaned."""
+    design = open_design([f"study={study}"], False, None)
+    done = Store(RESULTS / study).done()
+    assert {run.run_id for run in design.runs} == done
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_published_tables_are_those_of_the_runs(study: str, tmp_path: Path) -> None:
+    """Rebuilding the report from the published runs gives the published tables and page."""
+    published = RESULTS / study
+    copy = tmp_path / study
+    (copy / "runs").mkdir(parents=True)
+    for path in [published / "study.json", *published.glob("runs/*.json")]:
+        (copy / path.relative_to(published)).write_bytes(path.read_bytes())
+    build(Store(copy))
+    for path in [*published.glob("tables/*.csv"), published / "report.md"]:
+        assert (copy / path.relative_to(published)).read_text() == path.read_text()
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_published_runs_say_where_they_come_from(study: str) -> None:
+    """Every published run has its hardware, versions and a commit without changes."""
+    store = Store(RESULTS / study)
+    records = store.load(declared(store.read_study()).run_ids)
+    assert len(records) >= 15
+    for record in records:
+        assert record.provenance["hardware"]
+        assert record.provenance["torch"]
+        assert not record.provenance["commit"].endswith("-dirty")
+
+
+@pytest.mark.real_data
+def test_a_published_run_repeats(tmp_path: Path) -> None:
+    """The first epoch of a published run, trained again, is the one published.
+
+    One of ten epochs, to stay fast: a run's beginning does not depend on its length.
+    """
+    store = Store(RESULTS / "lab_mlp")
+    study = declared(store.read_study())
+    levels, run_ids = study.cells[1]
+    (record,) = store.load([run_ids[0]])
+    command = [
+        *("run", "study=lab_mlp", f"norm={levels['norm']}", "seed=0", "train.epochs=1"),
+        *("engine=inline", f"results_dir='{tmp_path}'", f"data.root='{real_root()}'"),
+    ]
+    assert main(command) == 0
+    (path,) = (tmp_path / "lab_mlp" / "runs").iterdir()
+    again = json.loads(path.read_text())
+    same = again["provenance"]["hardware"] == record.provenance["hardware"]
+    # Another processor rounds otherwise, and 1,875 steps of Adam amplify that.
+    tolerance = 1e-4 if same else 0.1
+    for name in ("train_loss", "train_accuracy", "test_loss", "test_accuracy"):
+        expected = record.history[0][name]
+        assert again["history"][0][name] == pytest.approx(expected, rel=tolerance), name

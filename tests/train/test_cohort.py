@@ -1,0 +1,116 @@
+import json
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from bnexp import train as module
+from bnexp.config.schema import Config
+from bnexp.design import Cell, Level, Run
+from bnexp.records import SCHEMA_VERSION, RunRecord
+from bnexp.schedule import Cohort
+from bnexp.train import train_cohort
+from bnexp.train.plain import train_run
+
+CPU = torch.device("cpu")
+SMALL = ("data=digits", "data.train_size=64", "train.epochs=2", "train.batch_size=32")
+CELLS = ((*SMALL, "norm=none"), (*SMALL, "norm=batch"))
+
+
+@pytest.fixture
+def runs(compose: Callable[..., Config]) -> list[Run]:
+    """Return two cells with two seeds."""
+    found = []
+    for overrides in CELLS:
+        name = overrides[-1].partition("=")[2]
+        cell = Cell({"norm": Level(name, overrides[-1:], name)}, compose(*overrides))
+        found += [Run(cell.run_id(seed), cell, seed) for seed in (0, 1)]
+    return found
+
+
+def train(runs: list[Run]) -> list[RunRecord]:
+    """Train runs as one cohort."""
+    return list(train_cohort(Cohort("study", tuple(runs)), CPU, lambda run_id, epoch: None))
+
+
+def lasting(record: RunRecord) -> dict[str, object]:
+    """Return what a record says of the result: all but where it ran and how fast."""
+    data = record.to_json()
+    del data["provenance"]
+    times = ("wall_s", "examples_per_s")
+    data["metrics"] = {k: v for k, v in data["metrics"].items() if k not in times}
+    return data
+
+
+def test_a_record_says_what_was_trained(runs: list[Run]) -> None:
+    """Each run's record holds its id, cell, seed, configuration and provenance, as JSON."""
+    for run, record in zip(runs, train(runs), strict=True):
+        assert (record.run_id, record.seed, record.study) == (run.run_id, run.seed, "study")
+        assert record.schema_version == SCHEMA_VERSION
+        assert record.cell == {"norm": run.cell.labels["norm"]}
+        assert record.config == run.cell.config.identity()
+        assert (record.status, record.error) == ("ok", None)
+        assert record.provenance["elapsed_s"] >= (record.metrics["wall_s"] or 0)
+        json.dumps(record.to_json(), allow_nan=False)
+
+
+def test_the_order_of_runs_makes_no_difference(runs: list[Run]) -> None:
+    """A run gives the same bits alone, first or last in its cohort."""
+    together = {record.run_id: lasting(record) for record in train(runs)}
+    backwards = {record.run_id: lasting(record) for record in train(runs[::-1])}
+    (alone,) = train(runs[2:3])
+    assert backwards == together
+    assert lasting(alone) == together[alone.run_id]
+
+
+def test_every_epoch_is_told(runs: list[Run]) -> None:
+    """A run's epochs are told as they end, before its record."""
+    told: list[tuple[str, int]] = []
+    records = train_cohort(
+        Cohort("study", tuple(runs[:2])),
+        CPU,
+        lambda run_id, epoch: told.append((run_id, epoch)),
+    )
+    next(records)
+    assert told == [(runs[0].run_id, 1), (runs[0].run_id, 2)]
+    next(records)
+    assert told[2:] == [(runs[1].run_id, 1), (runs[1].run_id, 2)]
+
+
+def test_an_error_is_a_record(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that raises is recorded as failed with its traceback; the others train."""
+
+    def unlucky(config: Config, seed: int, *rest: object) -> object:
+        if seed == 1:
+            raise ZeroDivisionError("seed 1 is unlucky")
+        return train_run(config, seed, *rest)
+
+    monkeypatch.setattr(module, "train_run", unlucky)
+    records = train(runs)
+    assert [record.status for record in records] == ["ok", "failed", "ok", "failed"]
+    failed = records[1]
+    assert failed.error is not None
+    assert failed.error.startswith("Traceback")
+    assert "ZeroDivisionError: seed 1 is unlucky" in failed.error
+    assert (failed.metrics, failed.history) == ({}, [])
+    assert failed.run_id == runs[1].run_id
+
+
+def test_missing_data_are_told_in_words(compose: Callable[..., Config]) -> None:
+    """What the user can put right is recorded as its message, without a traceback."""
+    config = compose("data=mnist", "data.root=/nowhere/at/all")
+    (record,) = train([Run("a", Cell({}, config), 0)])
+    assert record.status == "failed"
+    assert record.error is not None
+    assert record.error.startswith("mnist in /nowhere/at/all cannot be read")
+
+
+def test_an_interruption_is_no_record(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C ends the training; it is not an error of the run."""
+
+    def interrupted(*_: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "train_run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(runs)

@@ -1,0 +1,84 @@
+import datetime
+from pathlib import Path
+
+import pytest
+import torch
+
+import bnexp
+from bnexp.errors import UsageError
+from bnexp.train import device
+from bnexp.train.device import provenance, resolve, settle
+
+
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Let PyTorch see as many GPUs as the test's parameter says."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: request.param > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: request.param)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "name", "devices"),
+    [
+        (0, "auto", ["cpu"]),
+        (0, "cpu", ["cpu"]),
+        (2, "cpu", ["cpu"]),
+        (1, "auto", ["cuda:0"]),
+        (2, "auto", ["cuda:0", "cuda:1"]),
+        (2, "cuda", ["cuda:0", "cuda:1"]),
+        (2, "cuda:1", ["cuda:1"]),
+    ],
+    indirect=["gpus"],
+)
+@pytest.mark.usefixtures("gpus")
+def test_a_name_stands_for_devices(name: str, devices: list[str]) -> None:
+    """`auto` is every GPU or else the CPU, `cuda` every GPU, `cuda:N` one of them."""
+    assert resolve(name) == devices
+
+
+@pytest.mark.parametrize(
+    ("gpus", "name", "message"),
+    [
+        (0, "cuda", "sees no CUDA device here; use device=cpu"),
+        (0, "cuda:1", "device=cuda:1: PyTorch .* sees no CUDA device"),
+        (2, "cuda:2", "the last of 2 is cuda:1"),
+    ],
+    indirect=["gpus"],
+)
+@pytest.mark.usefixtures("gpus")
+def test_a_device_that_is_not_there(name: str, message: str) -> None:
+    """Asking for a GPU that does not exist is an error that says what exists."""
+    with pytest.raises(UsageError, match=message):
+        resolve(name)
+
+
+def test_a_cpu_trains_on_one_thread() -> None:
+    """The order of a sum, and with it the last digit, depends on the number of threads."""
+    torch.set_num_threads(2)
+    try:
+        assert settle("cpu") == torch.device("cpu")
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_provenance_says_where_and_with_what() -> None:
+    """A record tells the versions, the hardware, the threads and when it began, in UTC."""
+    found = provenance(torch.device("cpu"))
+    assert found["device"] == "cpu"
+    assert found["torch"] == torch.__version__
+    assert found["bnexp"] == bnexp.__version__
+    assert found["threads"] == torch.get_num_threads()
+    assert isinstance(found["hardware"], str)
+    started = datetime.datetime.fromisoformat(found["started"])
+    assert abs(datetime.datetime.now(datetime.UTC) - started) < datetime.timedelta(minutes=1)
+
+
+def test_an_installed_package_has_no_commit(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Outside a checkout there is no commit, and a repository around it is not asked."""
+    monkeypatch.setattr(bnexp, "__file__", str(tmp_path / "bnexp" / "__init__.py"))
+    device._commit.cache_clear()
+    assert device._commit() is None
+    device._commit.cache_clear()
