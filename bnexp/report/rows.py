@@ -79,7 +79,12 @@ def effects_table(tables: Tables, effects: pd.DataFrame) -> TableText:
         "factors; its mean over the seeds and 95 % Student-t interval. An interaction is the "
         "difference of two such differences, not halved. The share is the part of the sum of "
         "squares between cells that a factor accounts for, an interaction counting equally "
-        "for its factors (Shapley value).",
+        "for its factors (Shapley value)."
+        + (
+            " “accuracy (test)” is with the running statistics."
+            if "test_accuracy_population" in tables.responses
+            else ""
+        ),
         ["comparison", "kind", *(_column(what, difference=True) for what in responses), "n"],
         rows,
     )
