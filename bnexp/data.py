@@ -3,7 +3,7 @@
 import contextlib
 import hashlib
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,17 +39,27 @@ class Split:
 
     images: Tensor
     labels: Tensor
+    # Of the pixels in [0, 1], to subtract and to divide by.
+    mean: float = 0.0
+    sd: float = 1.0
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def batch(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
-        """Return the images as floats in [0, 1], the sources' only preprocessing."""
-        return self.images[index].float().div_(255), self.labels[index]
+        """Return images as floats in [0, 1], the sources' only preprocessing, or standardized."""
+        images = self.images[index].float().div_(255)
+        if self.sd != 1:
+            images = images.sub_(self.mean).div_(self.sd)
+        return images, self.labels[index]
+
+    def __getitem__(self, index: Tensor | slice) -> "Split":
+        """Return some of the images."""
+        return replace(self, images=self.images[index], labels=self.labels[index])
 
     def to(self, device: torch.device) -> "Split":
         """Return the split on a device."""
-        return Split(self.images.to(device), self.labels.to(device))
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
 
 @dataclass(frozen=True)
@@ -70,15 +80,16 @@ def load(config: Data, device: torch.device) -> Dataset:
         UsageError: If a file cannot be read.
     """
     train, test = _digits() if config.name == "digits" else _idx(config)
+    if config.standardize:
+        pixels = train.images.double() / 255
+        mean, sd = pixels.mean().item(), pixels.std(correction=0).item()
+        train, test = (replace(split, mean=mean, sd=sd) for split in (train, test))
     val = None
     if config.n_train < len(train):
         order = torch.randperm(len(train), generator=generator(0, "subset"))
         if config.val_size:
-            held_out = order[len(train) - config.val_size :]
-            val = Split(train.images[held_out], train.labels[held_out]).to(device)
-        train = Split(
-            train.images[order[: config.n_train]], train.labels[order[: config.n_train]]
-        )
+            val = train[order[len(train) - config.val_size :]].to(device)
+        train = train[order[: config.n_train]]
     return Dataset(train.to(device), test.to(device), val)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from hydra.core.override_parser.types import Override
 
 from bnexp.config.compose import Composer
-from bnexp.config.schema import NOT_IDENTITY, AnyClaim, Config, StudySpec, label
+from bnexp.config.schema import NOT_IDENTITY, Config
+from bnexp.config.study import AnyClaim, StudySpec, label
 from bnexp.design import Design, Factor, Level, Study, enumerate_design
 from bnexp.errors import UsageError
 from bnexp.records import LevelValue, response

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from bnexp.config.schema import AnyClaim, Config
+from bnexp.config.schema import Config
+from bnexp.config.study import AnyClaim
 from bnexp.records import SCHEMA_VERSION, LevelValue
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from pydantic import TypeAdapter
 
-from bnexp.config.schema import AnyClaim
+from bnexp.config.study import AnyClaim
 from bnexp.records import RunRecord
 
 CLAIMS: TypeAdapter[tuple[AnyClaim, ...]] = TypeAdapter(tuple[AnyClaim, ...])

@@ -2,101 +2,174 @@
 
 import math
 from collections import OrderedDict
-from typing import assert_never
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from bnexp.config.schema import BatchNorm, Config, LeNet, Mlp, NoNorm
+from bnexp.config.networks import DenseHead, Layer
+from bnexp.config.normalization import AnyNorm, BatchNorm, NoNorm
+from bnexp.config.schema import Config
 from bnexp.norms import make_norm
+from bnexp.stochastic import Dropout, Noise
 from bnexp.streams import generator
 
 PIXELS, CLASSES = 28, 10
 ACTIVATIONS = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU, "tanh": nn.Tanh}
+POOLS = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
+Layers: TypeAlias = OrderedDict[str, nn.Module]
+
+# What follows a layer's affine part, in order, by `norm.placement`. The last convolution
+# of `after_flatten` has its norm behind the flatten.
+ORDERS = {
+    "before_activation": ("norm", "activation", "pool", "dropout"),
+    "after_activation": ("activation", "norm", "pool", "dropout"),
+    "after_pool": ("activation", "pool", "norm", "dropout"),
+    "after_pool_before_activation": ("pool", "norm", "activation", "dropout"),
+    "after_flatten": ("activation", "pool", "norm", "dropout"),
+    "before_dropout": ("activation", "norm", "pool", "dropout"),
+    "after_dropout": ("activation", "dropout", "norm", "pool"),
+}
 
 
 def build(config: Config, seed: int) -> nn.Sequential:
     """Return the configured network with the initial weights of a seed, on the CPU.
 
-    Inputs have shape (N, 1, 28, 28) with values in [0, 1], outputs are logits of shape
-    (N, 10). Layers are named `conv1`, `conv1_norm`, `conv1_activation`, `conv1_pool` and
-    so on, so that a layer keeps its name, and with it its initial weights, whatever
-    stands beside it.
+    Inputs have shape (N, 1, 28, 28), outputs are logits of shape (N, 10). Layers are
+    named `conv1`, `conv1_norm`, `conv1_activation`, `conv1_pool` and so on, so that a
+    layer keeps its name, and with it its initial weights, whatever stands beside it.
     """
-    layers: OrderedDict[str, nn.Module] = OrderedDict()
-    model = config.model
-    if isinstance(model, LeNet):
-        _lenet(layers, model, config.norm)
-    elif isinstance(model, Mlp):
-        layers["flatten"] = nn.Flatten()
-        _dense(layers, PIXELS**2, list(model.hidden), model, config.norm)
-    else:
-        assert_never(model)
+    layers: Layers = OrderedDict()
+    channels, size = 1, PIXELS  # size 0: flattened
+    if "input" in _normalized(config):
+        _add_norm(layers, "input", config.norm, 1, seed, spatial=True)
+    if isinstance(config.model, DenseHead):
+        channels, size = _features(layers, config.model, seed)
+    hidden = config.model.layers
+    for layer in hidden:
+        if layer.is_conv:
+            size = _add_conv(layers, layer, channels, size)
+            last = layer is [one for one in hidden if one.is_conv][-1]
+        else:
+            last = False
+            channels, size = _flatten(layers, channels, size)
+            layers[layer.name] = nn.Linear(channels, layer.width)
+        channels = layer.width
+        if last and _placement(config.norm) == "after_flatten":
+            _follow(layers, layer, config, seed, but="norm")
+            channels, size = _flatten(layers, channels, _pooled(layer, size))
+            if layer.name in _normalized(config):
+                _add_norm(layers, layer.name, config.norm, channels, seed, spatial=False)
+        else:
+            _follow(layers, layer, config, seed)
+            size = _pooled(layer, size)
+    channels, _ = _flatten(layers, channels, size)
+    layers["output"] = nn.Linear(channels, CLASSES)
     network = nn.Sequential(layers)
-    initialize(network, model.init, model.init_gain, seed)
+    initialize(network, config.model.init, config.model.init_gain, seed)
+    _drop_redundant_biases(network, config)
     return network
 
 
-def _lenet(layers: OrderedDict[str, nn.Module], model: LeNet, norm: NoNorm | BatchNorm) -> None:
-    """Add LeNet as in d2l: 6 and 16 filters of 5x5, then 120, 84 and 10 units.
+def _add_conv(layers: Layers, layer: Layer, channels: int, size: int) -> int:
+    """Add a convolution; return the side of its output."""
+    stride = 2 if layer.pool == "stride" else 1
+    layers[layer.name] = nn.Conv2d(
+        channels, layer.width, layer.kernel, stride=stride, padding=layer.padding
+    )
+    return (size + 2 * layer.padding - layer.kernel) // stride + 1
 
-    Source: Zhang et al., Dive into Deep Learning, sections LeNet (padding 2, flattened
-    to 400) and Batch Normalization (padding 0, flattened to 256).
-    """
-    size, channels = PIXELS, 1
-    stride = 2 if model.pool == "stride" else 1
-    for name, filters, padding in (("conv1", 6, model.padding), ("conv2", 16, 0)):
-        layers[name] = nn.Conv2d(channels, filters, 5, stride=stride, padding=padding)
-        _activate(layers, name, model.activation, norm, filters, spatial=True)
-        size = (size + 2 * padding - 5) // stride + 1
-        if model.pool in ("max", "avg"):
-            pool = nn.MaxPool2d if model.pool == "max" else nn.AvgPool2d
-            layers[f"{name}_pool"] = pool(kernel_size=2, stride=2)
-            size //= 2
-        channels = filters
+
+def _follow(layers: Layers, layer: Layer, config: Config, seed: int, but: str = "") -> None:
+    """Add what follows a layer's affine part, in the order of the placement."""
+    for part in ORDERS[_placement(config.norm)]:
+        if part == but:
+            continue
+        if part == "norm" and layer.name in _normalized(config):
+            width, spatial = layer.width, layer.is_conv
+            _add_norm(layers, layer.name, config.norm, width, seed, spatial=spatial)
+        elif part == "activation":
+            layers[f"{layer.name}_activation"] = ACTIVATIONS[config.model.activation]()
+        elif part == "pool" and layer.is_pooled:
+            layers[f"{layer.name}_pool"] = POOLS[layer.pool](kernel_size=2, stride=2)
+        elif part == "dropout" and layer.dropout:
+            layers[f"{layer.name}_dropout"] = Dropout(layer.dropout, seed, layer.name)
+
+
+def _add_norm(
+    layers: Layers, name: str, norm: AnyNorm, channels: int, seed: int, *, spatial: bool
+) -> None:
+    module = make_norm(norm, channels, spatial=spatial)
+    assert module is not None
+    layers[f"{name}_norm"] = module
+    if isinstance(norm, BatchNorm) and norm.noise:
+        layers[f"{name}_noise"] = Noise(norm.noise, seed, name)
+
+
+def _flatten(layers: Layers, channels: int, size: int) -> tuple[int, int]:
+    """Add a flatten where the values still lie in an image."""
+    if size == 0:
+        return channels, 0
     layers["flatten"] = nn.Flatten()
-    features = channels * size**2
-    if model.fc120:
-        _dense(layers, features, [120, 84], model, norm)
-    else:
-        # The 84 layer keeps its name: what it shares with other cells stays paired.
-        _dense(layers, features, [84], model, norm, first=2)
+    return channels * size**2, 0
 
 
-def _dense(
-    layers: OrderedDict[str, nn.Module],
-    features: int,
-    hidden: list[int],
-    model: LeNet | Mlp,
-    norm: NoNorm | BatchNorm,
-    *,
-    first: int = 1,
-) -> None:
-    """Add dense layers `fc<first>`, ... and the output layer, which has no BN."""
-    for number, width in enumerate(hidden, start=first):
-        layers[f"fc{number}"] = nn.Linear(features, width)
-        _activate(layers, f"fc{number}", model.activation, norm, width, spatial=False)
-        features = width
-    layers["output"] = nn.Linear(features, CLASSES)
+def _pooled(layer: Layer, size: int) -> int:
+    return size // 2 if layer.is_pooled else size
 
 
-def _activate(
-    layers: OrderedDict[str, nn.Module],
-    name: str,
-    activation: str,
-    norm: NoNorm | BatchNorm,
-    channels: int,
-    *,
-    spatial: bool,
-) -> None:
-    """Add the activation of a layer, with its normalization before or after it."""
-    normalize = make_norm(norm, channels, spatial=spatial)
-    before = isinstance(norm, BatchNorm) and norm.placement == "before_activation"
-    if normalize is not None and before:
-        layers[f"{name}_norm"] = normalize
-    layers[f"{name}_activation"] = ACTIVATIONS[activation]()
-    if normalize is not None and not before:
-        layers[f"{name}_norm"] = normalize
+def _features(layers: Layers, head: DenseHead, seed: int) -> tuple[int, int]:
+    """Add the features of a dense head, which do not learn; return channels and side."""
+    channels, size = 1, PIXELS
+    if head.features == "frozen_conv":
+        convs = (Layer("frozen1", 6, kernel=5), Layer("frozen2", 16, kernel=5))
+        for layer in convs:
+            size = _add_conv(layers, layer, channels, size) // 2
+            channels = layer.width
+            layers[layer.name].requires_grad_(False)
+            layers[f"{layer.name}_activation"] = nn.ReLU()
+            layers[f"{layer.name}_pool"] = nn.MaxPool2d(kernel_size=2, stride=2)
+    if head.input_scale != 1:
+        layers["scale"] = Scale(head.input_scale)
+    return channels, size
+
+
+class Scale(nn.Module):
+    """Multiply the input by a constant."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.factor
+
+
+def _placement(norm: AnyNorm) -> str:
+    return "before_activation" if isinstance(norm, NoNorm) else norm.placement
+
+
+def _normalized(config: Config) -> tuple[str, ...]:
+    if isinstance(config.norm, NoNorm):
+        return ()
+    return config.norm.normalized(config.model.layers)
+
+
+def _drop_redundant_biases(network: nn.Sequential, config: Config) -> None:
+    """Take away biases: all, or with `auto` those that a centering BN directly undoes.
+
+    A pooling in between changes nothing (the largest and the mean shift with the values),
+    an activation or a dropout does.
+    """
+    bias, norm = config.model.bias, config.norm
+    if bias is True:
+        return
+    directly = ("before_activation", "after_pool_before_activation")
+    centers = isinstance(norm, BatchNorm) and norm.center and norm.placement in directly
+    for layer in config.model.layers:
+        if bias is False or (centers and layer.name in _normalized(config)):
+            module = network.get_submodule(layer.name)
+            module.register_parameter("bias", None)
 
 
 @torch.no_grad()
@@ -134,4 +207,4 @@ def initialize(network: nn.Sequential, init: str, gain: float, seed: int) -> Non
 
 def n_parameters(network: nn.Module) -> int:
     """Return the number of trained parameters."""
-    return sum(parameter.numel() for parameter in network.parameters())
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)

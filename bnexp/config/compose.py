@@ -18,7 +18,8 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from bnexp.config.schema import Config, StudySpec
+from bnexp.config.schema import Config
+from bnexp.config.study import StudySpec
 from bnexp.errors import UsageError
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bnexp.config.schema import label
+from bnexp.config.study import label
 from bnexp.frames import Declared
 from bnexp.records import RunRecord
 from bnexp.report.rows import (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bnexp import plots, stats
-from bnexp.config.schema import ValueClaim
+from bnexp.config.study import ValueClaim
 from bnexp.frames import Declared
 from bnexp.report.tables import Tables
 

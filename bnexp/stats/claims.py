@@ -7,7 +7,7 @@ from dataclasses import asdict
 import numpy as np
 import pandas as pd
 
-from bnexp.config.schema import AnyClaim, DifferenceClaim, DominanceClaim, ValueClaim
+from bnexp.config.study import AnyClaim, DifferenceClaim, DominanceClaim, ValueClaim
 from bnexp.stats.cells import Factors, response_array
 from bnexp.stats.contrasts import difference_weights, within_seeds
 from bnexp.stats.estimate import Values, paired_t

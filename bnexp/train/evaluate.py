@@ -24,14 +24,21 @@ def eval_batch(split: Split) -> int:
     return EVAL_BATCH[split.images.device.type]
 
 
-@torch.no_grad()
-def evaluate(network: nn.Module, split: Split, batch_size: int) -> tuple[float, float]:
-    """Return mean loss and accuracy over every image of a split, in the network's mode."""
+def evaluate(
+    network: nn.Module, split: Split, batch_size: int, *, grad: bool = False
+) -> tuple[float, float]:
+    """Return mean loss and accuracy over every image of a split, in the network's mode.
+
+    Args:
+        grad: Keep gradients enabled, as d2l's evaluation did before v0.16.6. It changes
+            nothing for a layer that takes its mode from `train()` and `eval()`.
+    """
     loss = torch.zeros((), dtype=torch.float64, device=split.images.device)
     correct = torch.zeros((), dtype=torch.int64, device=split.images.device)
     for start in range(0, len(split), batch_size):
         images, labels = split.batch(slice(start, start + batch_size))
-        logits = network(images)
+        with torch.set_grad_enabled(grad):
+            logits = network(images).detach()
         loss += F.cross_entropy(logits, labels, reduction="sum")
         correct += (logits.argmax(1) == labels).sum()
     return loss.item() / len(split), correct.item() / len(split)

@@ -143,17 +143,16 @@ def train_epoch(
 def make_optimizer(config: Config, network: nn.Module) -> torch.optim.Optimizer:
     """Return the configured optimizer over all parameters."""
     settings = config.optimizer
+    learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
     if isinstance(settings, Sgd):
         return torch.optim.SGD(
-            network.parameters(),
+            learned,
             lr=settings.lr,
             momentum=settings.momentum,
             weight_decay=settings.weight_decay,
         )
     if isinstance(settings, Adam):
-        return torch.optim.Adam(
-            network.parameters(), lr=settings.lr, weight_decay=settings.weight_decay
-        )
+        return torch.optim.Adam(learned, lr=settings.lr, weight_decay=settings.weight_decay)
     assert_never(settings)
 
 
@@ -165,26 +164,33 @@ def _test(network: nn.Sequential, data: Dataset, config: Config, *, exact: bool)
             first `CURVE_IMAGES`.
     """
     network.eval()
-    found = _measure("test", "", network, data.test, eval_batch(data.test))
+    grad = config.eval.grad
+    found = _measure(("test", ""), network, data.test, eval_batch(data.test), grad=grad)
     if data.val is not None:
-        found |= _measure("val", "", network, data.val, eval_batch(data.val))
+        found |= _measure(("val", ""), network, data.val, eval_batch(data.val), grad=grad)
     # Without a normalization there are no statistics to replace.
     replaceable = bool(norm_layers(network))
     if "population" in config.eval.statistics:
         size = len(data.train) if exact else min(len(data.train), CURVE_IMAGES)
-        first = Split(data.train.images[:size], data.train.labels[:size])
-        with population_statistics(network, first) if replaceable else nullcontext():
-            found |= _measure("test", "_population", network, data.test, eval_batch(data.test))
+        with (
+            population_statistics(network, data.train[:size]) if replaceable else nullcontext()
+        ):
+            found |= _measure(
+                ("test", "_population"), network, data.test, eval_batch(data.test), grad=grad
+            )
     if "batch" in config.eval.statistics:
         with batch_statistics(network) if replaceable else nullcontext():
-            found |= _measure("test", "_batch", network, data.test, config.train.batch_size)
+            found |= _measure(
+                ("test", "_batch"), network, data.test, config.train.batch_size, grad=grad
+            )
     return found
 
 
 def _measure(
-    subset: str, suffix: str, network: nn.Module, split: Split, batch_size: int
+    name: tuple[str, str], network: nn.Module, split: Split, batch_size: int, *, grad: bool
 ) -> Metrics:
-    loss, accuracy = evaluate(network, split, batch_size)
+    subset, suffix = name
+    loss, accuracy = evaluate(network, split, batch_size, grad=grad)
     # Weights that are not finite classify everything as the first class: no accuracy.
     return {
         f"{subset}_loss{suffix}": _finite(loss),
@@ -201,7 +207,13 @@ def _final(
 ) -> Metrics:
     """Return the metrics after the last epoch; those of a diverged run are None."""
     network.eval()
-    subset = _measure("train_eval", "", network, data.train, eval_batch(data.train))
+    subset = _measure(
+        ("train_eval", ""),
+        network,
+        data.train,
+        eval_batch(data.train),
+        grad=config.eval.grad,
+    )
     metrics: Metrics = {name: history[-1].get(name) for name in _reported(config)} | subset
     if diverged_step is not None or subset["train_eval_loss"] is None:
         metrics = dict.fromkeys(metrics)

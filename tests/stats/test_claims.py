@@ -1,7 +1,7 @@
 import pytest
 
 from bnexp import stats
-from bnexp.config.schema import AnyClaim, DifferenceClaim, DominanceClaim, ValueClaim
+from bnexp.config.study import AnyClaim, DifferenceClaim, DominanceClaim, ValueClaim
 from tests.fabricate import frame_of
 
 FACTORS = {"norm": ("none", "batch"), "pool": ("avg", "max")}

@@ -1,0 +1,118 @@
+"""The `model:` section: each architecture as the list of its hidden layers."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from bnexp.config.part import Count, Lax, Part, Positive
+
+Pool = Literal["max", "avg", "stride", "none"]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One hidden layer: a convolution or a dense layer with all that follows it.
+
+    Attributes:
+        width: Filters or units; the C of its normalization.
+        kernel: Side of a convolution's kernel, 0 for a dense layer.
+        pool: `stride` lets the convolution itself take steps of 2.
+        dropout: Probability that a value is dropped, 0 for none.
+    """
+
+    name: str
+    width: int
+    kernel: int = 0
+    padding: int = 0
+    pool: Pool = "none"
+    dropout: float = 0.0
+
+    @property
+    def is_conv(self) -> bool:
+        """Return whether the layer's values lie in an image."""
+        return self.kernel > 0
+
+    @property
+    def is_pooled(self) -> bool:
+        """Return whether a pooling layer follows (a stride does not count)."""
+        return self.pool in ("max", "avg")
+
+
+class Network(Part):
+    """What every architecture has."""
+
+    activation: Literal["sigmoid", "relu", "tanh"]
+    init: Literal["xavier_uniform", "kaiming", "normal", "default"]
+    init_gain: Positive
+    bias: bool | Literal["auto"]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+
+
+class LeNet(Network):
+    name: Literal["lenet"]
+    pool: Pool
+    padding: Literal[0, 2]
+    fc120: bool
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Return 6 and 16 filters of 5x5, then 120 and 84 units.
+
+        Without the 120 layer the 84 keeps its name: what it shares with other cells, its
+        initial weights, stays paired.
+        """
+        fc1 = (Layer("fc1", 120, dropout=self.dropout),) if self.fc120 else ()
+        return (
+            Layer("conv1", 6, kernel=5, padding=self.padding, pool=self.pool),
+            Layer("conv2", 16, kernel=5, pool=self.pool),
+            *fc1,
+            Layer("fc2", 84, dropout=self.dropout),
+        )
+
+
+class FastaiCnn(Network):
+    name: Literal["fastai_cnn"]
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Return 32, 32 and 64, 64 filters of 3x3 with max pooling, then 512 units."""
+        return (
+            Layer("conv1", 32, kernel=3),
+            Layer("conv2", 32, kernel=3, pool="max"),
+            Layer("conv3", 64, kernel=3),
+            Layer("conv4", 64, kernel=3, pool="max"),
+            Layer("fc1", 512, dropout=self.dropout),
+        )
+
+
+class Mlp(Network):
+    name: Literal["mlp"]
+    hidden: Annotated[tuple[Count, ...], Lax, Field(min_length=1)]
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Return dense layers of the configured widths."""
+        return _dense(self.hidden, self.dropout)
+
+
+class DenseHead(Network):
+    name: Literal["dense_head"]
+    hidden: Annotated[tuple[Count, ...], Lax, Field(min_length=1)]
+    features: Literal["pixels", "frozen_conv"]
+    input_scale: Positive
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Return the dense layers behind the frozen features."""
+        return _dense(self.hidden, self.dropout)
+
+
+def _dense(widths: tuple[int, ...], dropout: float) -> tuple[Layer, ...]:
+    return tuple(
+        Layer(f"fc{number}", width, dropout=dropout)
+        for number, width in enumerate(widths, start=1)
+    )
+
+
+Model = Annotated[LeNet | FastaiCnn | Mlp | DenseHead, Field(discriminator="name")]

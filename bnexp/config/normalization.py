@@ -1,0 +1,118 @@
+"""The `norm:` section: what normalizes, where in a layer, and in which layers."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from bnexp.config.networks import Layer
+from bnexp.config.part import AtLeast0, Count, Lax, Part, Positive
+
+Placement = Literal[
+    "before_activation",
+    "after_activation",
+    "after_pool",
+    "after_pool_before_activation",
+    "after_flatten",
+    "before_dropout",
+    "after_dropout",
+]
+# Levels that are wrong on purpose, as sources had them, so that it can be measured what
+# each mistake costs. No default, preset or shared level may be one of them (tested).
+DEFECTS = ("variance_not_sd", "mode_by_grad", "forgets_statistics")
+
+
+class NoNorm(Part):
+    name: Literal["none"]
+
+
+class Placed(Part):
+    """What every normalization has.
+
+    `where` lists the layers that get one; the input has one only where it is listed.
+    """
+
+    placement: Placement
+    where: Literal["all"] | Annotated[tuple[str, ...], Lax, Field(min_length=1)]
+    epsilon: Positive
+    affine: Literal["both", "gamma", "beta", "none"]
+
+    def normalized(self, layers: Sequence[Layer]) -> tuple[str, ...]:
+        """Return the names of the layers that get a normalization."""
+        return tuple(layer.name for layer in layers) if self.where == "all" else self.where
+
+
+class BatchNorm(Placed):
+    name: Literal["batch", "scratch", "variance_not_sd", "mode_by_grad", "forgets_statistics"]
+    momentum: Annotated[float, Field(ge=0, le=1)] | None
+    epsilon_inside: bool
+    center: bool
+    scale: bool
+    noise: AtLeast0
+
+
+class GroupNorm(Placed):
+    name: Literal["group"]
+    groups: Count
+
+
+class LayerNorm(Placed):
+    name: Literal["layer"]
+
+
+class InstanceNorm(Placed):
+    name: Literal["instance"]
+
+    def normalized(self, layers: Sequence[Layer]) -> tuple[str, ...]:
+        """Return the layers; an instance norm needs an image, so dense layers have none."""
+        convs = tuple(layer.name for layer in layers if layer.is_conv)
+        return convs if self.where == "all" else self.where
+
+
+AnyNorm = NoNorm | BatchNorm | LayerNorm | GroupNorm | InstanceNorm
+Norm = Annotated[AnyNorm, Field(discriminator="name")]
+
+
+def placements(layers: Sequence[Layer]) -> tuple[str, ...]:
+    """Return the placements that a network of these layers can have."""
+    found = ["before_activation", "after_activation"]
+    if any(layer.is_pooled for layer in layers):
+        found += ["after_pool", "after_pool_before_activation"]
+    if any(layer.is_conv for layer in layers):
+        found.append("after_flatten")
+    if any(layer.dropout for layer in layers):
+        found += ["before_dropout", "after_dropout"]
+    return tuple(found)
+
+
+def misfit(norm: AnyNorm, layers: Sequence[Layer]) -> str | None:
+    """Return why a network of these layers cannot have a normalization, or None."""
+    if isinstance(norm, NoNorm):
+        return None
+    possible = placements(layers)
+    if norm.placement not in possible:
+        needs = {
+            "pool": "a pooling layer",
+            "flatten": "a convolution",
+            "dropout": "model.dropout",
+        }
+        what = next(text for part, text in needs.items() if part in norm.placement)
+        return (
+            f"norm.placement={norm.placement} needs {what}; this model can have "
+            f"{', '.join(possible)}"
+        )
+    names = [layer.name for layer in layers]
+    unknown = [name for name in norm.normalized(layers) if name not in ("input", *names)]
+    if unknown:
+        return f"norm.where={unknown[0]}: this model's layers are {', '.join(names)} and input"
+    for layer in layers:
+        if layer.name not in norm.normalized(layers):
+            continue
+        if isinstance(norm, InstanceNorm) and not layer.is_conv:
+            return f"norm=instance: {layer.name} is dense, a unit has one value a sample"
+        if isinstance(norm, GroupNorm) and layer.width % norm.groups:
+            return (
+                f"norm.groups={norm.groups} does not divide the {layer.width} channels of "
+                f"{layer.name}"
+            )
+    return None

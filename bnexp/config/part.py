@@ -1,0 +1,19 @@
+"""The types that all sections of the configuration share."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, Strict
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+AtLeast0 = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+# Seeds are hashed, so any integer would do; a negative one is a typing slip.
+Seed = Annotated[int, Field(ge=0)]
+# YAML has lists, an immutable configuration tuples: the one conversion allowed.
+Lax = Strict(False)
+
+
+class Part(BaseModel):
+    """A section of the configuration: immutable, strict types, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

@@ -1,0 +1,32 @@
+"""Moments of many minibatches as those of one."""
+
+from torch import Tensor
+
+
+def pooled_moments(mean: Tensor, var: Tensor, count: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the moments that all samples would have if seen as one minibatch.
+
+    Exact for minibatches of unequal size, and stable where the mean is large against the
+    spread: the variance between the minibatches is added to the variance within, so
+    nothing of the size of a squared mean is ever subtracted.
+
+    Args:
+        mean: Channel means of each minibatch, shape (B, C).
+        var: Their *biased* variances, shape (B, C).
+        count: Values behind each row (N*H*W after a convolution), shape (B,), all >= 1.
+
+    Returns:
+        The pooled mean and the pooled *biased* variance, each of shape (C,).
+
+    Raises:
+        ValueError: If the shapes disagree or there is no minibatch.
+
+    Source: the law of total variance; used for inference statistics as in Wu and Johnson
+    (2021), arXiv 2105.07576, section 3.
+    """
+    if mean.shape != var.shape or len(count) != len(mean) or len(mean) == 0:
+        raise ValueError(f"shapes disagree: {mean.shape}, {var.shape}, {count.shape}")
+    share = (count.to(mean.dtype) / count.sum())[:, None]  # (B, 1)
+    pooled_mean = (share * mean).sum(0)
+    between = (mean - pooled_mean) ** 2
+    return pooled_mean, (share * (var + between)).sum(0)
