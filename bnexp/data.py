@@ -80,17 +80,18 @@ def load(config: Data, device: torch.device) -> Dataset:
         UsageError: If a file cannot be read.
     """
     train, test = _digits() if config.name == "digits" else _idx(config)
-    if config.standardize:
-        pixels = train.images.double() / 255
-        mean, sd = pixels.mean().item(), pixels.std(correction=0).item()
-        train, test = (replace(split, mean=mean, sd=sd) for split in (train, test))
     val = None
     if config.n_train < len(train):
         order = torch.randperm(len(train), generator=generator(0, "subset"))
         if config.val_size:
-            val = train[order[len(train) - config.val_size :]].to(device)
+            val = train[order[len(train) - config.val_size :]]
         train = train[order[: config.n_train]]
-    return Dataset(train.to(device), test.to(device), val)
+    if config.standardize:
+        pixels = train.images.double() / 255
+        mean, sd = pixels.mean().item(), pixels.std(correction=0).item()
+        train, test = (replace(split, mean=mean, sd=sd) for split in (train, test))
+        val = None if val is None else replace(val, mean=mean, sd=sd)
+    return Dataset(train.to(device), test.to(device), None if val is None else val.to(device))
 
 
 def ensure(config: Data) -> None:

@@ -29,9 +29,9 @@ def declare(composer: Composer, arguments: Sequence[str], *, multirun: bool) -> 
     Raises:
         UsageError: If an argument is unknown, out of range or contradicts the study.
     """
-    overrides = composer.parse(arguments)
-    name = _study_name(overrides)
+    name = _study_name(composer, arguments)
     declared, spec = (None, None) if name is None else _study_file(composer, name)
+    overrides = composer.parse(arguments, also=spec.factors if spec else ())
     factors, seeds, fixed = _applied(composer, overrides, spec, multirun=multirun)
     base, _ = composer.compose(fixed)
     as_declared = declared is not None and declared.identity() == base.identity()
@@ -65,8 +65,9 @@ def folder_of(study: Study) -> Path:
     return Path(study.base.results_dir).expanduser() / study.name
 
 
-def _study_name(overrides: Sequence[Override]) -> str | None:
-    named = [override for override in overrides if override.key_or_group == "study"]
+def _study_name(composer: Composer, arguments: Sequence[str]) -> str | None:
+    texts = [text for text in arguments if text.partition("=")[0] == "study"]
+    named = composer.parse(texts)
     if len(named) > 1 or any(override.is_sweep_override() for override in named):
         raise UsageError("name one study at a time")
     value = named[0].value() if named else None

@@ -10,8 +10,8 @@ from bnexp.records import RunRecord
 
 # Examples a second of the plain trainer on one core, evaluation included: what `plan`
 # goes by before any run of the kind is stored. Measured with torch 2.14.1 on a cloud
-# core of 2026 (LeNet at batch 256, the lab's MLP at batch 32); an order of magnitude.
-EXAMPLES_PER_S = {"lenet": 11_000, "mlp": 25_000}
+# core of 2026, each with its preset's batch size; an order of magnitude.
+EXAMPLES_PER_S = {"lenet": 11_000, "mlp": 50_000, "fastai_cnn": 1_400, "dense_head": 400}
 
 
 @dataclass(frozen=True)

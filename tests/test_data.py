@@ -62,7 +62,7 @@ def fake(root: Path, name: str, n_train: int = 20, n_test: int = 8) -> Path:
 
 def config_of(name: str, root: Path) -> Data:
     """Return the configuration of a data set in a folder."""
-    return Data(name=name, root=str(root), train_size=None, val_size=0)
+    return Data(name=name, root=str(root), train_size=None, val_size=0, standardize=False)
 
 
 def rows(images: Tensor) -> set[bytes]:
@@ -301,3 +301,49 @@ def test_the_published_data(name: str, mean: float, spread: float) -> None:
     assert len(counts) == 10
     if name == "fashion_mnist":
         assert counts.tolist() == [6000] * 10
+
+
+def pixels_of(split: Split) -> Tensor:
+    """Return what training sees of a split, in float64 to sum it."""
+    return split.batch(slice(None))[0].double()
+
+
+@pytest.mark.parametrize("overrides", [(), ("data.train_size=300", "data.val_size=50")])
+def test_standardized_pixels(
+    digits: Callable[..., Dataset], overrides: tuple[str, ...]
+) -> None:
+    """What is trained on has mean 0 and SD 1; all else has the training images' moments."""
+    plain = digits(*overrides)
+    found = digits(*overrides, "data.standardize=true")
+    pixels = pixels_of(found.train)
+    # Pixels are float32, 6e-8 of values up to 3; the mean of many is no worse.
+    assert abs(pixels.mean().item()) < 1e-6
+    assert abs(pixels.std(correction=0).item() - 1) < 1e-6
+    raw = plain.train.images.double() / 255
+    mean, sd = raw.mean(), raw.std(correction=0)
+    splits = [(found.test, plain.test)]
+    splits += [(found.val, plain.val)] if found.val and plain.val else []
+    for split, before in splits:
+        expected = (before.images.double() / 255 - mean) / sd
+        torch.testing.assert_close(pixels_of(split), expected, rtol=1e-5, atol=1e-6)
+        assert torch.equal(split.images, before.images)  # the bytes stay as they are
+        assert torch.equal(split.labels, before.labels)
+    assert abs(pixels_of(found.test).mean().item()) > 1e-4  # not its own moments
+    assert len(splits) == (2 if overrides else 1)
+
+
+def test_parts_of_a_standardized_split(digits: Callable[..., Dataset]) -> None:
+    """A slice, a permutation and a copy elsewhere have the moments of the whole."""
+    train = digits("data.standardize=true").train
+    order = torch.tensor([5, 0, 7])
+    expected = train.batch(order)[0]
+    assert torch.equal(train[order].batch(slice(None))[0], expected)
+    assert torch.equal(train.to(CPU).batch(order)[0], expected)
+    assert torch.equal(train[:8].batch(order)[0], expected)
+
+
+def test_unstandardized_pixels_are_untouched(digits: Callable[..., Dataset]) -> None:
+    """Neutral by default: a batch is the bytes divided by 255, to the bit."""
+    for found in (digits(), digits("data.standardize=false")):
+        images, _ = found.train.batch(slice(0, 100))
+        assert torch.equal(images, found.train.images[:100].float() / 255)

@@ -30,9 +30,14 @@ arguments are overrides in Hydra's grammar:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    if "_ARGCOMPLETE" in os.environ:
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
+    options = parser.parse_args(arguments)
     if options.command is None:
-        _parser().print_help()
+        parser.print_help()
         return 2
     # A command's module is imported when it is called: --help must not wait for torch.
     command = importlib.import_module(f"bnexp.cli.{options.command}")
@@ -51,6 +56,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     assert isinstance(code, int)
     return code
+
+
+def _complete(prefix: str, **options: object) -> list[str]:
+    from bnexp.cli.completion import complete
+
+    return complete(prefix, **options)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,8 +88,12 @@ def _parser() -> argparse.ArgumentParser:
         )
         if name == "studies":
             continue
-        sub.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+        overrides = sub.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
+        overrides.completer = _complete  # type: ignore[attr-defined] # argcomplete's hook
         if name == "config":
+            sub.add_argument(
+                "--model", action="store_true", help="show the network's layers instead"
+            )
             continue
         sub.add_argument(
             "-m", "--multirun", action="store_true", help="sweep keys with several values"

@@ -4,7 +4,7 @@ import difflib
 import importlib.metadata
 import types
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -66,8 +66,12 @@ class Composer:
             {file.stem for folder in self.folders for file in folder.glob(f"{group}/*.yaml")}
         )
 
-    def parse(self, arguments: Sequence[str]) -> list[Override]:
+    def parse(self, arguments: Sequence[str], also: Collection[str] = ()) -> list[Override]:
         """Return the arguments as Hydra understands them.
+
+        Args:
+            arguments: Overrides in Hydra's grammar.
+            also: Keys to accept beside those of the configuration: a study's factors.
 
         Raises:
             UsageError: If one is not in Hydra's grammar, or names no known key.
@@ -83,11 +87,11 @@ class Composer:
                     "optimizer.lr=0.1; special characters need quotes of their own: "
                     "\"data.root='~/my data'\""
                 ) from None
-            self._check_key(override)
+            self._check_key(override, also)
             overrides.append(override)
         return overrides
 
-    def _check_key(self, override: Override) -> None:
+    def _check_key(self, override: Override, also: Collection[str]) -> None:
         key = override.key_or_group
         if key.startswith("hydra"):
             raise UsageError(f"{key}: bnexp runs its own sweeps; drop this setting")
@@ -96,7 +100,7 @@ class Composer:
                 f"{override.input_line}: bnexp's keys are fixed, so nothing can be "
                 "added or deleted; write KEY=VALUE"
             )
-        known = known_keys() | {"preset", "study"}
+        known = known_keys() | {"preset", "study", *also}
         if key not in known:
             near = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else "see bnexp config for all"

@@ -102,17 +102,35 @@ def misfit(norm: AnyNorm, layers: Sequence[Layer]) -> str | None:
             f"{', '.join(possible)}"
         )
     names = [layer.name for layer in layers]
-    unknown = [name for name in norm.normalized(layers) if name not in ("input", *names)]
+    normalized = norm.normalized(layers)
+    unknown = [name for name in normalized if name not in ("input", *names)]
     if unknown:
         return f"norm.where={unknown[0]}: this model's layers are {', '.join(names)} and input"
-    for layer in layers:
-        if layer.name not in norm.normalized(layers):
-            continue
-        if isinstance(norm, InstanceNorm) and not layer.is_conv:
-            return f"norm=instance: {layer.name} is dense, a unit has one value a sample"
-        if isinstance(norm, GroupNorm) and layer.width % norm.groups:
-            return (
-                f"norm.groups={norm.groups} does not divide the {layer.width} channels of "
-                f"{layer.name}"
-            )
+    if isinstance(norm, InstanceNorm):
+        return _without_image(norm, layers)
+    if isinstance(norm, GroupNorm):
+        channels = {"input": 1} | {layer.name: layer.width for layer in layers}
+        for name in normalized:
+            if channels[name] % norm.groups:
+                return (
+                    f"norm.groups={norm.groups} does not divide the {channels[name]} "
+                    f"channels of {name}"
+                )
+    return None
+
+
+def _without_image(norm: InstanceNorm, layers: Sequence[Layer]) -> str | None:
+    """Return which layer has no image for an instance norm to normalize over, or None."""
+    normalized = norm.normalized(layers)
+    if not normalized:
+        return "norm=instance needs a convolution, which this model does not have"
+    convs = [layer.name for layer in layers if layer.is_conv]
+    for name in normalized:
+        if name not in ("input", *convs):
+            return f"norm=instance: {name} is dense, a unit has one value a sample"
+    if norm.placement == "after_flatten" and convs[-1] in normalized:
+        return (
+            f"norm=instance: {convs[-1]} is flattened, a unit has one value a sample; leave "
+            "it out of norm.where or choose another norm.placement"
+        )
     return None

@@ -45,13 +45,13 @@ def run_in_children(
     attempts: Counter[str] = Counter()
     workers: list[Worker] = []
     try:
-        for number in range(min(n_workers, len(cohorts))):
-            workers.append(_start(devices[number % len(devices)]))
-            _assign(workers[-1], waiting)
-        while any(worker.cohort for worker in workers):
-            pipes = [worker.pipe for worker in workers if worker.cohort]
-            for ready in wait(pipes):
-                worker = next(one for one in workers if one.pipe is ready)
+        workers += [
+            _start(devices[number % len(devices)])
+            for number in range(min(n_workers, len(cohorts)))
+        ]
+        while busy := _busy(workers, waiting):
+            for pipe in wait([worker.pipe for worker in busy]):
+                worker = next(one for one in busy if one.pipe is pipe)
                 try:
                     message = worker.pipe.recv()
                 except (EOFError, OSError):  # OSError: it died within a message
@@ -59,10 +59,9 @@ def run_in_children(
                     workers.remove(worker)
                     if waiting:
                         workers.append(_start(worker.device))
-                        _assign(workers[-1], waiting)
                     continue
                 if isinstance(message, CohortDone):
-                    _assign(worker, waiting)
+                    worker.cohort = None
                     continue
                 if isinstance(message, RunRecord):
                     _strike(worker, message.run_id)
@@ -84,12 +83,15 @@ def _start(device: str) -> Worker:
     return Worker(process, ours, device)
 
 
-def _assign(worker: Worker, waiting: deque[Cohort]) -> None:
-    worker.cohort = waiting.popleft() if waiting else None
-    if worker.cohort:
-        # A child that died while it had nothing to do: the next read finds out.
-        with suppress(BrokenPipeError, ConnectionResetError):
-            worker.pipe.send(worker.cohort)
+def _busy(workers: Sequence[Worker], waiting: deque[Cohort]) -> list[Worker]:
+    """Give every idle worker a cohort while there are any; return those that have one."""
+    for worker in workers:
+        if worker.cohort is None and waiting:
+            worker.cohort = waiting.popleft()
+            # A child that died while it had nothing to do: the next read finds out.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                worker.pipe.send(worker.cohort)
+    return [worker for worker in workers if worker.cohort]
 
 
 def _strike(worker: Worker, run_id: str) -> None:

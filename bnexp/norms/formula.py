@@ -122,8 +122,10 @@ class FormulaBatchNorm(nn.Module):
     def _divisor(self, var: Tensor) -> Tensor:
         if self.parts.divide_by_variance:
             return var + self.eps
-        inside = self.parts.epsilon_inside
-        return torch.sqrt(var + self.eps) if inside else torch.sqrt(var) + self.eps
+        if self.parts.epsilon_inside:
+            return torch.sqrt(var + self.eps)
+        # The root has no derivative at 0: a constant channel would send back NaN.
+        return torch.sqrt(var.clamp_min(torch.finfo(var.dtype).tiny)) + self.eps
 
     def _remember(self, mean: Tensor, unbiased_var: Tensor) -> None:
         self.num_batches_tracked += 1

@@ -103,9 +103,14 @@ def _set_population_statistics(network: nn.Sequential, train: Split) -> None:
 
 @contextmanager
 def batch_statistics(network: nn.Sequential) -> Iterator[None]:
-    """Within the block, normalize each minibatch with its own moments."""
+    """Within the block, normalize each minibatch with its own moments.
+
+    All else evaluates: a dropout that drew would also draw otherwise in training afterwards.
+    """
     with _restored(network):
-        network.train()
+        network.eval()
+        for _, layer in norm_layers(network):
+            layer.train()
         yield
 
 

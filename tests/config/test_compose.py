@@ -6,7 +6,8 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from bnexp.config.compose import Composer, conf_dir, known_keys
-from bnexp.config.schema import NOT_IDENTITY, Config
+from bnexp.config.schema import NEUTRAL, NOT_IDENTITY, Config
+from bnexp.design import Cell
 from bnexp.errors import UsageError
 
 YAML = sorted(path.relative_to(conf_dir()) for path in conf_dir().rglob("*.yaml"))
@@ -107,6 +108,11 @@ def test_a_mistyped_option_names_the_nearest(
         "model.activation=gelu",
         "model.init=zeros",
         "model.init_gain=0",
+        "model.bias=maybe",
+        "model.dropout=1.0",
+        "model.dropout=-0.1",
+        "data.standardize=1",
+        "eval.grad=1",
         "train.epochs=0",
         "train.epochs=1.5",
         "train.batch_size=0",
@@ -438,16 +444,84 @@ def test_where_a_run_trains_is_not_what_it_is(
 
 
 def test_all_other_keys_are_part_of_the_identity(compose: Callable[..., Config]) -> None:
-    """Every key but those that only place a run appears in the identity."""
+    """Every key but those that only place a run appears, unless it is at its neutral value."""
     outside = {"seed", "data.root"}
     for option in OPTIONS:
         config = compose(option)
         expected = {
-            key
-            for key in _dotted(config.model_dump())
-            if key.partition(".")[0] not in NOT_IDENTITY and key not in outside
+            key: value
+            for key, value in _dotted_items(config.model_dump(mode="json"))
+            if key.partition(".")[0] not in NOT_IDENTITY
+            and key not in outside
+            and not isinstance(value, dict)
+            and not (key in NEUTRAL_VALUES and NEUTRAL_VALUES[key] == value)
         }
-        assert set(_dotted(config.identity())) == expected
+        found = dict(_dotted_items(config.identity()))
+        assert {k: v for k, v in found.items() if not isinstance(v, dict)} == expected
+
+
+NEUTRAL_VALUES = {
+    f"{section}.{key}": value
+    for section, keys in NEUTRAL.items()
+    for key, value in keys.items()
+}
+# Other values of each key that came later.
+LATER = {
+    "data.standardize": ("true",),
+    "model.bias": ("auto", "false"),
+    "model.dropout": ("0.5", "0.25"),
+    "norm.where": ("[conv1]", "[fc1,fc2]", "[input]"),
+    "norm.affine": ("gamma", "beta", "none"),
+    "norm.epsilon_inside": ("false",),
+    "norm.center": ("false",),
+    "norm.scale": ("false",),
+    "norm.noise": ("1.0", "0.5"),
+    "eval.grad": ("true",),
+}
+# Ids of stored runs, as in tests/test_design.py.
+GOLDEN = {("preset=d2l_lenet", 0): "05a14477d0c0", ("preset=d2l_bn", 3): "0db44c477028"}
+
+
+def run_id(config: Config, seed: int) -> str:
+    """Return the id of a run of a single cell."""
+    return Cell({}, config).run_id(seed)
+
+
+def test_every_later_key_is_tried() -> None:
+    """The tests below know each key that has a neutral value, and no other."""
+    assert LATER.keys() == NEUTRAL_VALUES.keys()
+
+
+@pytest.mark.parametrize("key", LATER)
+def test_a_later_key_at_its_neutral_value_leaves_the_ids(
+    compose: Callable[..., Config], key: str
+) -> None:
+    """Said or not, the neutral value gives known runs the ids that they always had."""
+    for (preset, seed), expected in GOLDEN.items():
+        assert run_id(compose(preset), seed) == expected
+        if key.startswith("norm.") and preset == "preset=d2l_lenet":
+            continue  # norm=none has no such key
+        neutral = str(NEUTRAL_VALUES[key]).lower()
+        assert run_id(compose(preset, f"{key}={neutral}"), seed) == expected
+
+
+@pytest.mark.parametrize("key", LATER)
+def test_a_later_key_at_another_value_is_another_run(
+    compose: Callable[..., Config], key: str
+) -> None:
+    """Each other value has an id of its own, and the key stands in the identity."""
+    configs = [compose("preset=d2l_bn", f"{key}={value}") for value in LATER[key]]
+    ids = [GOLDEN["preset=d2l_bn", 3], *(run_id(config, 3) for config in configs)]
+    assert len(set(ids)) == len(ids)
+    assert all(key in set(_dotted(config.identity())) for config in configs)
+
+
+def test_norms_have_ids_of_their_own(composer: Composer) -> None:
+    """Every option of the group `norm` is another run, as is every architecture."""
+    for group in ("norm", "model"):
+        options = composer.options(group)
+        found = {run_id(composer.compose([f"{group}={name}"])[0], 0) for name in options}
+        assert len(found) == len(options)
 
 
 def _dotted(values: dict[str, Any], prefix: str = "") -> Iterator[str]:

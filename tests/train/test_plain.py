@@ -372,3 +372,52 @@ def test_epochs_to_a_threshold(compose: Callable[..., Config]) -> None:
     assert reached
     assert outcome.metrics["epochs_to_12.5"] == reached[0]
     assert outcome.metrics["epochs_to_99.9"] is None
+
+
+def test_frozen_features_do_not_learn(
+    compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through a whole run, decay included, frozen features get no gradient and no update."""
+    networks: list[nn.Sequential] = []
+
+    def watched(config: Config, seed: int) -> nn.Sequential:
+        networks.append(build(config, seed))
+        return networks[-1]
+
+    monkeypatch.setattr(plain, "build", watched)
+    head = ("model=dense_head", "model.features=frozen_conv", "model.hidden=[16]")
+    for optimizer in ("sgd", "adam"):
+        config = compose(
+            *SMALL[:4],
+            *head,
+            "norm=batch",
+            f"optimizer={optimizer}",
+            "optimizer.lr=0.01",
+            "optimizer.weight_decay=0.1",
+        )
+        outcome = train(config)
+        found, fresh = networks[-1], dict(build(config, 0).named_parameters())
+        for name, parameter in found.named_parameters():
+            frozen = name.startswith("frozen")
+            assert parameter.requires_grad is not frozen
+            assert (parameter.grad is None) == frozen
+            assert torch.equal(parameter, fresh[name]) == frozen, name
+        # 256 values to 16 units with gamma and beta, to 10 classes.
+        assert outcome.metrics["n_parameters"] == 257 * 16 + 2 * 16 + 17 * 10
+        assert outcome.status == "ok"
+
+
+@pytest.mark.parametrize("norm", ["batch", "group"])
+def test_what_a_norm_does_not_learn_stays(compose: Callable[..., Config], norm: str) -> None:
+    """With affine=gamma, beta stays 0 through training with weight decay, and so reversed."""
+    config = compose(*SMALL, f"norm={norm}", "optimizer.weight_decay=0.1")
+    for affine, learned, kept in (("gamma", "weight", "bias"), ("beta", "bias", "weight")):
+        norm_part = config.norm.model_copy(update={"affine": affine})
+        cell = config.model_copy(update={"norm": norm_part})
+        network = build(cell, 0)
+        data = data_of(config).train
+        optimizer = plain.make_optimizer(cell, network)
+        plain.train_epoch(network, optimizer, data, torch.arange(128), cell)
+        before = {"weight": torch.ones(6), "bias": torch.zeros(6)}
+        assert torch.equal(getattr(network.conv1_norm, kept), before[kept])
+        assert not torch.equal(getattr(network.conv1_norm, learned), before[learned])
