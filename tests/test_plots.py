@@ -1,5 +1,7 @@
 """Read the artists back and compare them with the frame; never pixels."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -125,6 +127,31 @@ def test_labels_of_neighbouring_panels_do_not_overlap(runs: pd.DataFrame) -> Non
                 (a, b) for i, a in enumerate(boxes) for b in boxes[i + 1 :] if a.overlaps(b)
             ]
             assert not overlaps
+
+
+def test_tick_labels_do_not_overlap(runs: pd.DataFrame) -> None:
+    """Four narrow panels of losses have room for their numbers."""
+    runs["train_loss"] /= 5
+    responses = ["train_loss", "test_accuracy", "test_loss", "test_loss_population"]
+    runs["test_loss"] = runs["test_loss_population"] = runs["train_loss"]
+    table = stats.contrasts(runs, FACTORS, range(3), responses)
+    cells = stats.cells(runs, FACTORS, range(3), responses)
+    with plots.styled():
+        for figure in (
+            plots.effects(table, responses),
+            plots.cell_means(cells, runs, FACTORS, responses, {}),
+        ):
+            figure.draw_without_rendering()
+            for axes in figure.axes:
+                low, high = sorted(axes.get_xlim())
+                boxes = [
+                    tick.label1.get_window_extent()
+                    for tick in axes.xaxis.get_major_ticks()
+                    if low <= tick.get_loc() <= high
+                ]
+                boxes.sort(key=lambda box: box.x0)
+                assert len(boxes) >= 2
+                assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
 
 
 def test_the_same_figure_is_the_same_file(runs: pd.DataFrame) -> None:

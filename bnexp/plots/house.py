@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from bnexp.records import response as describe
 
@@ -156,3 +157,6 @@ def share_x(panels: Iterable[Axes], responses: Sequence[str]) -> None:
         high = max(axes.get_xlim()[1] for axes in group)
         for axes in group:
             axes.set_xlim(low, high)
+            axes.xaxis.set_major_locator(
+                MaxNLocator(4, steps=[1, 2, 5, 10])
+            )  # more would collide
