@@ -7,7 +7,7 @@ from pathlib import Path
 from hydra.core.override_parser.types import Override
 
 from bnexp.config.compose import Composer
-from bnexp.config.schema import NOT_IDENTITY, Config
+from bnexp.config.schema import Config, determines_result
 from bnexp.config.study import AnyClaim, StudySpec, label
 from bnexp.design import Design, Factor, Level, Study, enumerate_design
 from bnexp.errors import UsageError
@@ -30,9 +30,13 @@ def declare(composer: Composer, arguments: Sequence[str], *, multirun: bool) -> 
         UsageError: If an argument is unknown, out of range or contradicts the study.
     """
     name = _study_name(composer, arguments)
-    declared, spec = (None, None) if name is None else _study_file(composer, name)
-    overrides = composer.parse(arguments, also=spec.factors if spec else ())
-    factors, seeds, fixed = _applied(composer, overrides, spec, multirun=multirun)
+    declared: Config | None = None
+    spec: StudySpec | None = None
+    factors: list[Factor] = []
+    if name is not None:
+        declared, spec, factors = _study_file(composer, name)
+    overrides = composer.parse(arguments, also=[factor.key for factor in factors])
+    factors, seeds, fixed = _applied(composer, overrides, spec, factors, multirun=multirun)
     base, _ = composer.compose(fixed)
     as_declared = declared is not None and declared.identity() == base.identity()
     swept = "+".join(factor.key for factor in factors) or "single"
@@ -74,8 +78,8 @@ def _study_name(composer: Composer, arguments: Sequence[str]) -> str | None:
     return None if value is None else str(value)
 
 
-def _study_file(composer: Composer, name: str) -> tuple[Config, StudySpec]:
-    """Return what a study file declares.
+def _study_file(composer: Composer, name: str) -> tuple[Config, StudySpec, list[Factor]]:
+    """Return what a study file declares: fixed settings, the study, its factors.
 
     Raises:
         UsageError: If it declares no study, or a claim about what it does not vary.
@@ -92,15 +96,19 @@ def _study_file(composer: Composer, name: str) -> tuple[Config, StudySpec]:
             response(key)
         except KeyError:
             raise UsageError(f"study={name}: no run reports a response {key!r}") from None
-    return declared, spec
+    return declared, spec, factors
 
 
 def _applied(
-    composer: Composer, overrides: Sequence[Override], spec: StudySpec | None, *, multirun: bool
+    composer: Composer,
+    overrides: Sequence[Override],
+    spec: StudySpec | None,
+    declared: Sequence[Factor],
+    *,
+    multirun: bool,
 ) -> tuple[list[Factor], tuple[int, ...], list[str]]:
     """Return factors, seeds and fixed overrides after the arguments had their say."""
-    declared = spec.factors.items() if spec else ()
-    factors = [_declared_factor(composer, *item) for item in declared]
+    factors = list(declared)
     seeds = _declared_seeds(spec)
     fixed = []
     for override in overrides:
@@ -132,11 +140,7 @@ def _command(overrides: Sequence[Override], *, multirun: bool) -> str:
     said = [
         str(override.input_line)
         for override in overrides
-        if override.key_or_group == "name"
-        or not (
-            override.key_or_group.partition(".")[0] in NOT_IDENTITY
-            or override.key_or_group == "data.root"
-        )
+        if override.key_or_group == "name" or determines_result(override.key_or_group)
     ]
     return shlex.join(["bnexp", "run", *(["-m"] if multirun else []), *said])
 
@@ -160,14 +164,12 @@ def _declared_factor(composer: Composer, key: str, levels: str | dict[str, str])
 
 def _swept(composer: Composer, override: Override) -> Factor:
     key = override.key_or_group
-    if key.partition(".")[0] in NOT_IDENTITY or key in ("data.root", "preset"):
+    if not determines_result(key):
+        raise UsageError(f"{key} cannot be a factor: it does not determine a result")
+    if key == "preset":
         raise UsageError(
-            f"{key} cannot be a factor: "
-            + (
-                "sweep the settings it bundles, or bundle presets in a study file"
-                if key == "preset"
-                else "it does not determine a result"
-            )
+            "preset cannot be a factor: sweep the settings it bundles, or bundle presets in "
+            "a study file"
         )
     if not override.is_sweep_override():
         text = label(override.value())

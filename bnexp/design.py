@@ -108,6 +108,11 @@ class Design:
             for cell in self.cells
         )
 
+    @cached_property
+    def run_ids(self) -> frozenset[str]:
+        """Return the ids of all runs; fewer than runs where two cells resolve to the same."""
+        return frozenset(run.run_id for run in self.runs)
+
 
 def enumerate_size(study: Study) -> int:
     """Return how many runs a study has, without composing them."""

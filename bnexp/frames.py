@@ -31,7 +31,6 @@ class Declared:
     seeds: tuple[int, ...]
     responses: tuple[str, ...]
     claims: tuple[AnyClaim, ...]
-    fixed: tuple[str, ...]
     base: dict[str, Any]
     cells: tuple[tuple[dict[str, str], dict[int, str]], ...]
 
@@ -54,7 +53,6 @@ def declared(content: Mapping[str, Any]) -> Declared:
         seeds=seeds,
         responses=tuple(content["responses"]),
         claims=CLAIMS.validate_python(tuple(content["claims"])),
-        fixed=tuple(content["fixed"]),
         base=content["base"],
         cells=tuple(
             (cell["levels"], dict(zip(seeds, cell["run_ids"], strict=True)))
@@ -94,3 +92,10 @@ def epochs_frame(study: Declared, records: Sequence[RunRecord]) -> pd.DataFrame:
         for epoch in by_id[run_ids[seed]].history
     ]
     return pd.DataFrame(rows, columns=None if rows else [*study.factors, "seed", "epoch"])
+
+
+def where(frame: pd.DataFrame, levels: Mapping[str, str]) -> pd.DataFrame:
+    """Return the rows of a frame that have these levels."""
+    for key, level in levels.items():
+        frame = frame[frame[key] == level]
+    return frame

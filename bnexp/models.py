@@ -44,18 +44,17 @@ def build(config: Config, seed: int) -> nn.Sequential:
     if "input" in _normalized(config):
         _add_norm(layers, "input", config.norm, 1, seed, spatial=True)
     if isinstance(config.model, DenseHead):
-        channels, size = _features(layers, config.model, seed)
-    hidden = config.model.layers
-    for layer in hidden:
+        channels, size = _features(layers, config.model)
+    convs = [layer for layer in config.model.layers if layer.is_conv]
+    flattened = convs[-1:] if _placement(config.norm) == "after_flatten" else []
+    for layer in config.model.layers:
         if layer.is_conv:
             size = _add_conv(layers, layer, channels, size)
-            last = layer is [one for one in hidden if one.is_conv][-1]
         else:
-            last = False
             channels, size = _flatten(layers, channels, size)
             layers[layer.name] = nn.Linear(channels, layer.width)
         channels = layer.width
-        if last and _placement(config.norm) == "after_flatten":
+        if layer in flattened:
             _follow(layers, layer, config, seed, but="norm")
             channels, size = _flatten(layers, channels, _pooled(layer, size))
             if layer.name in _normalized(config):
@@ -118,7 +117,7 @@ def _pooled(layer: Layer, size: int) -> int:
     return size // 2 if layer.is_pooled else size
 
 
-def _features(layers: Layers, head: DenseHead, seed: int) -> tuple[int, int]:
+def _features(layers: Layers, head: DenseHead) -> tuple[int, int]:
     """Add the features of a dense head, which do not learn; return channels and side."""
     channels, size = 1, PIXELS
     if head.features == "frozen_conv":

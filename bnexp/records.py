@@ -38,6 +38,13 @@ class RunRecord:
     provenance: dict[str, Any]
     error: str | None = None
 
+    @property
+    def title(self) -> str:
+        """Return the run's levels and seed as one types them."""
+        return " ".join(
+            f"{key}={value}" for key, value in {**self.cell, "seed": self.seed}.items()
+        )
+
     def to_json(self) -> dict[str, Any]:
         """Return the fields in the order of the file."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

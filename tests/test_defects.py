@@ -8,7 +8,8 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor, nn
 
-from bnexp.config.compose import Composer, conf_dir
+from bnexp.config.compose import Composer
+from bnexp.config.keys import conf_dir
 from bnexp.config.normalization import DEFECTS
 from bnexp.config.schema import Config
 from bnexp.data import Dataset

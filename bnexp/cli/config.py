@@ -4,6 +4,7 @@ import argparse
 
 from omegaconf import OmegaConf
 
+from bnexp.cli.columns import print_columns
 from bnexp.config.compose import Composer
 from bnexp.config.schema import Config
 from bnexp.errors import UsageError
@@ -33,8 +34,5 @@ def _print_layers(config: Config) -> None:
     """Print the modules in order with the shape of an image behind each."""
     from bnexp.models import summary  # imports torch
 
-    rows = [("layer", "module", "output", "parameters"), *summary(config)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        texts = [text.ljust(width) for text, width in zip(row[:3], widths, strict=False)]
-        print("  ".join([*texts, row[3].rjust(widths[3])]))
+    header = ("layer", "module", "output", "parameters")
+    print_columns([header, *summary(config)], numbers_last=True)

@@ -2,10 +2,11 @@
 
 import argparse
 
+from bnexp.cli.columns import print_columns
 from bnexp.cli.progress import duration
 from bnexp.declare import folder_of, open_design
 from bnexp.design import Design
-from bnexp.engine import n_cores
+from bnexp.engine import n_workers
 from bnexp.schedule import estimate_s, make_cohorts, measured_speeds, missing
 from bnexp.store import Store
 
@@ -33,18 +34,17 @@ def main(options: argparse.Namespace) -> int:
     print()
     _print_cells(design, done)
     engine = study.base.engine
-    size = 1 if engine.cohort == "auto" else engine.cohort
-    workers = engine.workers or (1 if engine.name == "inline" else n_cores())
-    cohorts = make_cohorts(study.name, todo, size)
+    workers = n_workers(engine, ["cpu"])
+    cohorts = make_cohorts(study.name, todo, engine.cohort_size)
     if todo:
         stored = [run.run_id for run in design.runs if run.run_id in done]
         speeds = measured_speeds(store.load(stored[-MOST_READ:]), design.runs)
         basis = "from the stored runs" if speeds else "a rough guess: no run is stored yet"
         print(
-            f"{len(cohorts)} cohorts of {size} on {workers} workers: about "
+            f"{len(cohorts)} cohorts of {engine.cohort_size} on {workers} workers: about "
             f"{duration(estimate_s(todo, speeds, workers))} on a CPU ({basis})"
         )
-    others = len(done - {run.run_id for run in design.runs})
+    others = len(done - design.run_ids)
     if others:
         print(f"the folder holds {others} other runs, of other settings; they are kept")
     print("bnexp run with the same arguments trains them" if todo else "nothing to train")
@@ -54,7 +54,7 @@ def main(options: argparse.Namespace) -> int:
 def headline(design: Design, n_todo: int) -> str:
     """Return the size of a design and what is left of it in one line."""
     n_seeds = len(design.study.seeds)
-    n_runs = len({run.run_id for run in design.runs})
+    n_runs = len(design.run_ids)
     return (
         f"{design.study.name}: {len(design.cells)} cell{'s' * (len(design.cells) != 1)} x "
         f"{n_seeds} seed{'s' * (n_seeds != 1)} = {n_runs} run{'s' * (n_runs != 1)}, "
@@ -76,9 +76,7 @@ def _print_cells(design: Design, done: set[str]) -> None:
         n_done = sum(cell.run_id(seed) in done for seed in design.study.seeds)
         missing_here = len(design.study.seeds) - n_done
         rows.append([*cell.labels.values(), str(n_done), str(missing_here)])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)))
+    print_columns(rows)
     if len(design.cells) > MOST_CELLS:
         print(f"... and {len(design.cells) - MOST_CELLS} more cells")
     print()

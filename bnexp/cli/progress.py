@@ -76,9 +76,7 @@ class Progress:
             print(line, flush=True)
 
     def _line(self, record: RunRecord) -> str:
-        cell = " ".join(f"{key}={value}" for key, value in record.cell.items())
-        parts = [f"[{self.finished}/{len(self.epochs_of)}]", record.status]
-        parts += [part for part in (cell, f"seed={record.seed}") if part]
+        parts = [f"[{self.finished}/{len(self.epochs_of)}]", record.status, record.title]
         accuracy = record.metrics.get("test_accuracy")
         if accuracy is not None:
             parts.append(f"test accuracy {accuracy:.3f}")

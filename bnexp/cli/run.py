@@ -31,17 +31,16 @@ def main(options: argparse.Namespace) -> int:
         # A request to stop is a Ctrl-C: what is finished is kept either way.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         devices = _ready(design)
-        store.declare(design)
+    store.declare(design)
+    if todo:
         try:
             _train(design, store, todo, devices, fail_fast=options.fail_fast)
         except KeyboardInterrupt:
             interrupted = True
         except FirstFailure:
             pass
-    else:
-        store.declare(design)
-    done = store.done() & {run.run_id for run in design.runs}
-    left = len({run.run_id for run in design.runs}) - len(done)
+    done = store.done() & design.run_ids
+    left = len(design.run_ids) - len(done)
     if interrupted:
         print(
             f"interrupted: {len(done)} runs are finished and kept, {left} are missing; "
@@ -50,9 +49,9 @@ def main(options: argparse.Namespace) -> int:
         return 130
     if done:
         print(build(store))
-    for record in store.load(store.failed() & {run.run_id for run in design.runs}):
+    for record in store.load(store.failed() & design.run_ids):
         reason = (record.error or "").strip().splitlines()[-1]
-        print(f"failed: {_name(record)}: {reason}")
+        print(f"failed: {record.title}: {reason}")
     if left:
         print(
             f"{left} of {left + len(done)} runs did not finish; their errors are in "
@@ -80,8 +79,7 @@ def _train(
     design: Design, store: Store, todo: list[Run], devices: list[str], *, fail_fast: bool
 ) -> None:
     engine = design.study.base.engine
-    size = 1 if engine.cohort == "auto" else engine.cohort
-    cohorts = make_cohorts(design.study.name, todo, size)
+    cohorts = make_cohorts(design.study.name, todo, engine.cohort_size)
     with Progress(todo, n_workers(engine, devices)) as progress:
 
         def receive(message: RunRecord | EpochDone) -> None:
@@ -94,10 +92,3 @@ def _train(
                 raise FirstFailure
 
         execute(cohorts, engine, devices, receive)
-
-
-def _name(record: RunRecord) -> str:
-    return (
-        " ".join(f"{key}={value}" for key, value in record.cell.items())
-        + f" seed={record.seed}"
-    )

@@ -2,11 +2,9 @@
 
 import difflib
 import importlib.metadata
-import types
-import typing
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -18,21 +16,10 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from bnexp.config.keys import conf_dir, keys, known_keys
 from bnexp.config.schema import Config
 from bnexp.config.study import StudySpec
 from bnexp.errors import UsageError
-
-
-def conf_dir() -> Path:
-    """Return the folder of the shipped YAML files, in a wheel or in a checkout.
-
-    Hydra's relative `config_path` does not survive a console script, hence absolute.
-    """
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package / "conf", package.parent / "conf"):
-        if (folder / "config.yaml").is_file():
-            return folder
-    raise UsageError(f"bnexp's conf folder is not beside {package}: install bnexp again")
 
 
 class Composer:
@@ -165,21 +152,6 @@ class Composer:
                 )
 
 
-def known_keys() -> set[str]:
-    """Return every key that some configuration has, groups and dotted leaves."""
-    return set(_keys(Config, ""))
-
-
-def _keys(annotation: Any, prefix: str) -> Iterator[str]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        for name, field in annotation.model_fields.items():
-            yield prefix + name
-            yield from _keys(field.annotation, f"{prefix}{name}.")
-    elif isinstance(annotation, types.UnionType):
-        for option in typing.get_args(annotation):
-            yield from _keys(option, prefix)
-
-
 def _explain(error: Exception, overrides: Sequence[str]) -> str:
     """Return Hydra's complaint about a key that exists, but not in this combination."""
     text = " ".join((str(error) or str(error.__cause__)).split())
@@ -223,7 +195,7 @@ def _key(fault: ErrorDetails) -> str:
     """Return the dotted key of a fault, less the options pydantic tried on the way."""
     path = fault["loc"]
     names = {part for key in known_keys() for part in key.split(".")}
-    names |= {part for key in _keys(StudySpec, "") for part in key.split(".")}
+    names |= {part for key, _ in keys(StudySpec) for part in key.split(".")}
     if fault["type"] in ("missing", "extra_forbidden"):  # the last part is the key itself
         names.add(str(path[-1]))
     return ".".join(str(part) for part in path if part in names)

@@ -74,6 +74,11 @@ class Engine(Part):
     workers: Count | None
     cohort: Literal["auto"] | Count
 
+    @property
+    def cohort_size(self) -> int:
+        """Return how many runs a worker is given at a time."""
+        return 1 if self.cohort == "auto" else self.cohort
+
 
 def _device(text: str) -> str:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):
@@ -164,5 +169,10 @@ NEUTRAL: dict[str, dict[str, Any]] = {
     "eval": {"grad": False},
 }
 ABSENT = object()
-# Sections and keys that do not determine a result.
+# Sections and keys that do not determine a result, beside `data.root`.
 NOT_IDENTITY = ("engine", "device", "name", "results_dir")
+
+
+def determines_result(key: str) -> bool:
+    """Return whether a run's result can depend on a key."""
+    return key.partition(".")[0] not in NOT_IDENTITY and key != "data.root"

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
+from bnexp.frames import where
 from bnexp.plots.house import (
     COLOURS,
     LINES,
@@ -21,7 +22,6 @@ from bnexp.plots.house import (
     scaled,
     share_x,
     short,
-    where,
     wrapped,
 )
 from bnexp.records import response as describe

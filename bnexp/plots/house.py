@@ -60,7 +60,7 @@ def contrast_name(factor: str, a: str, b: str) -> str:
 
 
 def styled() -> AbstractContextManager[None]:
-    """Return the context in which figures are drawn."""
+    """Return the context in which figures are drawn and written."""
     return mpl.rc_context(STYLE)
 
 
@@ -69,8 +69,7 @@ def files(figure: Figure) -> dict[str, bytes]:
     out = {}
     for ending, options in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": 150})):
         buffer = io.BytesIO()
-        with mpl.rc_context(STYLE):
-            figure.savefig(buffer, format=ending, **options)
+        figure.savefig(buffer, format=ending, **options)
         out[ending] = buffer.getvalue()
     return out
 
@@ -97,13 +96,6 @@ def draw_interval(
 def scaled(row: "pd.Series[Any]", mean: str, scale: float) -> tuple[float, float, float]:
     """Return (mean, low, high) of a row of estimates in shown units."""
     return row[mean] * scale, row["ci_low"] * scale, row["ci_high"] * scale
-
-
-def where(frame: pd.DataFrame, levels: Mapping[str, str]) -> pd.DataFrame:
-    """Return the rows of a frame that have these levels."""
-    for key, level in levels.items():
-        frame = frame[frame[key] == level]
-    return frame
 
 
 def level_handles(factor: str, factors: Factors) -> list[Line2D]:
@@ -157,6 +149,5 @@ def share_x(panels: Iterable[Axes], responses: Sequence[str]) -> None:
         high = max(axes.get_xlim()[1] for axes in group)
         for axes in group:
             axes.set_xlim(low, high)
-            axes.xaxis.set_major_locator(
-                MaxNLocator(4, steps=[1, 2, 5, 10])
-            )  # more would collide
+            # The labels of more ticks would run into each other.
+            axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))

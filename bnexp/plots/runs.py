@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from bnexp.frames import where
 from bnexp.plots.house import (
     COLOURS,
     LINES,
@@ -25,7 +26,6 @@ from bnexp.plots.house import (
     scaled,
     share_x,
     short,
-    where,
     wrapped,
 )
 from bnexp.records import response as describe

@@ -43,20 +43,18 @@ def page(study: Declared, tables: Tables, records: Sequence[RunRecord], n_other:
         title=study.name,
         question=study.question,
         source=study.source,
-        warnings=_warnings(study, tables, records, n_other),
+        warnings=_warnings(study, records, n_other),
         claims=claims_table(tables) if len(tables.claims) else None,
         effects=effects_table(tables, effects) if len(effects) else None,
         cells=cells_table(study, tables),
         simple=simple_table(simple) if len(simple) else None,
         runs=runs_table(study, tables),
-        setting=_setting(study, tables, records),
+        setting=_setting(study, records),
         command=study.command,
     )
 
 
-def _warnings(
-    study: Declared, tables: Tables, records: Sequence[RunRecord], n_other: int
-) -> list[str]:
+def _warnings(study: Declared, records: Sequence[RunRecord], n_other: int) -> list[str]:
     found = []
     status = Counter(record.status for record in records)
     n_runs = len(study.run_ids)
@@ -89,9 +87,7 @@ def _warnings(
     return found
 
 
-def _setting(
-    study: Declared, tables: Tables, records: Sequence[RunRecord]
-) -> list[tuple[str, str]]:
+def _setting(study: Declared, records: Sequence[RunRecord]) -> list[tuple[str, str]]:
     done = [record for record in records if record.status != "failed"]
 
     def each(key: str) -> str:
@@ -99,12 +95,12 @@ def _setting(
 
     base = study.base
     varied = ", ".join(f"{key} ({', '.join(levels)})" for key, levels in study.factors.items())
-    hours = sum(record.provenance.get("elapsed_s") or 0 for record in done) / 3600
+    minutes = sum(record.provenance.get("elapsed_s") or 0 for record in done) / 60
     starts = sorted(record.provenance["started"] for record in done)
     return [
         ("varied", varied or "nothing"),
         ("seeds", f"{len(study.seeds)}, shared by all cells"),
-        ("runs", f"{len(done)}, {hours * 60:.0f} minutes of training and evaluation in all"),
+        ("runs", f"{len(done)}, {minutes:.0f} minutes of training and evaluation in all"),
         ("data", f"{base['data']['name']}, train_size {base['data']['train_size'] or 'all'}"),
         *(
             (part, _flat(part, base[part], study))

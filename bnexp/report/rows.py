@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from bnexp.frames import Declared
+from bnexp.frames import Declared, where
 from bnexp.plots import contrast_name
 from bnexp.records import Response, response
 from bnexp.report.tables import Tables
@@ -95,9 +95,7 @@ def cells_table(study: Declared, tables: Tables) -> TableText:
     rows = []
     responses = [response(name) for name in tables.responses]
     for levels, _ in study.cells:
-        here = tables.cells
-        for key, level in levels.items():
-            here = here[here[key] == level]
+        here = where(tables.cells, levels)
         by_response = {row.response: row for row in _each(here)}
         first = by_response[tables.responses[0]]
         shown = [

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from bnexp.frames import where
 from bnexp.stats.estimate import Values, paired_t
 
 Factors = Mapping[str, Sequence[str]]
@@ -25,8 +26,8 @@ def response_array(
     position = [{level: i for i, level in enumerate(levels)} for levels in factors.values()]
     seed_position = {seed: i for i, seed in enumerate(seeds)}
     for row in runs[["seed", *factors, response]].itertuples(index=False):
-        where = [index[level] for index, level in zip(position, row[1:-1], strict=True)]
-        array[(seed_position[row[0]], *where)] = row[-1]
+        index = [levels[level] for levels, level in zip(position, row[1:-1], strict=True)]
+        array[(seed_position[row[0]], *index)] = row[-1]
     return array
 
 
@@ -37,12 +38,10 @@ def cells(
     rows = []
     for response in responses:
         array = response_array(runs, factors, seeds, response)
-        for where in np.ndindex(array.shape[1:]):
-            levels = dict(_labels(factors, where))
-            values = array[(slice(None), *where)]
-            here = runs
-            for key, level in levels.items():
-                here = here[here[key] == level]
+        for index in np.ndindex(array.shape[1:]):
+            levels = dict(_labels(factors, index))
+            values = array[(slice(None), *index)]
+            here = where(runs, levels)
             found = values[~np.isnan(values)]
             mean = paired_t(values)
             rows.append(
@@ -63,8 +62,8 @@ def cells(
     return pd.DataFrame(rows)
 
 
-def _labels(factors: Factors, where: Sequence[int]) -> Iterator[tuple[str, str]]:
-    for (key, levels), level in zip(factors.items(), where, strict=True):
+def _labels(factors: Factors, index: Sequence[int]) -> Iterator[tuple[str, str]]:
+    for (key, levels), level in zip(factors.items(), index, strict=True):
         yield key, levels[level]
 
 

@@ -15,6 +15,11 @@ SWEEP = [
 ]
 
 
+THREE_SEEDS = [
+    *("run", "-m", "seed=range(3)", "train.epochs=1", "data.train_size=64", "engine=inline"),
+]
+
+
 @pytest.fixture(autouse=True)
 def elsewhere(weird_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stand in a folder that has nothing to do with the checkout."""
@@ -122,22 +127,14 @@ def test_a_failed_run_is_kept_and_tried_again(
         return original(config, seed, *rest)
 
     monkeypatch.setattr(train, "train_run", broken)
-    command = [
-        "run",
-        "-m",
-        "seed=range(3)",
-        "train.epochs=1",
-        "data.train_size=64",
-        "engine=inline",
-    ]
-    assert main(command) == 1
+    assert main(THREE_SEEDS) == 1
     said = capsys.readouterr().out
     assert "planted" in said
     assert "1 of 3 runs did not finish" in said
     names = sorted(path.name for path in (elsewhere / "results" / "single" / "runs").iterdir())
     assert sum(name.endswith(".failed.json") for name in names) == 1
     monkeypatch.setattr(train, "train_run", original)
-    assert main(command) == 0
+    assert main(THREE_SEEDS) == 0
     names = sorted(path.name for path in (elsewhere / "results" / "single" / "runs").iterdir())
     assert len(names) == 3
     assert not any("failed" in name for name in names)
@@ -174,15 +171,7 @@ def test_an_interrupted_study_keeps_what_is_finished(
         return original(config, seed, *rest)
 
     monkeypatch.setattr(train, "train_run", interrupted)
-    command = [
-        "run",
-        "-m",
-        "seed=range(3)",
-        "train.epochs=1",
-        "data.train_size=64",
-        "engine=inline",
-    ]
-    assert main(command) == 130
+    assert main(THREE_SEEDS) == 130
     assert "1 runs are finished and kept, 2 are missing" in capsys.readouterr().out
     assert len(list((elsewhere / "results" / "single" / "runs").iterdir())) == 1
 

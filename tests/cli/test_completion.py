@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from bnexp.cli.completion import complete
-from bnexp.config.compose import Composer, known_keys
+from bnexp.config.compose import Composer
+from bnexp.config.keys import known_keys
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from bnexp.config.compose import Composer, conf_dir, known_keys
+from bnexp.config.compose import Composer
+from bnexp.config.keys import conf_dir, known_keys
 from bnexp.config.schema import NEUTRAL, NOT_IDENTITY, Config
 from bnexp.design import Cell
 from bnexp.errors import UsageError

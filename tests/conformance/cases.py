@@ -15,6 +15,15 @@ from bnexp.norms import make_norm
 
 # Both implementations that a configuration can ask for: PyTorch's and the formula.
 KINDS = ("batch", "scratch")
+PLACEMENTS = (
+    "before_activation",
+    "after_activation",
+    "after_pool",
+    "after_pool_before_activation",
+    "after_flatten",
+    "before_dropout",
+    "after_dropout",
+)
 AFFINE = ("both", "gamma", "beta", "none")
 
 # How many cases each drawn test tries, by name.

@@ -17,7 +17,7 @@ from bnexp.models import build
 from bnexp.norms import FormulaBatchNorm, Parts
 from bnexp.stochastic import Dropout, Noise
 from tests import strategies
-from tests.conformance.cases import KINDS, axes, by_channel, layer
+from tests.conformance.cases import KINDS, PLACEMENTS, axes, by_channel, layer
 
 SHAPES = [(6, 3), (4, 3, 2, 3)]
 both = pytest.mark.parametrize("name", KINDS)
@@ -27,16 +27,6 @@ CLOSE = {"rtol": 1e-11, "atol": 1e-11}
 # The drawn batches have values up to some 1e3, divided by no less than sqrt(1e-5) = 3e-3:
 # rounding of 1e-16 becomes 1e-10 of the output.
 DRAWN = {"rtol": 0, "atol": 1e-8}
-
-PLACEMENTS = (
-    "before_activation",
-    "after_activation",
-    "after_pool",
-    "after_pool_before_activation",
-    "after_flatten",
-    "before_dropout",
-    "after_dropout",
-)
 
 
 def draw(shape: tuple[int, ...], seed: int = 0) -> Tensor:

@@ -14,17 +14,8 @@ from bnexp.models import build
 from bnexp.norms import FormulaBatchNorm
 from bnexp.train import evaluate as module
 from bnexp.train.evaluate import norm_layers, population_statistics
-from tests.conformance.cases import KINDS, axes, by_channel
+from tests.conformance.cases import KINDS, PLACEMENTS, axes, by_channel
 
-PLACEMENTS = (
-    "before_activation",
-    "after_activation",
-    "after_pool",
-    "after_pool_before_activation",
-    "after_flatten",
-    "before_dropout",
-    "after_dropout",
-)
 IMAGES = 331
 
 
