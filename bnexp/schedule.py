@@ -1,32 +1,92 @@
 """Which runs are trained together, in which order, and how long that takes."""
 
-import statistics
+import heapq
+import json
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from bnexp.config.schema import Config
+from bnexp.config.networks import DenseHead
+from bnexp.config.schema import SIZES, Config, Engine
 from bnexp.design import Run
-from bnexp.records import RunRecord
 
-# Examples a second of the plain trainer on one core, evaluation included: what `plan`
-# goes by before any run of the kind is stored. Measured with torch 2.14.1 on a cloud
-# core of 2026, each with its preset's batch size; an order of magnitude.
-EXAMPLES_PER_S = {"lenet": 11_000, "mlp": 50_000, "fastai_cnn": 1_400, "dense_head": 400}
+# A worker's cohorts hold at most that many runs: what a crash can cost, and how long one
+# worker may still be busy when the others have nothing left.
+MOST_RUNS = 256
+
+# Keys whose values are numbers within the program: runs of one cohort may differ in them.
+# Dropout and noise may only where there are any: a layer more is another structure.
+FREE = (
+    ("optimizer", "lr"),
+    ("optimizer", "momentum"),
+    ("optimizer", "weight_decay"),
+    ("model", "init"),
+    ("model", "init_gain"),
+)
+FREE_WHERE_POSITIVE = (("model", "dropout"), ("norm", "noise"))
 
 
 @dataclass(frozen=True)
 class Cohort:
-    """Runs handed to a worker together."""
+    """Runs handed to a worker together.
+
+    Attributes:
+        size: How many train in one program; None leaves it to the worker to find out.
+    """
 
     study: str
     runs: tuple[Run, ...]
+    size: int | None = None
 
 
-def make_cohorts(study: str, runs: Sequence[Run], size: int) -> list[Cohort]:
-    """Return the runs in their order, `size` at a time."""
-    return [
-        Cohort(study, tuple(runs[start : start + size])) for start in range(0, len(runs), size)
-    ]
+def is_convolutional(config: Config) -> bool:
+    """Return whether a network spends its time in convolutions.
+
+    A CPU is as fast with one such network as with many: it trains them one by one.
+    """
+    frozen = isinstance(config.model, DenseHead) and config.model.features == "frozen_conv"
+    return frozen or any(layer.is_conv for layer in config.model.layers)
+
+
+def structure(config: Config) -> str:
+    """Return what runs of one cohort agree in: everything but numbers in the program."""
+    dump = config.identity()
+    for section, key in FREE:
+        dump[section].pop(key, None)
+    for section, key in FREE_WHERE_POSITIVE:
+        if dump[section].get(key):
+            dump[section][key] = "positive"
+    return json.dumps(dump, sort_keys=True)
+
+
+def make_cohorts(
+    study: str, runs: Sequence[Run], engine: Engine, workers: int, *, on_cpu: bool
+) -> list[Cohort]:
+    """Return cohorts of runs of one structure each, in the order of their first runs.
+
+    With `engine.cohort=auto` every worker gets its part of a structure's runs and finds
+    out by itself how many to train at a time.
+    """
+    by_cell: dict[int, str] = {}
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        if id(run.cell) not in by_cell:
+            by_cell[id(run.cell)] = structure(run.cell.config)
+        groups.setdefault(by_cell[id(run.cell)], []).append(run)
+    found: list[Cohort] = []
+    size: int | None
+    for group in groups.values():
+        if on_cpu and is_convolutional(group[0].cell.config):
+            size, chunk = 1, 1
+        elif engine.cohort == "auto":
+            size, chunk = None, min(MOST_RUNS, math.ceil(len(group) / workers))
+        else:
+            size, chunk = engine.cohort, engine.cohort
+        found += [
+            Cohort(study, tuple(group[start : start + chunk]), size)
+            for start in range(0, len(group), chunk)
+        ]
+    return found
 
 
 def missing(runs: Sequence[Run], done: Collection[str]) -> list[Run]:
@@ -36,38 +96,52 @@ def missing(runs: Sequence[Run], done: Collection[str]) -> list[Run]:
     return [run for run in runs if id(run) in kept and run.run_id not in done]
 
 
-def estimate_s(runs: Sequence[Run], speeds: Mapping[str, float], workers: int) -> float:
-    """Return the seconds that runs take on so many workers.
+@dataclass(frozen=True)
+class Speed:
+    """Seconds an example of one run, as measured.
+
+    Attributes:
+        size: The number of runs in one program that was the fastest.
+        train_s: In training.
+        eval_s: In evaluation.
+        population_s: In computing population statistics.
+    """
+
+    size: int
+    train_s: float
+    eval_s: float
+    population_s: float
+
+
+# The learning curve's population statistics come from that many training images; those
+# after the last epoch from all of them. 10,000 are plenty (Wu and Johnson 2021, arXiv
+# 2105.07576, section 3), and all of them at every epoch would double the training time.
+CURVE_IMAGES = 10_000
+
+
+def run_s(config: Config, speed: Speed) -> float:
+    """Return the seconds that a run takes a worker, its evaluations included."""
+    n_train, epochs = config.data.n_train, config.train.epochs
+    n_test = SIZES[config.data.name][1]
+    evaluated = n_test * len({"running", *config.eval.statistics}) + config.data.val_size
+    curve = min(n_train, CURVE_IMAGES) * (epochs - 1) + n_train
+    population = curve if "population" in config.eval.statistics else 0
+    return (
+        epochs * n_train * speed.train_s
+        + (epochs * evaluated + n_train) * speed.eval_s
+        + population * speed.population_s
+    )
+
+
+def estimate_s(cohorts: Sequence[Cohort], speeds: Mapping[str, Speed], workers: int) -> float:
+    """Return the seconds until the last worker is idle, if each takes the next cohort.
 
     Args:
-        speeds: Measured examples a second by kind (see `measured_speeds`); a kind that
-            was never measured goes by `EXAMPLES_PER_S`.
+        speeds: By `structure`.
     """
-    total = sum(
-        run.cell.config.data.n_train
-        * run.cell.config.train.epochs
-        / speeds.get(_kind(run.cell.config), EXAMPLES_PER_S[run.cell.config.model.name])
-        for run in runs
-    )
-    return total / min(workers, len(runs) or 1)
-
-
-def measured_speeds(records: Sequence[RunRecord], runs: Sequence[Run]) -> dict[str, float]:
-    """Return examples a second, evaluation included, by kind of network."""
-    kinds = {run.run_id: _kind(run.cell.config) for run in runs}
-    found: dict[str, list[float]] = {}
-    for record in records:
-        elapsed = record.provenance.get("elapsed_s")
-        if record.status == "ok" and elapsed and record.run_id in kinds:
-            trained_s, speed = record.metrics["wall_s"], record.metrics["examples_per_s"]
-            assert trained_s is not None
-            assert speed is not None
-            found.setdefault(kinds[record.run_id], []).append(speed * trained_s / elapsed)
-    return {kind: statistics.median(speeds) for kind, speeds in found.items()}
-
-
-def _kind(config: Config) -> str:
-    """Return what decides the cost of an example: a name for the same program."""
-    return "/".join(
-        (config.model.name, config.norm.name, str(config.train.batch_size), config.data.name)
-    )
+    busy = [0.0] * workers
+    for cohort in cohorts:
+        config = cohort.runs[0].cell.config
+        each = run_s(config, speeds[structure(config)])
+        heapq.heapreplace(busy, busy[0] + each * len(cohort.runs))
+    return max(busy)

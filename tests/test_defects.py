@@ -22,7 +22,8 @@ from bnexp.train.evaluate import (
     norm_layers,
     population_statistics,
 )
-from bnexp.train.plain import Outcome, make_optimizer, train_epoch, train_run
+from bnexp.train.outcome import Outcome
+from bnexp.train.plain import make_optimizer, train_epoch, train_run
 
 SMALL = ("data=digits", "train.batch_size=16", "train.epochs=2", "optimizer.lr=0.1")
 ALL = "eval.statistics=[running,population,batch]"

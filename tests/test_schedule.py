@@ -1,4 +1,3 @@
-import dataclasses
 import itertools
 from collections.abc import Callable
 
@@ -8,14 +7,26 @@ from hypothesis import strategies as st
 
 from bnexp.config.schema import Config
 from bnexp.design import Cell, Run
-from bnexp.records import RunRecord
-from bnexp.schedule import estimate_s, make_cohorts, measured_speeds, missing
+from bnexp.schedule import (
+    Cohort,
+    Speed,
+    estimate_s,
+    make_cohorts,
+    missing,
+    run_s,
+    structure,
+)
 from tests import strategies
 
 
 def runs_of(config: Config, ids: list[str]) -> list[Run]:
     """Return runs of one cell with the given ids."""
     return [Run(run_id, Cell({}, config), seed) for seed, run_id in enumerate(ids)]
+
+
+def cohorts_of(runs: list[Run], config: Config, workers: int) -> list[Cohort]:
+    """Return the cohorts of a study on a CPU."""
+    return make_cohorts("study", runs, config.engine, workers, on_cpu=True)
 
 
 ids = st.lists(strategies.run_ids, unique=True, max_size=12)
@@ -27,8 +38,8 @@ def test_cohorts_partition_the_runs(
     compose: Callable[..., Config], names: list[str], size: int
 ) -> None:
     """Every run is in one cohort, in its order, and no cohort is empty or too large."""
-    runs = runs_of(compose(), names)
-    cohorts = make_cohorts("study", runs, size)
+    runs = runs_of(compose("model=mlp"), names)
+    cohorts = cohorts_of(runs, compose(f"engine.cohort={size}"), workers=2)
     assert list(itertools.chain(*(cohort.runs for cohort in cohorts))) == runs
     assert all(1 <= len(cohort.runs) <= size for cohort in cohorts)
     assert {cohort.study for cohort in cohorts} <= {"study"}
@@ -59,53 +70,75 @@ def test_two_cells_of_the_same_run_train_it_once(
     ]
 
 
-def record(run: Run, *, speed: float, trained_s: float, elapsed_s: float) -> RunRecord:
-    """Return what a run reported about its speed."""
-    return RunRecord(
-        schema_version=1,
-        run_id=run.run_id,
-        study="study",
-        cell={},
-        seed=run.seed,
-        status="ok",
-        config={},
-        metrics={"wall_s": trained_s, "examples_per_s": speed},
-        history=[],
-        provenance={"elapsed_s": elapsed_s},
-    )
-
-
-def test_time_is_what_the_stored_runs_took(compose: Callable[..., Config]) -> None:
-    """An estimate goes by the speed with evaluation, and by the median of the runs."""
-    config = compose("data.train_size=100", "train.epochs=3", "train.batch_size=50")
-    runs = runs_of(config, ["a", "b", "c", "d"])
-    # 300 examples in 2 s of training and 1 s of evaluation: 100 a second.
-    records = [
-        record(run, speed=150, trained_s=2, elapsed_s=elapsed)
-        for run, elapsed in zip(runs, (3, 3, 300), strict=False)
+def test_a_cohort_has_one_structure(compose: Callable[..., Config]) -> None:
+    """Runs that differ in numbers only train together, runs of other shapes do not."""
+    mlp = ("model=mlp", "norm=batch")
+    cells = [
+        compose(*mlp, "optimizer.lr=0.1"),
+        compose(*mlp, "optimizer.lr=0.5", "model.init_gain=2", "model.init=normal"),
+        compose(*mlp, "optimizer.lr=0.1", "optimizer.weight_decay=0.1"),
+        compose(*mlp, "train.batch_size=32"),
+        compose(*mlp, "norm.placement=after_activation"),
+        compose("model=mlp", "norm=none"),
+        compose(*mlp, "model.hidden=[8]"),
+        compose(*mlp, "model.dropout=0.2"),
+        compose(*mlp, "model.dropout=0.5"),
     ]
-    speeds = measured_speeds(records, runs)
-    assert list(speeds.values()) == [100]
-    assert estimate_s(runs[3:], speeds, workers=1) == pytest.approx(3)
-    assert estimate_s(runs, speeds, workers=2) == pytest.approx(6)
-    assert estimate_s(runs, speeds, workers=99) == pytest.approx(3)  # four at a time
-    assert estimate_s([], speeds, workers=4) == 0
+    runs = [Run(f"{n}{s}", Cell({}, c), s) for n, c in enumerate(cells) for s in (0, 1)]
+    found = cohorts_of(runs, compose(), workers=1)
+    members = [sorted({int(run.run_id[0]) for run in cohort.runs}) for cohort in found]
+    assert members == [[0, 1, 2], [3], [4], [5], [6], [7, 8]]
 
 
-def test_an_unmeasured_kind_has_an_estimate_too(compose: Callable[..., Config]) -> None:
-    """Before any run of the kind is stored, the estimate is rough and not zero."""
-    lenet, mlp = compose("model=lenet"), compose("model=mlp")
-    speeds = {"of another kind": 1.0}
-    for config in (lenet, mlp):
-        assert 0 < estimate_s(runs_of(config, ["a"]), speeds, workers=1) < 3600
+def test_every_worker_gets_a_part(compose: Callable[..., Config]) -> None:
+    """The runs of a structure are spread over the workers, up to a most a cohort."""
+    runs = runs_of(compose("model=mlp"), [f"{n:04}" for n in range(10)])
+    assert [len(one.runs) for one in cohorts_of(runs, compose(), workers=4)] == [3, 3, 3, 1]
+    many = runs_of(compose("model=mlp"), [f"{n:04}" for n in range(2000)])
+    assert {len(one.runs) for one in cohorts_of(many, compose(), workers=2)} == {256, 208}
+    assert {one.size for one in cohorts_of(many, compose(), workers=2)} == {None}
 
 
-def test_speeds_of_other_runs_do_not_count(compose: Callable[..., Config]) -> None:
-    """Failed and diverged runs, and runs of other designs, say nothing about the speed."""
-    (run,) = runs_of(compose(), ["a"])
-    fine = record(run, speed=100, trained_s=1, elapsed_s=2)
-    assert len(measured_speeds([fine], [run])) == 1
-    failed = dataclasses.replace(fine, status="failed", metrics={})
-    assert measured_speeds([failed], [run]) == {}
-    assert measured_speeds([dataclasses.replace(fine, run_id="b")], [run]) == {}
-    assert measured_speeds([dataclasses.replace(fine, provenance={})], [run]) == {}
+def test_convolutions_train_alone_on_a_cpu(compose: Callable[..., Config]) -> None:
+    """There one such network is as fast as many; on a GPU they train together."""
+    runs = runs_of(compose("model=lenet"), ["a", "b"])
+    assert [len(one.runs) for one in cohorts_of(runs, compose(), workers=1)] == [1, 1]
+    (one,) = make_cohorts("study", runs, compose().engine, 1, on_cpu=False)
+    assert len(one.runs) == 2
+
+
+def test_a_given_size_is_kept(compose: Callable[..., Config]) -> None:
+    """With engine.cohort=3 a worker gets three runs and trains them as one program."""
+    runs = runs_of(compose("model=mlp"), list("abcdefg"))
+    found = cohorts_of(runs, compose("engine.cohort=3"), workers=5)
+    assert [(len(one.runs), one.size) for one in found] == [(3, 3), (3, 3), (1, 3)]
+
+
+def test_time_is_counted_part_by_part(compose: Callable[..., Config]) -> None:
+    """A run takes its training, its evaluations and its population statistics."""
+    config = compose(
+        "data=digits", "train.epochs=3", "eval.statistics=[running,population]", "norm=batch"
+    )
+    n_train, n_test = 1437, 360
+    parts = [
+        (Speed(1, 1, 0, 0), 3 * n_train),
+        (Speed(1, 0, 1, 0), 3 * 2 * n_test + n_train),
+        (Speed(1, 0, 0, 1), 3 * n_train),
+    ]
+    for speed, expected in parts:
+        assert run_s(config, speed) == expected
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=9), st.integers(1, 4))
+def test_a_study_takes_as_long_as_its_busiest_worker(
+    compose: Callable[..., Config], counts: list[int], workers: int
+) -> None:
+    """The estimate lies between an even share of the work and one worker doing all."""
+    config = compose("model=mlp")
+    cohorts = [Cohort("study", tuple(runs_of(config, ["a"] * n))) for n in counts]
+    speeds = {structure(config): Speed(1, 1e-6, 0, 0)}
+    each = run_s(config, speeds[structure(config)])
+    found = estimate_s(cohorts, speeds, workers) / each
+    assert max(*counts, sum(counts) / workers) <= found * (1 + 1e-9)
+    assert found <= sum(counts) * (1 + 1e-9)
+    assert estimate_s(cohorts, speeds, 1) == pytest.approx(each * sum(counts))

@@ -12,7 +12,8 @@ from bnexp.models import build
 from bnexp.stochastic import Dropout, Noise
 from bnexp.train import plain
 from bnexp.train.evaluate import batch_statistics, evaluate
-from bnexp.train.plain import Outcome, train_run
+from bnexp.train.outcome import Outcome
+from bnexp.train.plain import train_run
 
 SMALL = ("data=digits", "train.batch_size=16", "train.epochs=2", "optimizer.lr=0.1")
 LAYERS = [

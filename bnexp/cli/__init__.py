@@ -19,6 +19,7 @@ COMMANDS = {
     "report": "rebuild tables, figures and reports from the stored runs",
     "config": "print the composed configuration as YAML",
     "studies": "list the shipped studies",
+    "bench": "measure examples a second beside the sources' training loops",
 }
 OVERRIDES = """\
 arguments are overrides in Hydra's grammar:
@@ -77,11 +78,19 @@ def _parser() -> argparse.ArgumentParser:
             name,
             help=summary,
             description=summary[0].upper() + summary[1:] + ".",
-            epilog=OVERRIDES if name in ("run", "plan", "config") else None,
+            epilog=OVERRIDES if name in ("run", "plan", "config", "bench") else None,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         if name == "report":
             sub.add_argument("folders", nargs="+", type=Path, metavar="DIR")
+            continue
+        if name == "bench":
+            sub.add_argument(
+                "--full",
+                action="store_true",
+                help="train whole studies of 64 runs and 10 epochs (20 minutes on two cores)",
+            )
+            sub.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
             continue
         sub.add_argument(
             "--config-dir", type=Path, metavar="DIR", help="a folder with your own YAML files"

@@ -5,14 +5,15 @@ import argparse
 from bnexp.cli.columns import print_columns
 from bnexp.cli.progress import duration
 from bnexp.declare import folder_of, open_design
-from bnexp.design import Design
+from bnexp.design import Design, Run
 from bnexp.engine import n_workers
-from bnexp.schedule import estimate_s, make_cohorts, measured_speeds, missing
+from bnexp.engine.speeds import speeds_of
+from bnexp.schedule import estimate_s, make_cohorts, missing
 from bnexp.store import Store
 
 MOST_CELLS = 40
-# Stored runs that the speed is measured by; the latest, because the machine may differ.
-MOST_READ = 50
+# Beside the training: the command's start and the report (measured; a few seconds).
+ELSE_S = 6.0
 
 
 def main(options: argparse.Namespace) -> int:
@@ -33,22 +34,35 @@ def main(options: argparse.Namespace) -> int:
     print(f"folder    {store.folder}")
     print()
     _print_cells(design, done)
-    engine = study.base.engine
-    workers = n_workers(engine, ["cpu"])
-    cohorts = make_cohorts(study.name, todo, engine.cohort_size)
     if todo:
-        stored = [run.run_id for run in design.runs if run.run_id in done]
-        speeds = measured_speeds(store.load(stored[-MOST_READ:]), design.runs)
-        basis = "from the stored runs" if speeds else "a rough guess: no run is stored yet"
-        print(
-            f"{len(cohorts)} cohorts of {engine.cohort_size} on {workers} workers: about "
-            f"{duration(estimate_s(todo, speeds, workers))} on a CPU ({basis})"
-        )
+        print(_effort(design, todo))
     others = len(done - design.run_ids)
     if others:
         print(f"the folder holds {others} other runs, of other settings; they are kept")
     print("bnexp run with the same arguments trains them" if todo else "nothing to train")
     return 0
+
+
+def _effort(design: Design, todo: list[Run]) -> str:
+    """Return a line with cohorts, workers and the time, measured on this machine."""
+    from bnexp.data import ensure  # imports torch, needed only to measure
+    from bnexp.train.device import resolve
+
+    study = design.study
+    devices = resolve(study.base.device)
+    workers = n_workers(study.base.engine, devices)
+    on_cpu = devices == ["cpu"]
+    cohorts = make_cohorts(study.name, todo, study.base.engine, workers, on_cpu=on_cpu)
+    for data in dict.fromkeys(run.cell.config.data for run in todo):
+        ensure(data)
+    speeds, start_s = speeds_of(cohorts, workers, devices)
+    seconds = estimate_s(cohorts, speeds, workers) + start_s + ELSE_S
+    largest = max(len(cohort.runs) for cohort in cohorts)
+    return (
+        f"{len(cohorts)} cohort{'s' * (len(cohorts) != 1)} of up to {largest} "
+        f"run{'s' * (largest != 1)} on {workers} worker{'s' * (workers != 1)}: about "
+        f"{duration(seconds)} on this machine (a few steps were timed)"
+    )
 
 
 def headline(design: Design, n_todo: int) -> str:

@@ -50,10 +50,10 @@ class Progress:
         self.epoch_bar.close()
         self.run_bar.close()
 
-    def epoch(self, run_id: str) -> None:
-        """Count an epoch of a run."""
-        self.seen[run_id] += 1
-        self.epoch_bar.update()
+    def epoch(self, run_id: str, epoch: int) -> None:
+        """Count an epoch of a run, once: one that begins anew was counted before."""
+        self.epoch_bar.update(max(epoch - self.seen[run_id], 0))
+        self.seen[run_id] = max(epoch, self.seen[run_id])
 
     def run(self, record: RunRecord) -> None:
         """Count a finished run, with the epochs that it did not need."""

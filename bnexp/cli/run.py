@@ -79,12 +79,14 @@ def _train(
     design: Design, store: Store, todo: list[Run], devices: list[str], *, fail_fast: bool
 ) -> None:
     engine = design.study.base.engine
-    cohorts = make_cohorts(design.study.name, todo, engine.cohort_size)
-    with Progress(todo, n_workers(engine, devices)) as progress:
+    workers = n_workers(engine, devices)
+    on_cpu = devices == ["cpu"]
+    cohorts = make_cohorts(design.study.name, todo, engine, workers, on_cpu=on_cpu)
+    with Progress(todo, workers) as progress:
 
         def receive(message: RunRecord | EpochDone) -> None:
             if isinstance(message, EpochDone):
-                progress.epoch(message.run_id)
+                progress.epoch(message.run_id, message.epoch)
                 return
             store.save(message)
             progress.run(message)

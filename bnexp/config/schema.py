@@ -74,11 +74,6 @@ class Engine(Part):
     workers: Count | None
     cohort: Literal["auto"] | Count
 
-    @property
-    def cohort_size(self) -> int:
-        """Return how many runs a worker is given at a time."""
-        return 1 if self.cohort == "auto" else self.cohort
-
 
 def _device(text: str) -> str:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", text):

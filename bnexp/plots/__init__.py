@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from bnexp.plots.effects import effects, interaction
 from bnexp.plots.house import contrast_name, files, short, styled
 from bnexp.plots.runs import cell_means, learning_curves, statistics
+from bnexp.plots.speed import speeds
 
 Drawing = Figure  # for those that hold a figure, but do not draw
 
@@ -21,6 +22,7 @@ __all__ = [
     "interaction",
     "learning_curves",
     "short",
+    "speeds",
     "statistics",
     "styled",
 ]

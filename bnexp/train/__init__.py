@@ -3,21 +3,28 @@
 import functools
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 
 from bnexp.config.schema import Data
 from bnexp.data import Dataset, load
+from bnexp.design import Run
 from bnexp.errors import UsageError
 from bnexp.records import SCHEMA_VERSION, RunRecord
-from bnexp.schedule import Cohort
+from bnexp.schedule import Cohort, is_convolutional
+from bnexp.train.cohort import train_runs
 from bnexp.train.device import provenance
-from bnexp.train.plain import Outcome, train_run
+from bnexp.train.outcome import Outcome
+from bnexp.train.plain import train_run
+from bnexp.train.speed import best_size
+
+OnEpoch = Callable[[str, int], None]
 
 
 def train_cohort(
-    cohort: Cohort, device: torch.device, on_epoch: Callable[[str, int], None]
+    cohort: Cohort, device: torch.device, on_epoch: OnEpoch
 ) -> Iterator[RunRecord]:
     """Yield a record of each run of a cohort.
 
@@ -25,33 +32,103 @@ def train_cohort(
     train must not cost the others.
 
     Args:
-        on_epoch: Called with the run's id and the number of each finished epoch.
+        on_epoch: Called with the run's id and the number of each finished epoch; again
+            with smaller numbers where runs had to begin anew.
     """
-    for run in cohort.runs:
-        config = run.cell.config
-        start = time.perf_counter()
-        origin = provenance(device)
+    for runs in _parts(cohort, device):
+        yield from _train(cohort.study, runs, device, on_epoch)
+
+
+def _parts(cohort: Cohort, device: torch.device) -> Iterator[tuple[Run, ...]]:
+    """Yield the runs of a cohort in portions that train together."""
+    runs = cohort.runs
+    size = cohort.size
+    if size is None:
         try:
-            data = _data(config.data, device)
-            outcome = train_run(config, run.seed, data, functools.partial(on_epoch, run.run_id))
-        except UsageError as error:
-            outcome = Outcome("failed", {}, [], str(error))
-        except Exception:
-            outcome = Outcome("failed", {}, [], traceback.format_exc())
-        origin["elapsed_s"] = time.perf_counter() - start
-        yield RunRecord(
-            schema_version=SCHEMA_VERSION,
-            run_id=run.run_id,
-            study=cohort.study,
-            cell=run.cell.values,
-            seed=run.seed,
-            status=outcome.status,
-            config=config.identity(),
-            metrics=outcome.metrics,
-            history=outcome.history,
-            provenance=origin,
-            error=outcome.error,
-        )
+            config = runs[0].cell.config
+            size = best_size(config, _data(config.data, device), len(runs))
+        except Exception:  # whatever it is, training will meet it again and record it
+            size = 1
+    for start in range(0, len(runs), size):
+        yield runs[start : start + size]
+
+
+def _train(
+    study: str, runs: Sequence[Run], device: torch.device, on_epoch: OnEpoch
+) -> Iterator[RunRecord]:
+    """Train runs together, or in halves where memory does not suffice."""
+    start = time.perf_counter()
+    origin = provenance(device)
+    config = runs[0].cell.config
+    # A CPU gains nothing from stacked convolutions; every other network is stacked even
+    # alone, so that a result does not depend on who else was trained.
+    together = device.type == "cuda" or not is_convolutional(config)
+    try:
+        data = _data(config.data, device)
+        if together:
+            outcomes = train_runs(
+                [(run.cell.config, run.seed) for run in runs],
+                data,
+                lambda position, epoch: on_epoch(runs[position].run_id, epoch),
+            )
+        else:
+            outcomes = [
+                train_run(
+                    run.cell.config, run.seed, data, functools.partial(on_epoch, run.run_id)
+                )
+                for run in runs
+            ]
+    except UsageError as error:
+        outcomes = [Outcome("failed", {}, [], str(error))] * len(runs)
+    except Exception as error:
+        if len(runs) > 1:
+            half = (len(runs) + 1) // 2 if _is_out_of_memory(error) else 1
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+            for first in range(0, len(runs), half):
+                yield from _train(study, runs[first : first + half], device, on_epoch)
+            return
+        outcomes = [_alone(runs[0], device, on_epoch, stacked=together)]
+        together = False
+    origin["program"] = "stacked" if together else "plain"
+    origin["elapsed_s"] = (time.perf_counter() - start) / len(runs)
+    for run, outcome in zip(runs, outcomes, strict=True):
+        yield _record(study, run, outcome, origin)
+
+
+def _alone(run: Run, device: torch.device, on_epoch: OnEpoch, *, stacked: bool) -> Outcome:
+    """Train a run plainly that could not be trained stacked, or say what went wrong."""
+    problem = traceback.format_exc()
+    if not stacked:
+        return Outcome("failed", {}, [], problem)
+    try:
+        config = run.cell.config
+        data = _data(config.data, device)
+        return train_run(config, run.seed, data, functools.partial(on_epoch, run.run_id))
+    except Exception:
+        return Outcome("failed", {}, [], traceback.format_exc())
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # On a CPU PyTorch raises a RuntimeError that only its text tells apart.
+    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return known or "can't allocate memory" in str(error)
+
+
+def _record(study: str, run: Run, outcome: Outcome, origin: dict[str, Any]) -> RunRecord:
+    return RunRecord(
+        schema_version=SCHEMA_VERSION,
+        run_id=run.run_id,
+        study=study,
+        cell=run.cell.values,
+        seed=run.seed,
+        status=outcome.status,
+        config=run.cell.config.identity(),
+        metrics=outcome.metrics,
+        history=outcome.history,
+        provenance=dict(origin),
+        error=outcome.error,
+    )
 
 
 @functools.lru_cache(maxsize=2)

@@ -1,6 +1,6 @@
 """Loss and accuracy of a fixed network, under the statistics that one asks for."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from bnexp.data import Split
 from bnexp.norms import BatchNormLayer, pooled_moments
+from bnexp.train.cpu.blocks import blocked
 
 # Small enough that a batch's activations stay in a CPU's cache: on one thread, batches
 # of 1,000 evaluate LeNet at half the speed. A GPU wants its launches large.
@@ -33,15 +34,32 @@ def evaluate(
         grad: Keep gradients enabled, as d2l's evaluation did before v0.16.6. It changes
             nothing for a layer that takes its mode from `train()` and `eval()`.
     """
-    loss = torch.zeros((), dtype=torch.float64, device=split.images.device)
-    correct = torch.zeros((), dtype=torch.int64, device=split.images.device)
+    losses, accuracies = totals(
+        lambda images: network(images)[None], split, batch_size, grad=grad
+    )
+    return losses.item(), accuracies.item()
+
+
+def totals(
+    forward: Callable[[Tensor], Tensor], split: Split, batch_size: int, *, grad: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Return mean loss and accuracy of R networks over every image of a split, shape (R,).
+
+    Args:
+        forward: From images (N, 1, 28, 28) to logits (R, N, 10).
+        grad: See `evaluate`.
+    """
+    loss = correct = torch.zeros((), dtype=torch.float64, device=split.images.device)
     for start in range(0, len(split), batch_size):
         images, labels = split.batch(slice(start, start + batch_size))
         with torch.set_grad_enabled(grad):
-            logits = network(images).detach()
-        loss += F.cross_entropy(logits, labels, reduction="sum")
-        correct += (logits.argmax(1) == labels).sum()
-    return loss.item() / len(split), correct.item() / len(split)
+            logits = forward(images).detach()
+        each = F.cross_entropy(
+            logits.flatten(0, 1), labels.repeat(len(logits)), reduction="none"
+        )
+        loss = loss + each.view(len(logits), -1).sum(1, dtype=torch.float64)
+        correct = correct + (logits.argmax(2) == labels).sum(1)
+    return loss / len(split), correct / len(split)
 
 
 def norm_layers(network: nn.Sequential) -> list[tuple[int, BatchNormLayer]]:
@@ -78,7 +96,7 @@ def _set_population_statistics(network: nn.Sequential, train: Split) -> None:
     stored: list[Tensor] = []  # the inputs of the layer at `at`, where they fit
     at = 0
     for position, layer in norm_layers(network):
-        segment = network[at:position]
+        segment = blocked(network[at:position])
         inputs: list[Tensor] = []
         means, variances, counts = [], [], []
         for number, start in enumerate(starts):

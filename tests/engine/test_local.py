@@ -62,7 +62,8 @@ class Collected:
 def test_a_child_trains_as_this_process_does(compose: Callable[..., Config]) -> None:
     """In a child or here, in any company, a run gives the same record but for times."""
     runs = runs_of(compose(*SMALL, "norm=batch"), 2)
-    cohorts = make_cohorts("study", runs, 1)
+    engine = compose("engine.cohort=1").engine
+    cohorts = make_cohorts("study", runs, engine, 2, on_cpu=True)
     here, children = Collected(), Collected()
     execute(cohorts, compose("engine=inline").engine, ["cpu"], here)
     # More workers than cohorts: two are started, not five.

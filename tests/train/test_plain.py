@@ -11,9 +11,10 @@ from bnexp.config.schema import Config
 from bnexp.data import Dataset, Split, load
 from bnexp.models import build, n_parameters
 from bnexp.streams import generator
-from bnexp.train import plain
+from bnexp.train import measure, plain
 from bnexp.train.evaluate import EVAL_BATCH
-from bnexp.train.plain import Outcome, train_run
+from bnexp.train.outcome import Outcome
+from bnexp.train.plain import train_run
 
 CPU = torch.device("cpu")
 # What depends on the machine and its mood, not on the run.
@@ -348,14 +349,14 @@ def test_the_final_population_statistics_see_every_image(
 ) -> None:
     """The curve takes the statistics from the first images, the last epoch from all."""
     sizes: list[int] = []
-    original = plain.population_statistics
+    original = measure.population_statistics
 
     def watched(network: nn.Sequential, train: Split) -> object:
         sizes.append(len(train))
         return original(network, train)
 
-    monkeypatch.setattr(plain, "population_statistics", watched)
-    monkeypatch.setattr(plain, "CURVE_IMAGES", 16)
+    monkeypatch.setattr(measure, "population_statistics", watched)
+    monkeypatch.setattr(measure, "CURVE_IMAGES", 16)
     train(
         compose(*SMALL, "norm=batch", "train.epochs=3", "eval.statistics=[running,population]")
     )

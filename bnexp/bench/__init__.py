@@ -1,0 +1,226 @@
+"""`bnexp bench`: our speed beside the sources' loops, on this machine, in one run."""
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from bnexp.bench import measure, reference
+from bnexp.config.compose import Composer
+from bnexp.config.schema import Config
+from bnexp.engine.local import CONTEXT
+
+ROUNDS = 3
+SIZES = (1, 8, 32, 128)
+# The study whose throughput counts: so many runs of so many epochs.
+RUNS, EPOCHS = 64, 10
+
+
+@dataclass(frozen=True)
+class Case:
+    """Two numbers side by side.
+
+    Attributes:
+        name: Network, then what was measured.
+        unit: Of `ours` and `reference`.
+        note: What the reference is.
+    """
+
+    name: str
+    ours: float
+    reference: float
+    unit: str
+    note: str
+
+    @property
+    def ratio(self) -> float:
+        """Return ours divided by the reference."""
+        return self.ours / self.reference
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A source's network, trained with and without batch normalization."""
+
+    name: str
+    preset: str
+    read_loss: bool  # its loop waits for the loss after every step
+    in_full: bool  # the whole study takes minutes only
+
+    def overrides(self, norm: str) -> list[str]:
+        return [f"preset={self.preset}", f"norm={norm}"]
+
+
+SUBJECTS = (
+    Subject("lenet", "d2l_bn", read_loss=True, in_full=False),
+    Subject("mlp", "lab_mlp", read_loss=False, in_full=True),
+)
+NORMS = ("none", "batch")
+
+
+def bench(
+    overrides: Sequence[str],
+    device: str,
+    workers: int,
+    say: Callable[[str], None],
+    *,
+    full: bool,
+) -> list[Case]:
+    """Return every case.
+
+    Args:
+        overrides: Of the user, for every network (`device=cuda`, `data.root=...`).
+        say: Called with what is being measured.
+        full: Train the whole studies instead of extrapolating from fewer epochs.
+    """
+    found: list[Case] = []
+    with Composer() as composer:
+        configs = {
+            (subject.name, norm): composer.compose([*subject.overrides(norm), *overrides])[0]
+            for subject in SUBJECTS
+            for norm in NORMS
+        }
+    for subject in SUBJECTS:
+        loops = {}
+        for norm in NORMS:
+            config = configs[subject.name, norm]
+            say(f"{subject.name}, norm {norm}: the source's loop")
+            loops[norm] = _loop(config, device, read_loss=subject.read_loss)
+            say(f"{subject.name}, norm {norm}: one run, and cohorts of {SIZES}")
+            found += _programs(f"{subject.name} {norm}", config, device, loops[norm])
+        say(f"{subject.name}: the cost of batch normalization")
+        found += _cost_of_bn(subject, configs, device)
+        say(
+            f"{subject.name}: a study of {RUNS} runs and {EPOCHS} epochs, from the command line"
+        )
+        # A sweep over both norms, as the source's loop is timed for both.
+        mean_loop = statistics.harmonic_mean(list(loops.values()))
+        throughput, how = _study(subject, overrides, full=full or subject.in_full)
+        found.append(
+            Case(
+                f"{subject.name} study",
+                throughput,
+                mean_loop,
+                "examples/s",
+                f"the source's loop; ours: {RUNS} runs x {EPOCHS} epochs {how}",
+            )
+        )
+        limit = _apart(measure.flop_per_s, device) * workers
+        flop = _apart(measure.flop_per_example, configs[subject.name, "none"])
+        found.append(
+            Case(
+                f"{subject.name} study, limit",
+                throughput,
+                limit / flop,
+                "examples/s",
+                f"{limit / 1e9:.0f} GFLOP/s of matrix products, {flop / 1e6:.2f} MFLOP each",
+            )
+        )
+    return found
+
+
+def _apart(task: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Return what a fresh process computes: with its own threads and memory."""
+    with ProcessPoolExecutor(1, mp_context=CONTEXT) as pool:
+        return pool.submit(task, *arguments, **options).result()
+
+
+def _loop(config: Config, device: str, *, read_loss: bool) -> float:
+    """Return the best over the numbers of DataLoader workers."""
+    return max(
+        float(_apart(reference.examples_per_s, config, device, workers, read_loss=read_loss))
+        for workers in reference.WORKERS
+    )
+
+
+def _programs(name: str, config: Config, device: str, loop: float) -> list[Case]:
+    """Return one worker's training speed by program."""
+    against = "the source's loop, all cores"
+    found = [
+        Case(
+            f"{name}, plain",
+            _apart(measure.plain, config, device),
+            loop,
+            "examples/s",
+            f"{against}; ours: PyTorch's kernels, one worker",
+        ),
+        Case(
+            f"{name}, alone",
+            _apart(measure.fastest_alone, config, device),
+            loop,
+            "examples/s",
+            f"{against}; ours: one run, one worker",
+        ),
+    ]
+    for size in SIZES:
+        speed = _apart(measure.cohort, config, device, size)
+        if speed is not None:
+            note = f"{against}; ours: {size} runs in one program, one worker"
+            found.append(Case(f"{name}, cohort {size}", speed, loop, "examples/s", note))
+    return found
+
+
+def _cost_of_bn(
+    subject: Subject, configs: dict[tuple[str, str], Config], device: str
+) -> list[Case]:
+    """Return an epoch's time and memory with BN beside those without."""
+    like = configs[subject.name, "batch"]
+    without = configs[subject.name, "none"]
+    rounds = [
+        (_apart(measure.epoch, like, device), _apart(measure.epoch, without, device))
+        for _ in range(ROUNDS)
+    ]
+    medians = [
+        [statistics.median(one[which][what] for one in rounds) for which in (0, 1)]
+        for what in (0, 1)
+    ]
+    (with_s, without_s), (with_mb, without_mb) = medians
+    note = "the same network without batch normalization; ours: with it"
+    return [
+        Case(f"{subject.name} epoch with BN", with_s, without_s, "s", note),
+        Case(f"{subject.name} memory with BN", with_mb, max(without_mb, 1.0), "MB", note),
+    ]
+
+
+def _study(subject: Subject, overrides: Sequence[str], *, full: bool) -> tuple[float, str]:
+    """Return the throughput of a whole study, and how it was found.
+
+    Start-up, compilation, evaluation, tables, figures and report are all in it.
+    """
+    if full:
+        seconds = _command_s(subject, overrides, RUNS, EPOCHS)
+        how = "in full"
+    else:
+        few, short, long = 8, 1, 3
+        one = _command_s(subject, overrides, few, short)
+        three = _command_s(subject, overrides, few, long)
+        an_epoch = (three - one) / (long - short)
+        seconds = one - an_epoch + an_epoch * EPOCHS * RUNS / few
+        how = f"from {few} runs of {short} and of {long} epochs"
+    return RUNS * EPOCHS * 60_000 / seconds, how
+
+
+def _command_s(subject: Subject, overrides: Sequence[str], n_runs: int, epochs: int) -> float:
+    """Return the seconds that `bnexp run` takes for a sweep over both norms."""
+    sweep = subject.overrides(",".join(NORMS))
+    seeds = f"seed=range({n_runs // 2})"
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "bnexp", "run", "-m", *sweep, *overrides, seeds),
+                *(f"train.epochs={epochs}", f"results_dir='{folder}'"),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        seconds = time.perf_counter() - start
+    if done.returncode:
+        raise RuntimeError(f"the study did not run: {done.stdout[-500:]}{done.stderr[-1500:]}")
+    return seconds

@@ -1,0 +1,82 @@
+"""What one process measures for `bnexp bench`; each of these runs in a fresh one."""
+
+import resource
+import sys
+import time
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from bnexp.config.schema import Config
+from bnexp.data import load
+from bnexp.models import build
+from bnexp.train.cpu.blocks import blocked
+from bnexp.train.device import settle
+from bnexp.train.plain import make_optimizer, train_epoch
+from bnexp.train.speed import measured_plain_s, measured_stacked_s
+
+
+def plain(config: Config, device_name: str) -> float:
+    """Return training examples a second of the plain trainer, without kernels of ours."""
+    data = load(config.data, settle(device_name))
+    return 1 / measured_plain_s(config, data, kernels=False)
+
+
+def cohort(config: Config, device_name: str, size: int) -> float | None:
+    """Return training examples a second of so many runs together, None if too many."""
+    data = load(config.data, settle(device_name))
+    try:
+        return 1 / measured_stacked_s(config, data, size)
+    except (RuntimeError, MemoryError):
+        return None
+
+
+def fastest_alone(config: Config, device_name: str) -> float:
+    """Return training examples a second of one run, as this machine would train it."""
+    data = load(config.data, settle(device_name))
+    return 1 / measured_plain_s(config, data, kernels=True)
+
+
+def epoch(config: Config, device_name: str) -> tuple[float, float]:
+    """Return seconds and peak megabytes of one run's epoch."""
+    device = settle(device_name)
+    data = load(config.data, device)
+    network = build(config, seed=0).to(device)
+    fast, optimizer = blocked(network), make_optimizer(config, network)
+    before = _peak_mb(device)
+    n = min(len(data.train), 40 * config.train.batch_size)
+    order = torch.randperm(len(data.train), device=device)[:n]
+    train_epoch(fast, optimizer, data.train, order, config)[0].cpu()
+    start = time.perf_counter()
+    train_epoch(fast, optimizer, data.train, order, config)[0].cpu()
+    seconds = (time.perf_counter() - start) * len(data.train) / n
+    return seconds, _peak_mb(device) - before
+
+
+def flop_per_example(config: Config) -> float:
+    """Return the floating-point operations of one training example, forward and backward."""
+    network = build(config, seed=0)
+    images = torch.rand(64, 1, 28, 28)
+    with FlopCounterMode(display=False) as counter:
+        network(images).sum().backward()
+    return float(counter.get_total_flops()) / len(images)
+
+
+def flop_per_s(device_name: str) -> float:
+    """Return what a large matrix product reaches on one worker."""
+    device = settle(device_name)
+    n = 1024 if device.type == "cpu" else 8192
+    a = torch.rand(n, n, device=device)
+    best = float("inf")
+    for _ in range(8):
+        start = time.perf_counter()
+        (a @ a).sum().item()  # waits for the device
+        best = min(best, time.perf_counter() - start)
+    return 2 * n**3 / best
+
+
+def _peak_mb(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    unit = 1 if sys.platform == "darwin" else 1024  # getrusage: bytes there, kilobytes here
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20

@@ -1,0 +1,71 @@
+"""`bnexp bench`: examples a second of this program beside the sources' loops."""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from bnexp import plots
+from bnexp.cli.columns import print_columns
+from bnexp.config.compose import Composer
+from bnexp.engine import n_workers
+from bnexp.store import write_bytes, write_json
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the command; return its exit code."""
+    from bnexp.bench import NORMS, SUBJECTS, bench  # imports torch
+    from bnexp.data import ensure
+    from bnexp.train.device import provenance, resolve, settle
+
+    with Composer() as composer:
+        configs = [
+            composer.compose([*subject.overrides(norm), *options.overrides])[0]
+            for subject in SUBJECTS
+            for norm in NORMS
+        ]
+    base = configs[0]
+    devices = resolve(base.device)
+    for data in dict.fromkeys(config.data for config in configs):
+        ensure(data)
+    workers = n_workers(base.engine, devices)
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    cases = bench(options.overrides, devices[0], workers, say, full=options.full)
+    print_columns(
+        [
+            ["case", "bnexp", "reference", "ratio", "unit"],
+            *(
+                [
+                    *(case.name, f"{case.ours:,.4g}", f"{case.reference:,.4g}"),
+                    *(f"{case.ratio:.3g}", case.unit),
+                ]
+                for case in cases
+            ),
+        ]
+    )
+    folder = Path(base.results_dir) / "bench"
+    result = {
+        case.name: {"ours": case.ours, "reference": case.reference, "ratio": case.ratio}
+        for case in cases
+    }
+    where = provenance(settle(devices[0]))
+    write_json(
+        folder / f"{where['device']}.json",
+        {"machine": where | {"workers": workers}, "cases": [asdict(case) for case in cases]},
+    )
+    speeds = [case for case in cases if case.unit == "examples/s"]
+    with plots.styled():
+        figure = plots.speeds(
+            [case.name for case in speeds],
+            [case.ours for case in speeds],
+            [case.reference for case in speeds],
+        )
+        for ending, image in plots.files(figure).items():
+            write_bytes(folder / "figures" / f"{where['device']}.{ending}", image)
+    print(f"written: {folder / where['device']}.json and its figure in {folder / 'figures'}")
+    print(json.dumps(result))
+    return 0

@@ -1,0 +1,37 @@
+"""Measured speeds beside their references."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from bnexp.plots.house import COLOURS, new_figure
+
+
+def speeds(names: Sequence[str], ours: Sequence[float], reference: Sequence[float]) -> Figure:
+    """Return a row a case: both numbers as dots on a log axis, joined, with their ratio.
+
+    Args:
+        names: Of the cases; all numbers are of one unit, examples a second.
+    """
+    figure = new_figure(7.0, 0.32 * len(names) + 1.2)
+    axes = figure.subplots()
+    for row, (one, other) in enumerate(zip(ours, reference, strict=True)):
+        axes.plot([other, one], [row, row], color="0.7", linewidth=1.5, zorder=1)
+        axes.plot(other, row, "s", color=COLOURS[1], zorder=2)
+        axes.plot(one, row, "o", color=COLOURS[0], zorder=2)
+        axes.annotate(
+            f"{one / other:.3g} x",
+            (max(one, other), row),
+            xytext=(8, 0),
+            textcoords="offset points",
+            va="center",
+        )
+    axes.set_xscale("log")
+    axes.margins(x=0.12)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set_xlabel("training examples a second (log scale)")
+    axes.plot([], [], "o", color=COLOURS[0], label="bnexp")
+    axes.plot([], [], "s", color=COLOURS[1], label="reference")
+    figure.legend(loc="outside upper center", ncols=2)
+    return figure

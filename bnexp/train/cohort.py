@@ -1,0 +1,145 @@
+"""The cohort trainer: many runs of one structure in one program.
+
+What it computes for a run is what `bnexp.train.plain` computes, up to rounding.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bnexp.config.schema import Config
+from bnexp.data import Dataset, Split
+from bnexp.models import build
+from bnexp.train.evaluate import eval_batch, totals
+from bnexp.train.measure import with_other_statistics
+from bnexp.train.optimizers import Stepper, make_stepper
+from bnexp.train.outcome import Log, Metrics, Outcome, named
+from bnexp.train.plain import batches, epoch_order
+from bnexp.train.stack import Stack
+
+
+def train_runs(
+    runs: Sequence[tuple[Config, int]],
+    data: Dataset,
+    on_epoch: Callable[[int, int], None],
+) -> list[Outcome]:
+    """Train runs that differ in numbers only, together; return their outcomes in order.
+
+    A run whose loss is not finite leaves the cohort after that epoch; the others do not
+    notice. Nothing waits for the device within an epoch.
+
+    Args:
+        runs: Configuration and seed of each; see `bnexp.schedule.structure` for what they
+            must agree in.
+        data: Its tensors' device is where the runs train.
+        on_epoch: Called with a run's position and the number of each finished epoch.
+    """
+    device = data.train.images.device
+    config = runs[0][0]
+    stack = Stack([build(config, seed).to(device) for config, seed in runs])
+    stepper = make_stepper(list(stack.learned.values()), [config for config, _ in runs])
+    logs = [Log(config) for config, _ in runs]
+    outcomes: dict[int, Outcome] = {}
+    training = list(range(len(runs)))  # positions of the runs that still train, by row
+    for epoch in range(1, config.train.epochs + 1):
+        orders = {
+            seed: epoch_order(seed, epoch, len(data.train))
+            for seed in {runs[run][1] for run in training}
+        }
+        order = torch.stack([orders[runs[run][1]] for run in training]).to(device)
+        start = time.perf_counter()
+        losses, sizes, correct = train_epoch(stack, stepper, data.train, order, config)
+        losses, counts = losses.cpu(), correct.tolist()  # the one place where the host waits
+        share = (time.perf_counter() - start) / len(training)
+        for row, run in enumerate(training):
+            logs[run].trained(losses[:, row], sizes, counts[row], share)
+        if any(logs[run].diverged_step for run in training):
+            finite = [row for row, run in enumerate(training) if not logs[run].diverged_step]
+            for row, run in enumerate(training):
+                if logs[run].diverged_step:
+                    lost = named("train_eval", "", float("nan"), 0.0)
+                    outcomes[run] = logs[run].outcome(lost, stack.network(row))
+            if not finite:
+                break
+            training = [training[row] for row in finite]
+            rows = torch.tensor(finite, device=device)
+            stack.keep(rows)
+            stepper.keep(rows, list(stack.learned.values()))
+        last = epoch == config.train.epochs
+        for run, metrics in zip(training, _tests(stack, data, config, exact=last), strict=True):
+            logs[run].tested(metrics)
+            on_epoch(run, epoch)
+    else:
+        results = _each(stack, data.train, ("train_eval", ""), config)
+        for row, run in enumerate(training):
+            outcomes[run] = logs[run].outcome(results[row], stack.network(row))
+    return [outcomes[run] for run in range(len(runs))]
+
+
+def train_epoch(
+    stack: Stack, stepper: Stepper, train: Split, order: Tensor, config: Config
+) -> tuple[Tensor, list[int], Tensor]:
+    """Take one step a minibatch, each run in its own order.
+
+    Args:
+        order: Indices of the training images, shape (R, n), on their device.
+
+    Returns:
+        The losses, shape (T, R), the size of each minibatch, and how many images each run
+        classified right in train mode while its weights moved, shape (R,).
+    """
+    stack.train(mode=True)
+    losses, sizes = [], []
+    correct = torch.zeros(len(stack), dtype=torch.int64, device=order.device)
+    for batch in batches(order.shape[1], config.train):
+        index = order[:, batch]
+        stack.prepare_step(index.shape[1])
+        losses.append(take_step(stack, stepper, train, index, correct))
+        sizes.append(index.shape[1])
+    return torch.stack(losses), sizes, correct
+
+
+def take_step(
+    stack: Stack, stepper: Stepper, train: Split, index: Tensor, correct: Tensor
+) -> Tensor:
+    """Take one step of every run; return their losses, shape (R,).
+
+    Args:
+        index: The images of each run, shape (R, B).
+        correct: Shape (R,); the images classified right are added.
+    """
+    images, labels = train.batch(index.flatten())
+    labels = labels.view(index.shape)
+    logits = stack(images.view(*index.shape, *images.shape[1:]))  # (R, B, 10)
+    loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+    losses = loss.view(index.shape).mean(1)
+    # The sum's gradient with respect to a run's weights is that of its own loss.
+    stepper.step(torch.autograd.grad(losses.sum(), list(stack.learned.values())))
+    correct += (logits.detach().argmax(2) == labels).sum(1)
+    return losses.detach()
+
+
+def _tests(stack: Stack, data: Dataset, config: Config, *, exact: bool) -> list[Metrics]:
+    """Return what is measured after an epoch, by row."""
+    found = _each(stack, data.test, ("test", ""), config)
+    if data.val is not None:
+        val = _each(stack, data.val, ("val", ""), config)
+        found = [one | other for one, other in zip(found, val, strict=True)]
+    if set(config.eval.statistics) - {"running"}:
+        for row in range(len(stack)):
+            network = stack.network(row).eval()
+            found[row] |= with_other_statistics(network, data, config, exact=exact)
+    return found
+
+
+def _each(stack: Stack, split: Split, name: tuple[str, str], config: Config) -> list[Metrics]:
+    """Return a split's loss and accuracy, by row."""
+    stack.train(mode=False)
+    losses, accuracies = totals(stack, split, eval_batch(split), grad=config.eval.grad)
+    return [
+        named(*name, loss, accuracy)
+        for loss, accuracy in zip(losses.tolist(), accuracies.tolist(), strict=True)
+    ]

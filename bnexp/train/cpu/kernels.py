@@ -1,0 +1,69 @@
+"""The C kernels: compiled at first use, kept in the user's cache, optional.
+
+A machine without a C compiler trains with PyTorch's own kernels: slower, and the same up to
+rounding.
+"""
+
+import ctypes
+import functools
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from torch import Tensor
+
+SOURCE = Path(__file__).with_name("kernels.c")
+# No fast-math: it would take infinities and NaN for numbers. What is left lets the compiler
+# forget errno and traps, so that it can vectorize.
+FLAGS = (
+    *("-O3", "-march=native", "-mprefer-vector-width=512"),
+    *("-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC"),
+)
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """Return the compiled kernels, or None where they cannot be had.
+
+    `BNEXP_KERNELS=off` does without them.
+    """
+    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
+    if os.environ.get("BNEXP_KERNELS") == "off" or not compiler:
+        return None
+    # The same home folder may be mounted on machines with other processors.
+    machine = f"{platform.machine()} {_processor()}"
+    what = SOURCE.read_bytes() + " ".join((compiler, *FLAGS, machine)).encode()
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bnexp"
+    path = cache / f"kernels-{hashlib.sha256(what).hexdigest()[:16]}.so"
+    try:
+        if not path.is_file():
+            _compile(compiler, path)
+        return ctypes.CDLL(str(path))
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _compile(compiler: str, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        beside = Path(folder) / path.name
+        command = [compiler, *FLAGS, "-o", str(beside), str(SOURCE), "-lm"]
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
+        os.replace(beside, path)
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if not info.is_file():
+        return platform.processor()
+    lines = info.read_text().splitlines()
+    return "".join(line for line in lines if line.startswith(("model name", "flags")))[:4000]
+
+
+def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
+    """Return where a contiguous float tensor's values lie, for a kernel."""
+    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())

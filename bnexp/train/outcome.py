@@ -1,0 +1,128 @@
+"""What is recorded of a run while it trains, and how that becomes its result."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from bnexp.config.schema import Config
+from bnexp.models import n_parameters
+from bnexp.records import Status
+
+Metrics = dict[str, float | int | None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended and what was measured: fields of `RunRecord`."""
+
+    status: Status
+    metrics: Metrics
+    history: list[Metrics]
+    error: str | None
+
+
+class Log:
+    """One run's learning curve as it grows.
+
+    Attributes:
+        diverged_step: The first step whose loss was not finite, counted from 1; None so
+            far.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.history: list[Metrics] = []
+        self.diverged_step: int | None = None
+        self._steps = self._examples = 0
+        self._wall_s = 0.0
+
+    def trained(self, losses: Tensor, sizes: list[int], correct: int, seconds: float) -> None:
+        """Add an epoch of training.
+
+        Args:
+            losses: The loss of each step, shape (T,), on the CPU.
+            sizes: Of the minibatches.
+            correct: Images classified right in train mode while the weights moved.
+            seconds: This run's share of the time.
+        """
+        n = sum(sizes)
+        mean = (losses.double() @ torch.tensor(sizes).double()).item() / n
+        epoch = len(self.history) + 1
+        self.history.append(
+            {"epoch": epoch, "train_loss": finite(mean), "train_accuracy": correct / n}
+        )
+        self._wall_s += seconds
+        self._examples += n
+        bad = (~losses.isfinite()).nonzero()
+        if len(bad):
+            self.diverged_step = self._steps + int(bad[0]) + 1
+        self._steps += len(sizes)
+
+    def tested(self, metrics: Metrics) -> None:
+        """Add what was measured after the last added epoch."""
+        self.history[-1].update(metrics)
+
+    def outcome(self, train_eval: Metrics, network: nn.Module) -> Outcome:
+        """Return the result after the last epoch; a diverged run's metrics are None.
+
+        Args:
+            train_eval: The training set's loss and accuracy with the weights fixed.
+        """
+        error = None
+        if self.diverged_step is not None:
+            error = (
+                f"the loss is not finite at step {self.diverged_step} "
+                f"(epoch {len(self.history)})"
+            )
+        elif train_eval["train_eval_loss"] is None:
+            self.diverged_step = self._steps
+            error = "the loss over the training set is not finite after the last step"
+        last = self.history[-1]
+        metrics: Metrics = {name: last.get(name) for name in _reported(self.config)}
+        metrics |= train_eval
+        if error:
+            metrics = dict.fromkeys(metrics)
+        for threshold in self.config.eval.thresholds:
+            reached = [
+                epoch["epoch"]
+                for epoch in self.history
+                if (epoch.get("test_accuracy") or 0.0) >= threshold
+            ]
+            metrics[f"epochs_to_{threshold * 100:g}"] = reached[0] if reached else None
+        metrics |= {
+            "wall_s": self._wall_s,
+            "examples_per_s": self._examples / self._wall_s,
+            "diverged_step": self.diverged_step,
+            "n_parameters": n_parameters(network),
+        }
+        return Outcome("diverged" if error else "ok", metrics, self.history, error)
+
+
+def finite(value: float) -> float | None:
+    """Return a value, or None where it is not a number to report."""
+    return value if math.isfinite(value) else None
+
+
+def named(subset: str, suffix: str, loss: float, accuracy: float) -> Metrics:
+    """Return loss and accuracy under their names.
+
+    Weights that are not finite classify everything as the first class: no accuracy.
+    """
+    return {
+        f"{subset}_loss{suffix}": finite(loss),
+        f"{subset}_accuracy{suffix}": None if math.isnan(loss) else accuracy,
+    }
+
+
+def _reported(config: Config) -> list[str]:
+    """Return the names of the metrics that an epoch of such a run has."""
+    places = [("train", ""), ("test", "")]
+    if config.data.val_size:
+        places.append(("val", ""))
+    extra = [name for name in ("population", "batch") if name in config.eval.statistics]
+    places += [("test", f"_{name}") for name in extra]
+    return [
+        f"{subset}_{kind}{suffix}" for subset, suffix in places for kind in ("loss", "accuracy")
+    ]

@@ -1,0 +1,121 @@
+"""How fast runs train, by timing a few steps: what the scheduler and `plan` go by."""
+
+import math
+import time
+from collections.abc import Callable
+
+import torch
+
+from bnexp.config.schema import Config
+from bnexp.data import Dataset, Split
+from bnexp.models import build
+from bnexp.schedule import Speed, is_convolutional
+from bnexp.train.cohort import train_epoch
+from bnexp.train.cpu.blocks import blocked
+from bnexp.train.evaluate import eval_batch, evaluate, population_statistics
+from bnexp.train.optimizers import make_stepper
+from bnexp.train.plain import make_optimizer
+from bnexp.train.plain import train_epoch as train_plainly
+from bnexp.train.stack import Stack
+
+# Numbers of runs to try: a machine's best lies between its caches and its launch times.
+SIZES = (1, 4, 16, 32, 64, 128, 256)
+# Steps of a timing and seconds after which it has said enough.
+STEPS, ENOUGH_S = 6, 1.0
+
+
+def best_size(config: Config, data: Dataset, n_runs: int) -> int:
+    """Return how many of n runs to train at a time, by timing steps of several numbers."""
+    if data.train.images.device.type == "cpu" and is_convolutional(config):
+        return 1
+    return _fastest(config, data, n_runs)[0]
+
+
+def measure(config: Config, data: Dataset, n_runs: int) -> Speed:
+    """Return how fast n runs train and evaluate here, at their best size."""
+    if data.train.images.device.type == "cpu" and is_convolutional(config):
+        size, train_s = 1, measured_plain_s(config, data, kernels=True)
+    else:
+        size, train_s = _fastest(config, data, n_runs)
+    network = build(config, 0).to(data.train.images.device).eval()
+    few = data.test[: 4 * eval_batch(data.test)]
+    fast = blocked(network)
+    eval_s = _time(lambda: evaluate(fast, few, eval_batch(few))) / len(few)
+
+    def population() -> None:
+        with population_statistics(network, few):
+            pass
+
+    population_s = _time(population) / len(few)
+    return Speed(size, train_s, eval_s, population_s)
+
+
+def _fastest(config: Config, data: Dataset, n_runs: int) -> tuple[int, float]:
+    """Return the best size and its seconds an example of one run."""
+    found: dict[int, float] = {}
+    sizes = [size for size in SIZES if size < n_runs] + [min(n_runs, SIZES[-1])]
+    for size in sizes:
+        try:
+            found[size] = measured_stacked_s(config, data, size)
+        except (RuntimeError, MemoryError):
+            if not found:
+                raise
+            break
+        # Past its best a size only costs memory.
+        if found[size] > 1.3 * min(found.values()):
+            break
+    # An equal number of runs in every portion leaves no small one at the end.
+    best = min(found, key=lambda size: found[size])
+    return math.ceil(n_runs / math.ceil(n_runs / best)), found[best]
+
+
+def measured_stacked_s(config: Config, data: Dataset, size: int) -> float:
+    """Return seconds an example of one run, of so many in one program."""
+    device = data.train.images.device
+    stack = Stack([build(config, seed).to(device) for seed in range(size)])
+    stepper = make_stepper(list(stack.learned.values()), [config] * size)
+    order = _order(config, data.train, size)
+
+    def work() -> None:
+        train_epoch(stack, stepper, data.train, order, config)[0].cpu()  # waits for the device
+
+    seconds = _time(work)
+    return seconds / order.numel()
+
+
+def measured_plain_s(config: Config, data: Dataset, *, kernels: bool) -> float:
+    """Return seconds an example of the plain trainer, with our kernels or not."""
+    network = build(config, 0).to(data.train.images.device)
+    fast = blocked(network) if kernels else network
+    optimizer = make_optimizer(config, network)
+    order = _order(config, data.train, 1)[0]
+
+    def work() -> None:
+        train_plainly(fast, optimizer, data.train, order, config)[
+            0
+        ].cpu()  # waits for the device
+
+    seconds = _time(work)
+    return seconds / order.numel()
+
+
+def _order(config: Config, split: Split, size: int) -> torch.Tensor:
+    """Return images for a few steps of some runs, shape (size, n), from all over a split.
+
+    A few images again and again would lie in the cache, as those of an epoch do not.
+    """
+    n = min(len(split), STEPS * config.train.batch_size)
+    return torch.randint(len(split), (size, n), device=split.images.device)
+
+
+def _time(work: Callable[[], object]) -> float:
+    """Return the median seconds of some work after a first time that does not count."""
+    work()
+    times: list[float] = []
+    while len(times) < 3 or (len(times) < 7 and sum(times) < ENOUGH_S / 4):
+        if times and sum(times) > ENOUGH_S:
+            break
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return sorted(times)[len(times) // 2]

@@ -1,0 +1,105 @@
+"""The cohort trainer against the plain one: the same networks, in double precision."""
+
+import itertools
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+
+from bnexp.config.schema import Config
+from bnexp.data import Split
+from bnexp.models import build
+from bnexp.train.cohort import train_epoch
+from bnexp.train.optimizers import make_stepper
+from bnexp.train.plain import epoch_order, make_optimizer
+from bnexp.train.plain import train_epoch as train_plainly
+from bnexp.train.stack import Stack
+
+STEPS, BATCH, RUNS = 20, 4, 2
+MODELS = {
+    "lenet": ("model=lenet", "model.activation=sigmoid", "model.init=xavier_uniform"),
+    "mlp": ("model=mlp", "model.hidden=[12,8]", "model.dropout=0.3"),
+    "fastai_cnn": ("model=fastai_cnn", "model.dropout=0.5"),
+    "dense_head": ("model=dense_head", "model.hidden=[12]"),
+}
+NORMS = {
+    "none": (),
+    "batch": (),
+    "batch, cumulative": ("norm.momentum=null",),
+    "scratch": (),
+    "scratch, cumulative": ("norm.momentum=null",),
+    "scratch, noise": ("norm.noise=0.5",),
+    "layer": (),
+    "group": ("norm.groups=2",),
+    "instance": (),
+    "variance_not_sd": ("norm.epsilon=0.1",),
+    "mode_by_grad": (),
+    "forgets_statistics": (),
+}
+OPTIMIZERS = {
+    "sgd": ("optimizer=sgd",),
+    "sgd with all": ("optimizer=sgd", "optimizer.weight_decay=0.01", "optimizer.momentum=0.9"),
+    "adam": ("optimizer=adam", "optimizer.weight_decay=0.01"),
+}
+CASES = [
+    case
+    for case in itertools.product(MODELS, NORMS, OPTIMIZERS)
+    if not (case[1] == "instance" and case[0] in ("mlp", "dense_head"))
+]
+
+
+@pytest.fixture(autouse=True)
+def double() -> Iterator[None]:
+    """Compute in double precision."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture(scope="module")
+def split() -> Split:
+    """Return as many images as there are steps to take."""
+    stream = torch.Generator().manual_seed(1)
+    n = STEPS * BATCH
+    images = torch.randint(0, 256, (n, 1, 28, 28), dtype=torch.uint8, generator=stream)
+    return Split(images, torch.randint(0, 10, (n,), generator=stream))
+
+
+def state(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Return parameters and buffers, but for what was drawn last."""
+    named = itertools.chain(network.named_parameters(), network.named_buffers())
+    return {name: value.detach() for name, value in named if not name.endswith(".drawn")}
+
+
+@pytest.mark.parametrize(("model", "norm", "optimizer"), CASES)
+def test_a_run_in_a_cohort_equals_the_plain_run(
+    compose: Callable[..., Config], split: Split, model: str, norm: str, optimizer: str
+) -> None:
+    """After 20 steps weights, buffers and losses agree to 1e-10, whatever the mates do."""
+    common = (
+        *MODELS[model],
+        f"norm={norm.partition(',')[0]}",
+        *NORMS[norm],
+        *OPTIMIZERS[optimizer],
+        f"train.batch_size={BATCH}",
+    )
+    rates = (0.0003, 0.001)[:RUNS]
+    runs = [
+        (compose(*common, f"optimizer.lr={lr}", f"model.init_gain={1 + seed / 4}"), seed)
+        for seed, lr in enumerate(rates)
+    ]
+    orders = [epoch_order(seed, 1, len(split)) for _, seed in runs]
+    stack = Stack([build(config, seed) for config, seed in runs])
+    stepper = make_stepper(list(stack.learned.values()), [config for config, _ in runs])
+    losses, _, correct = train_epoch(stack, stepper, split, torch.stack(orders), runs[0][0])
+    for row, (config, seed) in enumerate(runs):
+        network = build(config, seed)
+        expected, _, n_correct = train_plainly(
+            network, make_optimizer(config, network), split, orders[row], config
+        )
+        assert len(expected) == STEPS
+        torch.testing.assert_close(losses[:, row], expected, rtol=1e-10, atol=1e-10)
+        assert correct[row] == n_correct
+        found = state(stack.network(row))
+        for name, value in state(network).items():
+            torch.testing.assert_close(found[name], value, rtol=1e-10, atol=1e-10)
