@@ -24,6 +24,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what needs data that are not there."""
     if item.get_closest_marker("real_data") and real_root() is None:
         pytest.skip("BNEXP_DATA_ROOT names no folder with Fashion-MNIST and MNIST")
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
 
 
 def real_root() -> Path | None:

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from bnexp.config.schema import Config
 from bnexp.data import Dataset, Split
 from bnexp.models import build
+from bnexp.train.capture import CapturedStep
 from bnexp.train.evaluate import eval_batch, totals
 from bnexp.train.measure import with_other_statistics
 from bnexp.train.optimizers import Stepper, make_stepper
@@ -43,6 +44,7 @@ def train_runs(
     stepper = make_stepper(list(stack.learned.values()), [config for config, _ in runs])
     logs = [Log(config) for config, _ in runs]
     outcomes: dict[int, Outcome] = {}
+    captured = capture(stack, stepper, data.train, config)
     training = list(range(len(runs)))  # positions of the runs that still train, by row
     for epoch in range(1, config.train.epochs + 1):
         orders = {
@@ -51,7 +53,9 @@ def train_runs(
         }
         order = torch.stack([orders[runs[run][1]] for run in training]).to(device)
         start = time.perf_counter()
-        losses, sizes, correct = train_epoch(stack, stepper, data.train, order, config)
+        losses, sizes, correct = train_epoch(
+            stack, stepper, data.train, order, config, captured=captured
+        )
         losses, counts = losses.cpu(), correct.tolist()  # the one place where the host waits
         share = (time.perf_counter() - start) / len(training)
         for row, run in enumerate(training):
@@ -68,6 +72,7 @@ def train_runs(
             rows = torch.tensor(finite, device=device)
             stack.keep(rows)
             stepper.keep(rows, list(stack.learned.values()))
+            captured = capture(stack, stepper, data.train, config)
         last = epoch == config.train.epochs
         for run, metrics in zip(training, _tests(stack, data, config, exact=last), strict=True):
             logs[run].tested(metrics)
@@ -80,12 +85,19 @@ def train_runs(
 
 
 def train_epoch(
-    stack: Stack, stepper: Stepper, train: Split, order: Tensor, config: Config
+    stack: Stack,
+    stepper: Stepper,
+    train: Split,
+    order: Tensor,
+    config: Config,
+    *,
+    captured: CapturedStep | None = None,
 ) -> tuple[Tensor, list[int], Tensor]:
     """Take one step a minibatch, each run in its own order.
 
     Args:
         order: Indices of the training images, shape (R, n), on their device.
+        captured: For minibatches of the full size; see `capture`.
 
     Returns:
         The losses, shape (T, R), the size of each minibatch, and how many images each run
@@ -96,10 +108,28 @@ def train_epoch(
     correct = torch.zeros(len(stack), dtype=torch.int64, device=order.device)
     for batch in batches(order.shape[1], config.train):
         index = order[:, batch]
-        stack.prepare_step(index.shape[1])
-        losses.append(take_step(stack, stepper, train, index, correct))
+        if captured and index.shape[1] == config.train.batch_size:
+            losses.append(captured(index, correct))
+        else:
+            stack.prepare_step(index.shape[1])
+            losses.append(take_step(stack, stepper, train, index, correct))
         sizes.append(index.shape[1])
     return torch.stack(losses), sizes, correct
+
+
+def capture(
+    stack: Stack, stepper: Stepper, train: Split, config: Config
+) -> CapturedStep | None:
+    """Return the step as a CUDA graph, or None where it cannot be one."""
+    device, size = train.images.device, config.train.batch_size
+    if device.type != "cuda" or not stack.can_be_captured or len(train) < size:
+        return None
+    stack.train(mode=True)
+    index = torch.zeros(len(stack), size, dtype=torch.int64, device=device)
+    state = [*stack.parameters.values(), *stack.buffers.values(), *stepper.state]
+    return CapturedStep(
+        lambda index, correct: take_step(stack, stepper, train, index, correct), index, state
+    )
 
 
 def take_step(

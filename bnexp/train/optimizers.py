@@ -20,6 +20,10 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam's, as in `torch.optim.Adam`
 class Stepper(Protocol):
     """What takes a step."""
 
+    @property
+    def state(self) -> list[Tensor]:
+        """Return every tensor that a step changes in place, but for the parameters."""
+
     def step(self, gradients: Sequence[Tensor]) -> None:
         """Move the parameters, in place, by their gradients in the same order."""
 
@@ -51,6 +55,10 @@ class StackedSgd:
         self.momentum = _column(parameters, momentum)
         self.has_decay, self.has_momentum = bool(self.weight_decay.any()), any(momentum)
         self.velocities = [torch.zeros_like(p) for p in parameters] if any(momentum) else []
+
+    @property
+    def state(self) -> list[Tensor]:
+        return self.velocities
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor]) -> None:
@@ -91,6 +99,10 @@ class StackedAdam:
         self.squares = [torch.zeros_like(p) for p in parameters]
         # On the device, in double precision: a captured step must be able to count.
         self.count = torch.zeros((), dtype=torch.float64, device=self.lr.device)
+
+    @property
+    def state(self) -> list[Tensor]:
+        return [*self.means, *self.squares, self.count]
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor]) -> None:

@@ -10,7 +10,7 @@ from bnexp.config.schema import Config
 from bnexp.data import Dataset, Split
 from bnexp.models import build
 from bnexp.schedule import Speed, is_convolutional
-from bnexp.train.cohort import train_epoch
+from bnexp.train.cohort import capture, train_epoch
 from bnexp.train.cpu.blocks import blocked
 from bnexp.train.evaluate import eval_batch, evaluate, population_statistics
 from bnexp.train.optimizers import make_stepper
@@ -76,8 +76,12 @@ def measured_stacked_s(config: Config, data: Dataset, size: int) -> float:
     stepper = make_stepper(list(stack.learned.values()), [config] * size)
     order = _order(config, data.train, size)
 
+    captured = capture(stack, stepper, data.train, config)
+
     def work() -> None:
-        train_epoch(stack, stepper, data.train, order, config)[0].cpu()  # waits for the device
+        train_epoch(stack, stepper, data.train, order, config, captured=captured)[
+            0
+        ].cpu()  # waits for the device
 
     seconds = _time(work)
     return seconds / order.numel()

@@ -16,7 +16,7 @@ from bnexp.design import Cell, Run
 from bnexp.engine import execute, local, n_cores, n_workers
 from bnexp.engine.messages import CohortDone, EpochDone
 from bnexp.records import SCHEMA_VERSION, RunRecord
-from bnexp.schedule import Cohort, make_cohorts
+from bnexp.schedule import Cohort
 
 SMALL = ("data=digits", "data.train_size=64", "train.epochs=2", "train.batch_size=32")
 
@@ -56,14 +56,19 @@ class Collected:
         return {record.run_id: record for record in self.records}
 
 
+def portions(runs: list[Run], size: int) -> list[Cohort]:
+    """Return the runs in their order, so many a cohort."""
+    starts = range(0, len(runs), size)
+    return [Cohort("study", tuple(runs[start : start + size]), size) for start in starts]
+
+
 # Real child processes. Each start takes seconds, so there are few of these tests.
 
 
 def test_a_child_trains_as_this_process_does(compose: Callable[..., Config]) -> None:
     """In a child or here, in any company, a run gives the same record but for times."""
     runs = runs_of(compose(*SMALL, "norm=batch"), 2)
-    engine = compose("engine.cohort=1").engine
-    cohorts = make_cohorts("study", runs, engine, 2, on_cpu=True)
+    cohorts = portions(runs, 1)
     here, children = Collected(), Collected()
     execute(cohorts, compose("engine=inline").engine, ["cpu"], here)
     # More workers than cohorts: two are started, not five.
@@ -92,7 +97,7 @@ def test_a_killed_child_costs_its_run_only(compose: Callable[..., Config]) -> No
             for child in multiprocessing.active_children():
                 child.kill()
 
-    cohorts = make_cohorts("study", [fine[0], deadly, fine[1]], 1)
+    cohorts = portions([fine[0], deadly, fine[1]], 1)
     local.run_in_children(cohorts, 1, ["cpu"], receive)
     assert {one.run_id: one.status for one in collected.records} == {
         fine[0].run_id: "ok",
@@ -118,7 +123,7 @@ def test_a_listener_that_raises_leaves_no_child(compose: Callable[..., Config]) 
 
     runs = runs_of(compose(*SMALL, "train.epochs=1000"), 2)
     with pytest.raises(Stop):
-        local.run_in_children(make_cohorts("study", runs, 1), 2, ["cpu"], receive)
+        local.run_in_children(portions(runs, 1), 2, ["cpu"], receive)
     assert multiprocessing.active_children() == []
 
 
@@ -221,7 +226,7 @@ def test_every_run_is_recorded_once(
     collected = Collected()
     with pytest.MonkeyPatch.context() as monkeypatch:
         stage = Stage(monkeypatch, deadly)
-        local.run_in_children(make_cohorts("study", runs, size), workers, ["cpu"], collected)
+        local.run_in_children(portions(runs, size), workers, ["cpu"], collected)
     assert sorted(one.run_id for one in collected.records) == sorted(r.run_id for r in runs)
     for run in runs:
         expected = "failed" if run.run_id in deadly else "ok"
@@ -240,7 +245,7 @@ def test_a_run_that_dies_by_chance_has_another_try(
     runs = runs_of(compose(*SMALL), 2)
     stage = Stage(monkeypatch, {runs[0].run_id: 1})
     collected = Collected()
-    local.run_in_children(make_cohorts("study", runs, 1), 1, ["cpu"], collected)
+    local.run_in_children(portions(runs, 1), 1, ["cpu"], collected)
     assert {one.status for one in collected.records} == {"ok"}
     assert len(stage.tried(runs[0].run_id)) == 2
 
@@ -252,7 +257,7 @@ def test_what_was_recorded_before_a_death_stays(
     runs = runs_of(compose(*SMALL), 3)
     stage = Stage(monkeypatch, {runs[1].run_id: 99})
     collected = Collected()
-    local.run_in_children(make_cohorts("study", runs, 3), 1, ["cpu"], collected)
+    local.run_in_children(portions(runs, 3), 1, ["cpu"], collected)
     assert len(stage.tried(runs[0].run_id)) == 1
     assert stage.tried(runs[2].run_id)[1:] == [(runs[2].run_id,)]
     assert [collected.by_id[run.run_id].status for run in runs] == ["ok", "failed", "ok"]
@@ -271,7 +276,7 @@ def test_a_child_that_dies_within_a_word(
     runs = runs_of(compose(*SMALL), 2)
     Stage(monkeypatch, {runs[0].run_id: 1})
     collected = Collected()
-    local.run_in_children(make_cohorts("study", runs, 1), 1, ["cpu"], collected)
+    local.run_in_children(portions(runs, 1), 1, ["cpu"], collected)
     assert {one.status for one in collected.records} == {"ok"}
     assert len(collected.records) == 2
 
@@ -289,7 +294,7 @@ def test_a_child_that_dies_between_cohorts_costs_nothing(
         if message == record_of(runs[0]):
             stage.children[0].join()  # dead before it is given the next
 
-    local.run_in_children(make_cohorts("study", runs, 1), 1, ["cpu"], receive)
+    local.run_in_children(portions(runs, 1), 1, ["cpu"], receive)
     assert [one.status for one in collected.records] == ["ok", "ok"]
     assert len(stage.children) == 2
 
@@ -306,7 +311,7 @@ def test_no_more_children_than_cohorts(
 ) -> None:
     """A child that would have nothing to do is not started."""
     stage = Stage(monkeypatch)
-    cohorts = make_cohorts("study", runs_of(compose(*SMALL), n), 1)
+    cohorts = portions(runs_of(compose(*SMALL), n), 1)
     local.run_in_children(cohorts, workers, ["cpu"], Collected())
     assert len(stage.children) == started
 
@@ -318,7 +323,7 @@ def test_children_share_the_devices_in_turn(
     runs = runs_of(compose(*SMALL), 5)
     stage = Stage(monkeypatch, {runs[1].run_id: 1})
     devices = ["cuda:0", "cuda:1"]
-    local.run_in_children(make_cohorts("study", runs, 1), 5, devices, Collected())
+    local.run_in_children(portions(runs, 1), 5, devices, Collected())
     assert stage.devices == ["cuda:0", "cuda:1", "cuda:0", "cuda:1", "cuda:0", "cuda:1"]
 
 

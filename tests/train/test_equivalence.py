@@ -9,7 +9,7 @@ import torch
 from bnexp.config.schema import Config
 from bnexp.data import Split
 from bnexp.models import build
-from bnexp.train.cohort import train_epoch
+from bnexp.train.cohort import capture, train_epoch
 from bnexp.train.optimizers import make_stepper
 from bnexp.train.plain import epoch_order, make_optimizer
 from bnexp.train.plain import train_epoch as train_plainly
@@ -76,6 +76,23 @@ def test_a_run_in_a_cohort_equals_the_plain_run(
     compose: Callable[..., Config], split: Split, model: str, norm: str, optimizer: str
 ) -> None:
     """After 20 steps weights, buffers and losses agree to 1e-10, whatever the mates do."""
+    compare(compose, split, model, norm, optimizer)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("model", "norm", "optimizer"), CASES)
+def test_so_it_does_on_a_gpu(
+    compose: Callable[..., Config], split: Split, model: str, norm: str, optimizer: str
+) -> None:
+    """There, where the step is a CUDA graph, it agrees just as well."""
+    compare(compose, split.to(torch.device("cuda")), model, norm, optimizer)
+
+
+def compare(
+    compose: Callable[..., Config], split: Split, model: str, norm: str, optimizer: str
+) -> None:
+    """Train the same runs by both trainers and compare all that they have."""
+    device = split.images.device
     common = (
         *MODELS[model],
         f"norm={norm.partition(',')[0]}",
@@ -88,12 +105,15 @@ def test_a_run_in_a_cohort_equals_the_plain_run(
         (compose(*common, f"optimizer.lr={lr}", f"model.init_gain={1 + seed / 4}"), seed)
         for seed, lr in enumerate(rates)
     ]
-    orders = [epoch_order(seed, 1, len(split)) for _, seed in runs]
-    stack = Stack([build(config, seed) for config, seed in runs])
+    orders = [epoch_order(seed, 1, len(split)).to(device) for _, seed in runs]
+    stack = Stack([build(config, seed).to(device) for config, seed in runs])
     stepper = make_stepper(list(stack.learned.values()), [config for config, _ in runs])
-    losses, _, correct = train_epoch(stack, stepper, split, torch.stack(orders), runs[0][0])
+    captured = capture(stack, stepper, split, runs[0][0])
+    losses, _, correct = train_epoch(
+        stack, stepper, split, torch.stack(orders), runs[0][0], captured=captured
+    )
     for row, (config, seed) in enumerate(runs):
-        network = build(config, seed)
+        network = build(config, seed).to(device)
         expected, _, n_correct = train_plainly(
             network, make_optimizer(config, network), split, orders[row], config
         )

@@ -162,17 +162,19 @@ def by_hand(network: nn.Module, split: Split) -> tuple[float, float]:
     ids=" ".join,
 )
 def test_the_trainer_is_the_textbooks_loop(
-    compose: Callable[..., Config], overrides: tuple[str, ...]
+    compose: Callable[..., Config], overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the same weights and order of images, a plain loop measures the same numbers."""
+    for user in (plain, measure):  # the same kernels, to the last digit
+        monkeypatch.setattr(user, "blocked", lambda network: network)
     small = ("data=digits", "data.train_size=128", "train.epochs=2", "train.batch_size=32")
     config = compose("preset=d2l_bn", *small, *overrides)
     outcome = train(config, 2)
     expected = loop(config, 2, data_of(config))
     for epoch, by_loop in zip(outcome.history, expected, strict=True):
         for name in ("train_loss", "train_accuracy", "test_loss", "test_accuracy"):
-            # The same float32 steps; float64 sums of the batches, in another order.
-            assert epoch[name] == pytest.approx(by_loop[name], rel=1e-12)
+            # The same float32 steps; sums of the losses in another precision and order.
+            assert epoch[name] == pytest.approx(by_loop[name], rel=1e-6)
     assert outcome.metrics["train_eval_loss"] == pytest.approx(
         expected[-1]["train_eval_loss"], rel=1e-12
     )
@@ -242,8 +244,9 @@ def test_no_number_is_ever_nan(compose: Callable[..., Config]) -> None:
 def test_weights_that_explode_in_the_last_step(compose: Callable[..., Config]) -> None:
     """A run whose losses were all finite and whose weights are not has diverged as well."""
     config = compose(
-        "data=digits", "data.train_size=64", "train.batch_size=64", "train.epochs=1"
-    ).model_copy(update={"optimizer": compose("optimizer.lr=1e38").optimizer})
+        *("data=digits", "data.train_size=64", "train.batch_size=64", "train.epochs=1"),
+        *("model.activation=relu", "optimizer.lr=3e38"),
+    )
     outcome = train(config)
     assert outcome.status == "diverged"
     assert outcome.error is not None
