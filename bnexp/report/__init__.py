@@ -1,4 +1,4 @@
-"""From a folder of runs to tables, figures, `report.md` and `report.html`."""
+"""From a folder of runs to tables, figures and reports: HTML, Markdown and LaTeX."""
 
 import io
 
@@ -10,6 +10,7 @@ from bnexp.frames import Declared, declared, epochs_frame, runs_frame
 from bnexp.records import RunRecord
 from bnexp.report.content import page
 from bnexp.report.drawing import draw
+from bnexp.report.latex import to_latex
 from bnexp.report.render import to_html, to_markdown
 from bnexp.report.tables import Tables
 from bnexp.store import Store, write_bytes
@@ -38,6 +39,7 @@ def build(store: Store) -> str:
     n_other = len(store.done() - set(study.run_ids))
     content = page(study, tables, records, n_other)
     write_bytes(store.folder / "report.md", to_markdown(content, figures).encode())
+    write_bytes(store.folder / "report.tex", to_latex(content).encode())
     html = store.folder / "report.html"
     write_bytes(html, to_html(content, figures).encode())
     return f"report: {html}"
