@@ -52,7 +52,7 @@ def page(study: Declared, tables: Tables, records: Sequence[RunRecord], n_other:
         tally=tally(tables) if len(tables.claims) else "",
         rule=rule(study),
         tables=_tables(study, tables),
-        setting=_setting(study, records),
+        setting=setting(study, records),
         command=study.command,
     )
 
@@ -103,7 +103,8 @@ def _warnings(study: Declared, records: Sequence[RunRecord], n_other: int) -> li
     return found
 
 
-def _setting(study: Declared, records: Sequence[RunRecord]) -> list[tuple[str, str]]:
+def setting(study: Declared, records: Sequence[RunRecord]) -> list[tuple[str, str]]:
+    """Return what was varied, what was fixed, and on what it was trained."""
     done = [record for record in records if record.status != "failed"]
 
     def each(key: str) -> str:

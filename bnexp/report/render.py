@@ -18,7 +18,7 @@ Figures = Mapping[str, tuple[Drawn, Mapping[str, bytes]]]
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)( \[.*\].*)?|< \.0001|none")
 VERDICTS = {"supported", "refuted", "inconclusive", "yes", "no"}
 # A cell with more letters is a sentence, which may not be squeezed into a narrow column.
-LONG_TEXT = 40
+LONG_TEXT = 30
 
 
 def to_html(page: Page, figures: Figures) -> str:

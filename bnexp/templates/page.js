@@ -103,6 +103,7 @@ function operate(section) {
   input.addEventListener("input", () => { filter(); address(); });
   chip.addEventListener("click", () => { only = new Map(); filter(); address(); input.focus(); });
   const label = element("label", {}, "Filter", input);
+  label.hidden = count.hidden = rows.length < 4; // these one sees at a glance
   section.querySelector(".scroll").before(element("div", {className: "tools"}, label, count, chip));
   filter();
 
@@ -122,14 +123,18 @@ document.addEventListener("DOMContentLoaded", () => {
   themeButton();
   const tables = new Map();
   for (const section of document.querySelectorAll("section.table")) tables.set(section.id, operate(section));
-  for (const link of document.querySelectorAll("a[data-only]")) link.href += `?${link.dataset.only}`;
   function follow() {
     const [name, query] = location.hash.slice(1).split("?");
     if (query === undefined || !tables.has(name)) return;
     tables.get(name)(new URLSearchParams(query));
-    const heading = document.querySelector(`#${name} h2`);
+    const heading = document.getElementById(`${name}-title`);
     heading.scrollIntoView();
     heading.focus({preventScroll: true});
+  }
+  for (const link of document.querySelectorAll("a[data-only]")) {
+    link.href += `?${link.dataset.only}`;
+    // The same address again is no change of the hash.
+    link.addEventListener("click", () => { if (link.href === location.href) follow(); });
   }
   addEventListener("hashchange", follow);
   follow();
