@@ -9,4 +9,4 @@ scripts/browser.sh
 .venv/bin/ruff format --check .
 .venv/bin/mypy
 .venv/bin/lint-imports
-.venv/bin/python -m pytest --numprocesses auto --dist loadgroup "$@"
+.venv/bin/python -m pytest --numprocesses auto "$@"
