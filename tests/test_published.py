@@ -38,7 +38,10 @@ def test_published_tables_are_those_of_the_runs(study: str, tmp_path: Path) -> N
     for path in [published / "study.json", *published.glob("runs/*.json")]:
         (copy / path.relative_to(published)).write_bytes(path.read_bytes())
     build(Store(copy))
-    for path in [*published.glob("tables/*.csv"), published / "report.md"]:
+    for path in [
+        *published.glob("tables/*.csv"),
+        *(published / f"report.{ending}" for ending in ("md", "tex")),
+    ]:
         assert (copy / path.relative_to(published)).read_text() == path.read_text()
 
 

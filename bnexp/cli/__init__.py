@@ -16,7 +16,7 @@ from bnexp.errors import UsageError
 COMMANDS = {
     "run": "train what is missing, then write tables, figures and reports",
     "plan": "show factors, cells, runs done and missing, and the time; train nothing",
-    "report": "rebuild tables, figures and reports from the stored runs",
+    "report": "rebuild tables, figures and reports from the stored runs; compare folders",
     "config": "print the composed configuration as YAML",
     "studies": "list the shipped studies",
     "bench": "measure examples a second beside the sources' training loops",
@@ -26,6 +26,13 @@ arguments are overrides in Hydra's grammar:
   study=pooling_vs_bn                   a declared study (see: bnexp studies)
   norm=batch optimizer.lr=0.5           settings (see: bnexp config)
   -m norm=none,batch seed='range(5)'    a sweep: every combination, paired by seed
+"""
+SEVERAL = """\
+With several folders, each is rebuilt and they are compared: in short on the screen, in full
+in comparison.html and comparison.md in the first folder. Folders with the same factors and
+levels (yours and a published one) stand side by side: estimates, their difference with its
+interval, whether they agree, and whether runs that both have gave the same numbers. Of
+different studies, the claims and main effects of each follow one another.
 """
 
 
@@ -78,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
             name,
             help=summary,
             description=summary[0].upper() + summary[1:] + ".",
-            epilog=OVERRIDES if name in ("run", "plan", "config", "bench") else None,
+            epilog=SEVERAL if name == "report" else None if name == "studies" else OVERRIDES,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         if name == "report":

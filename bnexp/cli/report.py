@@ -2,12 +2,24 @@
 
 import argparse
 
-from bnexp.report import build
+from bnexp.cli.columns import print_columns
+from bnexp.report import build, build_all
 from bnexp.store import Store
 
 
 def main(options: argparse.Namespace) -> int:
     """Run the command; return its exit code."""
-    for folder in options.folders:
-        print(build(Store(folder)))
+    stores = [Store(folder) for folder in options.folders]
+    if len(stores) == 1:
+        print(build(stores[0]))
+        return 0
+    lines, comparison = build_all(stores)
+    for row in comparison.folders.rows:
+        print(f"{row[0]}  {row[2]}")
+    for part in comparison.brief:
+        print("", part.title, *part.notes, sep="\n")
+        if part.rows:
+            print_columns(part.rows)
+    print()
+    print("\n".join(lines))
     return 0

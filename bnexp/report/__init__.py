@@ -1,6 +1,7 @@
-"""From a folder of runs to tables, figures, `report.md` and `report.html`."""
+"""From a folder of runs to tables, figures and reports: HTML, Markdown and LaTeX."""
 
 import io
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -8,9 +9,12 @@ from bnexp import plots, stats
 from bnexp.errors import UsageError
 from bnexp.frames import Declared, declared, epochs_frame, runs_frame
 from bnexp.records import RunRecord
+from bnexp.report.analysis import Analysis
+from bnexp.report.comparison import Comparison, compare
 from bnexp.report.content import page
 from bnexp.report.drawing import draw
-from bnexp.report.render import to_html, to_markdown
+from bnexp.report.latex import to_latex
+from bnexp.report.render import html, markdown, to_html, to_markdown
 from bnexp.report.tables import Tables
 from bnexp.store import Store, write_bytes
 
@@ -21,11 +25,37 @@ def build(store: Store) -> str:
     Raises:
         UsageError: If the folder holds no study, or no finished run of it.
     """
+    return _write(_read(store))
+
+
+def build_all(stores: Sequence[Store]) -> tuple[list[str], Comparison]:
+    """Write the reports of several folders, and their comparison into the first.
+
+    Raises:
+        UsageError: If a folder holds no study or no finished run, before any is written to.
+    """
+    analyses = [_read(store) for store in stores]
+    comparison = compare(analyses)
+    lines = [_write(analysis) for analysis in analyses]
+    for ending, text in (
+        ("md", markdown("comparison.md.j2", page=comparison)),
+        ("html", html("comparison.html.j2", page=comparison)),
+    ):
+        path = stores[0].folder / f"comparison.{ending}"
+        write_bytes(path, text.encode())
+    return [*lines, f"comparison: {path}"], comparison
+
+
+def _read(store: Store) -> Analysis:
     study = declared(store.read_study())
     records = store.load(study.run_ids)
     if not any(record.status != "failed" for record in records):
         raise UsageError(f"{store.folder} holds no finished run yet: {study.command}")
-    tables = analyse(study, records)
+    return Analysis(store, study, records, analyse(study, records))
+
+
+def _write(analysis: Analysis) -> str:
+    store, study, tables = analysis.store, analysis.study, analysis.tables
     for name, table in tables.files().items():
         write_bytes(store.tables / f"{name}.csv", _csv(table))
     figures = {}
@@ -36,11 +66,12 @@ def build(store: Store) -> str:
         for ending, image in endings.items():
             write_bytes(store.figures / f"{name}.{ending}", image)
     n_other = len(store.done() - set(study.run_ids))
-    content = page(study, tables, records, n_other)
+    content = page(study, tables, analysis.records, n_other)
     write_bytes(store.folder / "report.md", to_markdown(content, figures).encode())
-    html = store.folder / "report.html"
-    write_bytes(html, to_html(content, figures).encode())
-    return f"report: {html}"
+    write_bytes(store.folder / "report.tex", to_latex(content).encode())
+    path = store.folder / "report.html"
+    write_bytes(path, to_html(content, figures).encode())
+    return f"report: {path}"
 
 
 def analyse(study: Declared, records: list[RunRecord]) -> Tables:

@@ -7,51 +7,67 @@ from dataclasses import dataclass
 from bnexp.config.study import label
 from bnexp.frames import Declared
 from bnexp.records import RunRecord
+from bnexp.report.answer import Answer, answers, rule
 from bnexp.report.rows import (
     TableText,
     cells_table,
-    claims_table,
     effects_table,
     runs_table,
     simple_table,
 )
 from bnexp.report.tables import Tables
+from bnexp.report.verdicts import claims_table, tally
 
 
 @dataclass(frozen=True)
 class Page:
-    """All that both pages show, but for the figures."""
+    """All that the pages show, but for the figures.
+
+    Attributes:
+        tally: How many claims got which verdict, empty without claims.
+        rule: How the sentences of the answers follow from their numbers.
+        tables: In the order of the page.
+    """
 
     title: str
     question: str
     source: str
     warnings: list[str]
-    claims: TableText | None
-    effects: TableText | None
-    cells: TableText
-    simple: TableText | None
-    runs: TableText
+    answers: list[Answer]
+    tally: str
+    rule: str
+    tables: list[TableText]
     setting: list[tuple[str, str]]
     command: str
 
 
 def page(study: Declared, tables: Tables, records: Sequence[RunRecord], n_other: int) -> Page:
     """Return the content of a study's report."""
-    effects = tables.contrasts[tables.contrasts["kind"] != "simple"]
-    simple = tables.contrasts[tables.contrasts["kind"] == "simple"]
     return Page(
         title=study.name,
         question=study.question,
         source=study.source,
         warnings=_warnings(study, records, n_other),
-        claims=claims_table(tables) if len(tables.claims) else None,
-        effects=effects_table(tables, effects) if len(effects) else None,
-        cells=cells_table(study, tables),
-        simple=simple_table(simple) if len(simple) else None,
-        runs=runs_table(study, tables),
-        setting=_setting(study, records),
+        answers=answers(study, tables),
+        tally=tally(tables) if len(tables.claims) else "",
+        rule=rule(study),
+        tables=_tables(study, tables),
+        setting=setting(study, records),
         command=study.command,
     )
+
+
+def _tables(study: Declared, tables: Tables) -> list[TableText]:
+    """Return the tables that have rows."""
+    simple = tables.contrasts["kind"] == "simple"
+    found = [
+        claims_table(study, tables),
+        effects_table(study, tables, tables.contrasts[~simple]),
+        cells_table(study, tables),
+        simple_table(study, tables, tables.contrasts[simple]),
+        runs_table(study, tables),
+    ]
+    return [table for table in found if table.rows]
 
 
 def _warnings(study: Declared, records: Sequence[RunRecord], n_other: int) -> list[str]:
@@ -87,7 +103,8 @@ def _warnings(study: Declared, records: Sequence[RunRecord], n_other: int) -> li
     return found
 
 
-def _setting(study: Declared, records: Sequence[RunRecord]) -> list[tuple[str, str]]:
+def setting(study: Declared, records: Sequence[RunRecord]) -> list[tuple[str, str]]:
+    """Return what was varied, what was fixed, and on what it was trained."""
     done = [record for record in records if record.status != "failed"]
 
     def each(key: str) -> str:

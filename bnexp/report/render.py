@@ -1,15 +1,24 @@
-"""The two pages: one self-contained HTML file, and Markdown for a repository."""
+"""Pages as text: self-contained HTML, and Markdown for a repository."""
 
 import base64
+import hashlib
+import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from bnexp.report.content import Page
 from bnexp.report.drawing import Drawn
 
 Figures = Mapping[str, tuple[Drawn, Mapping[str, bytes]]]
+
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)( \[.*\].*)?|< \.0001|none")
+VERDICTS = {"supported", "refuted", "inconclusive", "yes", "no"}
+# A cell with more letters is a sentence, which may not be squeezed into a narrow column.
+LONG_TEXT = 30
 
 
 def to_html(page: Page, figures: Figures) -> str:
@@ -22,18 +31,32 @@ def to_html(page: Page, figures: Figures) -> str:
         }
         for name, (drawn, files) in figures.items()
     ]
-    return _render("report.html.j2", page, shown, autoescape=True)
+    return html("report.html.j2", page=page, figures=shown)
 
 
 def to_markdown(page: Page, figures: Figures) -> str:
     """Return the page for a repository; its figures are links to `figures/`."""
     shown = [{"name": name, "caption": drawn.caption} for name, (drawn, _) in figures.items()]
-    return _render("report.md.j2", page, shown, autoescape=False)
+    return markdown("report.md.j2", page=page, figures=shown)
 
 
-def _render(
-    template: str, page: Page, figures: list[dict[str, Any]], *, autoescape: bool
-) -> str:
+def html(template: str, **content: Any) -> str:
+    """Return a rendered HTML page, which runs its own script and no other."""
+    environment = _environment(autoescape=True)
+    assert environment.loader is not None
+    script = environment.loader.get_source(environment, "page.js")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    content |= {"script": Markup(script), "script_hash": f"sha256-{digest}"}
+    return environment.get_template(template).render(content)
+
+
+def markdown(template: str, **content: Any) -> str:
+    """Return a rendered Markdown page."""
+    return _environment(autoescape=False).get_template(template).render(content)
+
+
+@cache
+def _environment(*, autoescape: bool) -> Environment:
     environment = Environment(
         loader=PackageLoader("bnexp"),
         autoescape=autoescape,
@@ -42,5 +65,28 @@ def _render(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["cell"] = lambda text: str(text).replace("|", "\\|")
-    return environment.get_template(template).render(page=page, figures=figures)
+    environment.filters |= {"cell": _cell, "kind": _kind, "typeset": _typeset}
+    return environment
+
+
+def _cell(text: str) -> str:
+    """Return a text as a cell of a Markdown table: as text, not as markup."""
+    escaped = re.sub(r"([\\|<>`$])", r"\\\1", text)
+    return " ".join(escaped.split())
+
+
+def _typeset(text: str) -> str:
+    """Return a text with real minus signs before its numbers."""
+    return re.sub(r"(?<![\w.-])-(?=[\d.])", "\N{MINUS SIGN}", text)
+
+
+def _kind(text: str) -> Markup:
+    """Return the class of a cell, by what stands in it."""
+    name = ""
+    if text in VERDICTS:
+        name = text
+    elif NUMBER.fullmatch(text):
+        name = "number"
+    elif len(text) > LONG_TEXT:
+        name = "words"
+    return Markup(' class="{}"').format(name) if name else Markup()

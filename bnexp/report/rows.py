@@ -1,91 +1,77 @@
-"""The report's tables as rows of text, the same for both pages."""
+"""The report's tables as rows of text, the same for every page."""
 
-import math
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
 from bnexp.frames import Declared, where
 from bnexp.plots import contrast_name
 from bnexp.records import Response, response
+from bnexp.report import links
+from bnexp.report.show import column, each, interval, p_value, percent, shown
 from bnexp.report.tables import Tables
 
-# Longer tables of a page are cut; the CSV files have every row.
-MOST_ROWS = 400
+# Longer tables of a page are cut, which keeps it under 5 MB; the CSV files have every row.
+MOST_ROWS = 2000
 
 
 @dataclass(frozen=True)
 class TableText:
-    """A table of strings with its caption."""
+    """A table of strings with its caption.
 
+    Attributes:
+        name: What an address of the page calls it, as in `report.html#runs`.
+    """
+
+    name: str
     title: str
     note: str
     header: list[str]
     rows: list[list[str]]
 
 
-def claims_table(tables: Tables) -> TableText:
-    """Return the verdicts with our numbers beside the sources'."""
-    rows = []
-    for claim in _each(tables.claims):
-        what = response(claim.response)
-        difference = claim.kind != "value"
-        rows.append(
-            [
-                claim.verdict,
-                claim.claim,
-                claim.source,
-                _shown(what, claim.reported, difference=difference),
-                _interval(what, claim, difference=difference),
-                str(claim.n),
-            ]
-        )
-    return TableText(
-        "What the sources claimed",
-        "A claim is supported if the 95 % interval lies wholly inside what it claims, refuted "
-        "if it lies wholly outside, and inconclusive otherwise. A claimed value counts as "
-        "reproduced within the tolerance that the study file states; a claimed difference "
-        "claims its sign; “changes more than” compares the sizes of two main effects, and its "
-        "number is the first size minus the second. The sources' numbers are single runs.",
-        ["verdict", "claim", "source", "reported", "ours [95 % interval]", "n"],
-        rows,
-    )
+def described(names: Sequence[str]) -> dict[str, Response]:
+    """Return how responses are shown; running statistics are named beside population ones."""
+    found = {name: response(name) for name in names}
+    for name, what in found.items():
+        if f"{name}_population" in found:
+            label = what.label.replace(")", ", running statistics)")
+            found[name] = dataclasses.replace(what, label=label)
+    return found
 
 
-def effects_table(tables: Tables, effects: pd.DataFrame) -> TableText:
+def effects_table(study: Declared, tables: Tables, effects: pd.DataFrame) -> TableText:
     """Return main effects and interactions, a column for each response."""
-    responses = [response(name) for name in tables.responses]
+    responses = described(tables.responses)
     rows = []
     keys = ["kind", "factor", "level_a", "level_b"]
     for key, group in effects.groupby(keys, sort=False):
         kind, factor, a, b = map(str, key)
-        by_response = {row.response: row for row in _each(group)}
-        shown = [
-            _interval(what, by_response[response_name], difference=True)
-            for response_name, what in zip(tables.responses, responses, strict=True)
+        by_response = {row.response: row for row in each(group)}
+        numbers = [
+            interval(what, by_response[name], difference=True)
+            for name, what in responses.items()
         ]
-        rows.append([contrast_name(factor, a, b), kind, *shown, str(group["n"].min())])
+        only = links.of_contrast(study.factors, factor, a, b, "")
+        n = links.to_runs(str(group["n"].min()), only)
+        rows.append([contrast_name(factor, a, b), kind, *numbers, n])
     # With one factor its share is all there is.
     shares = tables.shares if tables.shares["factor"].nunique() > 1 else tables.shares.iloc[:0]
     for name, group in shares.groupby("factor", sort=False):
-        shown = [_percent(one) for one in _each(group)]
+        numbers = [percent(one) for one in each(group)]
         share = f"{name}: share of the differences between cells"
-        rows.append([share, "share", *shown, str(group["n"].min())])
+        rows.append([share, "share", *numbers, links.to_runs(str(group["n"].min()), {})])
     return TableText(
+        "effects",
         "What each factor changes",
         "Difference of two levels within each seed, averaged over the levels of all other "
         "factors; its mean over the seeds and 95 % Student-t interval. An interaction is the "
         "difference of two such differences, not halved. The share is the part of the sum of "
         "squares between cells that a factor accounts for, an interaction counting equally "
-        "for its factors (Shapley value)."
-        + (
-            " “accuracy (test)” is with the running statistics."
-            if "test_accuracy_population" in tables.responses
-            else ""
-        ),
-        ["comparison", "kind", *(_column(what, difference=True) for what in responses), "n"],
+        "for its factors (Shapley value).",
+        ["comparison", "kind", *(column(what, True) for what in responses.values()), "n"],
         rows,
     )
 
@@ -93,62 +79,55 @@ def effects_table(tables: Tables, effects: pd.DataFrame) -> TableText:
 def cells_table(study: Declared, tables: Tables) -> TableText:
     """Return a row for each cell, a column for each response."""
     rows = []
-    responses = [response(name) for name in tables.responses]
+    responses = described(tables.responses)
     for levels, _ in study.cells:
-        here = where(tables.cells, levels)
-        by_response = {row.response: row for row in _each(here)}
+        by_response = {row.response: row for row in each(where(tables.cells, levels))}
         first = by_response[tables.responses[0]]
-        shown = [
-            _interval(what, by_response[name], mean="mean", difference=False)
-            for name, what in zip(tables.responses, responses, strict=True)
+        numbers = [
+            interval(what, by_response[name], mean="mean") for name, what in responses.items()
         ]
-        rows.append([*levels.values(), *shown, str(first.n), str(first.n_diverged)])
+        n = links.to_runs(str(first.n), {key: [level] for key, level in levels.items()})
+        rows.append([*levels.values(), *numbers, n, str(first.n_diverged)])
     return TableText(
+        "cells",
         "Every cell",
         "Mean over the seeds and its 95 % Student-t interval. Two cells whose intervals "
-        "overlap can still differ: the comparison is paired by seed, see the effects.",
-        [*study.factors, *(_column(what) for what in responses), "n", "n diverged"],
+        "overlap can still differ: the comparison is paired by seed, see the effects."
+        + _cut(rows, "cells"),
+        [*study.factors, *(column(what) for what in responses.values()), "n", "n diverged"],
         rows[:MOST_ROWS],
     )
 
 
-def simple_table(simple: pd.DataFrame) -> TableText:
+def simple_table(study: Declared, tables: Tables, simple: pd.DataFrame) -> TableText:
     """Return every simple effect with its p-values."""
     rows = []
-    for one in _each(simple):
-        what = response(one.response)
+    responses = described(tables.responses)
+    for one in each(simple):
+        what = responses[one.response]
         unit = f" {what.unit_difference}" if what.unit_difference else ""
+        only = links.of_contrast(study.factors, one.factor, one.level_a, one.level_b, one.given)
         rows.append(
             [
                 contrast_name(one.factor, one.level_a, one.level_b),
                 one.given,
                 what.label,
-                _interval(what, one, difference=True) + unit,
-                str(one.n),
-                _p(one.p),
-                _p(one.p_adjusted),
-                _p(one.p_sign_flip),
+                interval(what, one, difference=True) + unit,
+                links.to_runs(str(one.n), only),
+                p_value(one.p),
+                p_value(one.p_adjusted),
+                p_value(one.p_sign_flip),
             ]
         )
-    cut = (
-        f" The first {MOST_ROWS}; tables/contrasts.csv has all."
-        if len(rows) > MOST_ROWS
-        else ""
-    )
     return TableText(
+        "simple",
         "Simple effects",
         "The same differences at fixed levels of other factors. p belongs to the interval (t "
         "test); p adjusted is Holm's over the simple effects of a response; p sign-flip "
-        f"assumes no distribution, and cannot fall below 2/2^n.{cut}",
+        "assumes no distribution, and cannot fall below 2/2^n." + _cut(rows, "contrasts"),
         [
-            "comparison",
-            "given",
-            "response",
-            "difference [95 %]",
-            "n",
-            "p",
-            "adjusted",
-            "sign-flip",
+            *("comparison", "given", "response", "difference [95 %]", "n"),
+            *("p", "adjusted", "sign-flip"),
         ],
         rows[:MOST_ROWS],
     )
@@ -156,63 +135,29 @@ def simple_table(simple: pd.DataFrame) -> TableText:
 
 def runs_table(study: Declared, tables: Tables) -> TableText:
     """Return a row for each trained network."""
-    rows = []
-    for _, run in tables.runs.head(MOST_ROWS).iterrows():
-        shown = [_shown(response(name), run[name]) for name in tables.responses]
-        rows.append(
-            [
-                *(run[key] for key in study.factors),
-                str(run["seed"]),
-                run["status"],
-                *shown,
-                run["run_id"],
-            ]
-        )
-    columns = [_column(response(name)) for name in tables.responses]
-    cut = (
-        f" The first {MOST_ROWS}; tables/runs.csv has all."
-        if len(tables.runs) > MOST_ROWS
-        else ""
-    )
+    responses = described(tables.responses)
+    rows = [
+        [
+            *(run[key] for key in study.factors),
+            str(run["seed"]),
+            run["status"],
+            *(shown(what, run[name]) for name, what in responses.items()),
+            links.to_file(run["run_id"], run["status"]),
+        ]
+        for run in tables.runs.head(MOST_ROWS).to_dict("records")
+    ]
+    columns = [column(what) for what in responses.values()]
     return TableText(
+        "runs",
         "Every run",
-        f"One trained network a row; runs/<id>.json has its curves and configuration.{cut}",
+        "One trained network a row; runs/<id>.json has its curves and configuration."
+        + _cut(tables.runs, "runs"),
         [*study.factors, "seed", "status", *columns, "run id"],
         rows,
     )
 
 
-def _column(what: Response, *, difference: bool = False) -> str:
-    unit = what.unit_difference if difference else what.unit
-    return f"{what.label}, {unit}" if unit else what.label
-
-
-def _shown(what: Response, value: float, *, difference: bool = False) -> str:
-    return "" if value is None or math.isnan(value) else what.show(value, difference=difference)
-
-
-def _interval(what: Response, row: object, *, mean: str = "estimate", difference: bool) -> str:
-    """Return `estimate [low, high]`, without the brackets where there is no interval."""
-    estimate, low, high = (float(getattr(row, key)) for key in (mean, "ci_low", "ci_high"))
-    if math.isnan(estimate):
-        return "none"
-    text = what.show(estimate, difference=difference)
-    if math.isnan(low):
-        return text
-    ends = (what.show(end, difference=difference) for end in (low, high))
-    return f"{text} [{', '.join(ends)}]"
-
-
-def _percent(row: object) -> str:
-    return _interval(Response("share", "%", "%", 100, "none"), row, difference=False)
-
-
-def _p(value: Any) -> str:
-    if math.isnan(value):
+def _cut(rows: Sequence[object] | pd.DataFrame, file: str) -> str:
+    if len(rows) <= MOST_ROWS:
         return ""
-    return "< .0001" if value < 0.0001 else f"{value:.4f}".lstrip("0")
-
-
-def _each(table: pd.DataFrame) -> Iterator[Any]:
-    """Yield the rows of a table with their columns as attributes."""
-    yield from table.itertuples(index=False)
+    return f" The first {MOST_ROWS} of {len(rows)}; tables/{file}.csv has all."

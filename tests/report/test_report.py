@@ -86,11 +86,13 @@ class Page(html.parser.HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.references: list[str] = []
+        self.sources: list[str] = []
+        self.links: list[str] = []
         self.open: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.references += [str(value) for key, value in attrs if key in ("src", "href")]
+        self.sources += [str(value) for key, value in attrs if key == "src"]
+        self.links += [str(value) for key, value in attrs if key == "href"]
         if tag not in ("meta", "img", "link", "br"):
             self.open.append(tag)
 
@@ -103,8 +105,9 @@ def test_the_page_needs_no_other_file(built: Store) -> None:
     page = Page()
     page.feed((built.folder / "report.html").read_text())
     assert page.open == []
-    assert page.references
-    assert all(one.startswith("data:") for one in page.references)
+    assert page.sources
+    assert all(one.startswith("data:") for one in page.sources)
+    assert all(one.startswith(("#", "runs/")) for one in page.links)
 
 
 def test_every_string_is_escaped(weird_path: Path) -> None:

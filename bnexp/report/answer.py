@@ -1,0 +1,126 @@
+"""What a reader came for: what each factor changes, and which explains most."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bnexp.frames import Declared
+from bnexp.plots import short
+from bnexp.records import Response
+from bnexp.report import links
+from bnexp.report.rows import described
+from bnexp.report.show import each, interval, percent
+from bnexp.report.tables import Tables
+
+# A compact block shows no more rows; the table of effects has all.
+MOST_ROWS = 6
+
+RULE_OF_SHARES = (
+    "A factor “explains most” if the 95 % interval of its share lies wholly above that of "
+    "every other factor. Shares of one seed are paired, so the interval of their difference "
+    "is never wider than both together: where the two do not overlap, it excludes zero."
+)
+RULE_OF_SIGNS = "The direction of a difference is settled if its 95 % interval excludes zero."
+
+
+@dataclass(frozen=True)
+class Line:
+    """One factor, or one pair of its levels: what it changes and what it explains."""
+
+    factor: str
+    comparison: str
+    effect: str
+    settled: bool
+    share: str
+    width: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer for one response: a sentence, and the numbers that it rests on."""
+
+    response: str
+    unit: str
+    sentence: str
+    settled: bool
+    lines: list[Line]
+
+
+def answers(study: Declared, tables: Tables) -> list[Answer]:
+    """Return an answer for each response; none where nothing was compared."""
+    if not study.factors or not len(tables.contrasts):
+        return []
+    found = []
+    for name, what in described(tables.responses).items():
+        effects = tables.contrasts[tables.contrasts["response"] == name]
+        mains = list(each(effects[effects["kind"] == "main"]))
+        if len(study.factors) == 1:
+            lines = [_line(study, what, main, None, _levels(main)) for main in mains]
+            settled = sum(line.settled for line in lines)
+            sentence = _signs(settled, len(lines))
+            done = settled == len(lines)
+        else:
+            shares = list(each(tables.shares[tables.shares["response"] == name]))
+            shares.sort(key=lambda share: -math.inf if _none(share) else -share.estimate)
+            lines = [_factor_line(study, what, mains, share) for share in shares]
+            sentence, done = _most(shares)
+        unit = what.unit_difference
+        found.append(Answer(what.label, unit, sentence, done, lines[:MOST_ROWS]))
+    return found
+
+
+def rule(study: Declared) -> str:
+    """Return the rule by which the answers' sentences follow from their numbers."""
+    return RULE_OF_SIGNS if len(study.factors) == 1 else RULE_OF_SHARES
+
+
+def _factor_line(study: Declared, what: Response, mains: Sequence[Any], share: Any) -> Line:
+    """Return a factor's share beside its main effect, the largest if there are several."""
+    own = [main for main in mains if main.factor == share.factor]
+    largest = max(own, key=lambda main: -1 if _none(main) else abs(main.estimate))
+    comparison = _levels(largest)
+    if len(own) > 1:
+        comparison += f" (largest of {len(own)})"
+    return _line(study, what, largest, share, comparison)
+
+
+def _line(study: Declared, what: Response, main: Any, share: Any, comparison: str) -> Line:
+    only = links.of_contrast(study.factors, main.factor, main.level_a, main.level_b, "")
+    known = share is not None and not _none(share)
+    return Line(
+        factor=short(main.factor),
+        comparison=comparison,
+        effect=links.to_runs(interval(what, main, difference=True), only),
+        settled=main.ci_low > 0 or main.ci_high < 0,
+        share="" if share is None else percent(share),
+        width=round(100 * share.estimate, 1) if known else 0,
+    )
+
+
+def _levels(main: Any) -> str:
+    return f"{main.level_a} \N{MINUS SIGN} {main.level_b}"
+
+
+def _most(shares: Sequence[Any]) -> tuple[str, bool]:
+    """Return which factor explains most, and whether the intervals settle it."""
+    first, *others = shares
+    if _none(first):
+        return "No share: a cell lacks a number in every seed.", False
+    if math.isnan(first.ci_low):
+        return "Not settled: one seed has no interval.", False
+    rivals = [short(other.factor) for other in others if other.ci_high >= first.ci_low]
+    if not rivals:
+        return f"{short(first.factor)} explains most.", True
+    names = ", ".join([short(first.factor), *rivals[:-1]])
+    return f"Not settled: {names} or {rivals[-1]}.", False
+
+
+def _signs(settled: int, n: int) -> str:
+    if n == 1:
+        return "The direction is settled." if settled else "The direction is not settled."
+    return f"The direction of {settled} of {n} differences is settled."
+
+
+def _none(row: Any) -> bool:
+    return math.isnan(row.estimate)

@@ -1,0 +1,317 @@
+"""The report in a real browser: what a reader clicks, types, presses, shares and prints."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from bnexp.design import Run
+from bnexp.report import build
+from bnexp.store import Store
+from tests.fabricate import planted
+from tests.report import chromium
+from tests.report.chromium import Tab
+
+BROWSER = chromium.find()
+pytestmark = pytest.mark.skipif(
+    BROWSER is None, reason="no Chromium here: scripts/browser.sh installs one"
+)
+TAB, ENTER = ("Tab", 9), ("Enter", 13, "\r")
+HOSTILE = (
+    "<script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\">"
+)
+
+
+def measure(run: Run) -> dict[str, float | None]:
+    """Return values of both signs, of different lengths, and a diverged run."""
+    batch = run.cell.labels["norm"] == "batch"
+    value = 0.5 + 0.1 * batch + 0.013 * run.seed * (1 - 2 * batch)
+    found: dict[str, float | None] = {"test_accuracy": value, "train_loss": 15 - 10 * value}
+    lost = run.seed == 3 and run.cell.labels == {"norm": "none", "model.pool": "avg"}
+    return dict.fromkeys(found) if lost else found
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Return a study of 48 runs with its report, whose question is an attack."""
+    folder = tmp_path_factory.mktemp("a page") / "wíth % and #"
+    sweep = ["norm=none,batch", "model.pool=avg,max", "seed=range(12)"]
+    store = planted(sweep, folder, measure)[1]
+    content = json.loads(store.study.read_text())
+    content["question"] = HOSTILE
+    store.study.write_text(json.dumps(content))
+    build(store)
+    return store
+
+
+@pytest.fixture(scope="module")
+def url(store: Store) -> str:
+    """Return the address of the page."""
+    return (store.folder / "report.html").resolve().as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser(store: Store, url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    """Return a browser that has the page open; after all tests, look at what it did."""
+    assert BROWSER is not None
+    if subprocess.run([BROWSER, "--version"], capture_output=True, check=False).returncode:
+        pytest.skip(f"{BROWSER} does not start")
+    with chromium.opened(BROWSER, tmp_path_factory.mktemp("profile")) as tab:
+        tab.resize(1280, 800)
+        tab.open(url)
+        yield tab
+        assert requests(tab) == {url}
+        assert complaints(tab) == []
+
+
+def requests(tab: Tab) -> set[str]:
+    """Return every address that was asked for, except for images inside the page."""
+    asked = [
+        event["params"]["request"]["url"].partition("#")[0]
+        for event in tab.events
+        if event["method"] == "Network.requestWillBeSent"
+    ]
+    return {one for one in asked if not one.startswith("data:")}
+
+
+def complaints(tab: Tab) -> list[dict[str, Any]]:
+    """Return what went to the console, and what was thrown."""
+    loud = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
+    return [event for event in tab.events if event["method"] in loud]
+
+
+@pytest.fixture
+def tab(browser: Tab) -> Tab:
+    """Return the browser at the top of the page, nothing filtered."""
+    browser.run(
+        """for (const input of document.querySelectorAll(".tools input")) {
+             input.value = ""; input.dispatchEvent(new Event("input")); }
+           for (const chip of document.querySelectorAll(".tools button"))
+             if (!chip.hidden) chip.click();
+           document.activeElement.blur(); scrollTo(0, 0);"""
+    )
+    return browser
+
+
+def column(tab: Tab, table: str, number: int) -> list[str]:
+    """Return the visible texts of a column, counted from 0."""
+    texts: list[str] = tab.run(
+        f"""[...document.querySelectorAll("#{table} tbody tr")]
+            .filter(row => row.checkVisibility()).map(row => row.cells[{number}].textContent)"""
+    )
+    return texts
+
+
+def header(tab: Tab, table: str) -> list[str]:
+    """Return the names of a table's columns."""
+    names: list[str] = tab.run(
+        f'[...document.querySelectorAll("#{table} th")].map(head => head.textContent)'
+    )
+    return names
+
+
+def click_header(tab: Tab, table: str, number: int) -> str:
+    """Sort by a column; return its aria-sort."""
+    order: str = tab.run(
+        f"""(() => {{ const head = document.querySelectorAll("#{table} th")[{number}];
+            head.querySelector("button").click(); return head.ariaSort; }})()"""
+    )
+    return order
+
+
+def test_numbers_are_sorted_by_value(tab: Tab) -> None:
+    """Signs, intervals and digits count as numbers; rows without one stay last both ways."""
+    number = header(tab, "runs").index("loss (train, moving weights)")
+    assert click_header(tab, "runs", number) == "ascending"
+    up = column(tab, "runs", number)
+    assert up[-1] == ""
+    assert [float(text) for text in up[:-1]] == sorted(float(text) for text in up[:-1])
+    assert len(up[0]) < len(up[-2])  # 8.57 comes before 10.43: not as text
+    assert click_header(tab, "runs", number) == "descending"
+    assert column(tab, "runs", number) == [*up[:-1][::-1], ""]
+    effect = header(tab, "effects").index("accuracy (test), percentage points")
+    click_header(tab, "effects", effect)
+    shown = [
+        float(text.split()[0].replace("\N{MINUS SIGN}", "-"))
+        for text in column(tab, "effects", effect)
+    ]
+    assert shown == sorted(shown)
+    assert shown[0] < 0 < shown[-1]
+
+
+def test_words_are_sorted_as_words(tab: Tab) -> None:
+    """A column of levels goes by the alphabet, and only one column claims to be sorted."""
+    assert click_header(tab, "cells", 0) == "ascending"
+    assert column(tab, "cells", 0) == ["batch", "batch", "none", "none"]
+    assert click_header(tab, "cells", 1) == "ascending"
+    assert tab.run('document.querySelectorAll("#cells [aria-sort]").length') == 1
+
+
+def test_a_filter_keeps_the_rows_with_all_its_words(tab: Tab) -> None:
+    """What is typed narrows the table, is counted aloud, and can be shared as an address."""
+    tab.run('document.querySelector("#runs .tools input").focus()')
+    tab.send("Input.insertText", text="NONE avg diverged")
+    assert column(tab, "runs", 0) == ["none"]
+    output = 'document.querySelector("#runs output")'
+    assert tab.run(f"{output}.textContent") == "1 of 48 rows"
+    assert tab.run(f"{output}.ariaLive") == "polite"
+    assert tab.run("location.hash") == "#runs?q=NONE+avg+diverged"
+    assert len(column(tab, "cells", 0)) == 4
+
+
+def test_a_number_leads_to_its_runs(tab: Tab, store: Store) -> None:
+    """The n of a cell opens the table of runs with exactly the runs of that cell."""
+    runs = pd.read_csv(store.tables / "runs.csv")
+    tab.run(
+        """[...document.querySelectorAll("#cells tbody tr")].find(
+             row => row.cells[0].textContent === "batch" && row.cells[1].textContent === "max"
+           ).querySelector("a").click()"""
+    )
+    tab.wait('document.querySelector("#runs output").textContent === "12 of 48 rows"')
+    wanted = runs[(runs["norm"] == "batch") & (runs["model.pool"] == "max")]["run_id"]
+    assert set(column(tab, "runs", len(header(tab, "runs")) - 1)) == set(wanted)
+    assert tab.run("location.hash") == "#runs?norm=batch&model.pool=max"
+    assert tab.run("document.activeElement.id") == "runs-title"
+    assert tab.run("document.activeElement.getBoundingClientRect().top") < 400
+    tab.run('document.querySelector("#runs .tools button").click()')
+    assert len(column(tab, "runs", 0)) == 48
+
+
+def test_a_shared_address_opens_with_its_runs(tab: Tab, url: str) -> None:
+    """Both levels of a key are asked for by naming it twice; the address outlives a reload."""
+    tab.open(f"{url}#runs?norm=batch&seed=3&seed=4")
+    tab.wait('document.querySelector("#runs output")?.textContent === "4 of 48 rows"')
+    assert sorted(column(tab, "runs", 2)) == ["3", "3", "4", "4"]
+    tab.send("Page.reload")
+    tab.wait('document.querySelector("#runs output")?.textContent === "4 of 48 rows"')
+
+
+def test_the_keyboard_reaches_everything(tab: Tab, url: str) -> None:
+    """Tab goes to the skip link, the theme, the links and controls; Enter operates them."""
+    tab.open(url)
+    tab.run("document.activeElement.blur(); getSelection().collapse(document.body, 0)")
+    reached = []
+    for _ in range(60):
+        tab.press(*TAB)
+        reached.append(tab.run("document.activeElement.textContent.trim().slice(0, 30)"))
+        if reached[-1] == "comparison":
+            break
+    assert reached[0] == "Skip to the content"
+    assert {"Dark theme", "Figures", "Every run", "comparison"} <= set(reached)
+    tab.press(*ENTER)
+    order = 'document.activeElement.closest("th").ariaSort'
+    assert tab.run(order) == "ascending"
+    tab.press(*ENTER)
+    assert tab.run(order) == "descending"
+    hidden = 'getComputedStyle(document.activeElement).outlineStyle === "none"'
+    assert not tab.run(hidden)
+
+
+def test_the_theme_follows_the_system_until_it_is_chosen(tab: Tab) -> None:
+    """The page starts as the system is; the button turns it over, for later visits too."""
+    paper = "getComputedStyle(document.body).backgroundColor"
+    button = 'document.querySelector(".theme")'
+    tab.media(prefers_color_scheme="light")
+    light = tab.run(paper)
+    tab.media(prefers_color_scheme="dark")
+    dark = tab.run(paper)
+    assert dark != light
+    tab.wait(f"{button}.ariaPressed === 'true'")
+    tab.run(f"{button}.click()")
+    assert tab.run(paper) == light
+    tab.send("Page.reload")
+    tab.wait(f"document.readyState === 'complete' && {button} !== null")
+    assert tab.run(paper) == light
+    tab.run(f"{button}.click()")
+    assert tab.run(paper) == dark
+    tab.run("localStorage.clear()")
+    tab.run("delete document.documentElement.dataset.theme")
+    tab.media()
+
+
+@pytest.mark.parametrize("width", [360, 1280, 1600])
+def test_the_page_never_scrolls_sideways(tab: Tab, width: int) -> None:
+    """Wide tables and figures scroll inside their frame, on a phone and on a wide screen."""
+    tab.resize(width, 800)
+    assert tab.run("document.documentElement.scrollWidth") <= width
+    outside = tab.run(
+        f"""[...document.querySelectorAll("main *, header *")].filter(one =>
+              !one.closest(".scroll, .hidden")
+              && one.getBoundingClientRect().right > {width} + 1
+            ).map(one => one.outerHTML.slice(0, 80))"""
+    )
+    tab.resize(1280, 800)
+    assert outside == []
+
+
+def test_the_answer_stands_above_the_fold(tab: Tab) -> None:
+    """On an ordinary screen every answer is seen without scrolling."""
+    bottoms = tab.run(
+        """[...document.querySelectorAll(".answer")]
+             .map(one => one.getBoundingClientRect().bottom)"""
+    )
+    assert len(bottoms) == 2
+    assert max(bottoms) < 800
+
+
+def test_print_is_complete_and_has_no_controls(tab: Tab) -> None:
+    """Paper gets every row, whatever the filter says, in dark on light."""
+    tab.run(
+        """(() => { const input = document.querySelector("#runs .tools input");
+           input.value = "diverged"; input.dispatchEvent(new Event("input")); })()"""
+    )
+    assert len(column(tab, "runs", 0)) == 1
+    tab.media("print", prefers_color_scheme="dark")
+    assert len(column(tab, "runs", 0)) == 48
+    controls = '[...document.querySelectorAll("nav, .theme, .tools")]'
+    assert not tab.run(f"{controls}.some(one => one.checkVisibility())")
+    paper = tab.run("getComputedStyle(document.body).backgroundColor")
+    assert paper == "rgb(255, 255, 255)"
+    frames = '[...document.querySelectorAll(".scroll")].map(one => getComputedStyle(one))'
+    assert tab.run(f'{frames}.every(one => one.overflow === "visible")')
+    assert tab.run(f'{frames}.every(one => one.maxHeight === "none")')
+    tab.media()
+
+
+def test_without_script_everything_is_there(tab: Tab, url: str) -> None:
+    """The tables are complete, and there is no control that does nothing."""
+    tab.send("Emulation.setScriptExecutionDisabled", value=True)
+    tab.open("about:blank")
+    tab.open(url)
+    assert tab.run('document.querySelectorAll("#runs tbody tr").length') == 48
+    assert tab.run('document.querySelectorAll("button, input").length') == 0
+    assert tab.run("""document.querySelector('#cells a').getAttribute("href")""") == "#runs"
+    tab.send("Emulation.setScriptExecutionDisabled", value=False)
+    tab.open(url)
+
+
+def test_a_hostile_question_is_shown_and_not_run(tab: Tab) -> None:
+    """Markup in a study's words stays words, and could not run if it did not."""
+    assert tab.run('document.querySelector("h1").textContent') == HOSTILE
+    assert "owned" not in tab.run("document.title")
+    n_before = len(tab.events)
+    tab.run(
+        """document.body.append(Object.assign(document.createElement("script"),
+             {textContent: "document.title = 'owned'"}))"""
+    )
+    assert "owned" not in tab.run("document.title")
+    (blocked,) = complaints(tab)
+    assert "blocked" in blocked["params"]["entry"]["text"]
+    del tab.events[n_before:]  # the one complaint that was asked for
+
+
+def test_nothing_is_fetched_and_nothing_fails(tab: Tab, url: str) -> None:
+    """Operating the page asks for no address but its own, and raises no error.
+
+    The same is asserted of all tests together when the browser is closed.
+    """
+    tab.open("about:blank")
+    tab.open(url)
+    for table in ("effects", "cells", "runs"):
+        click_header(tab, table, 0)
+    tab.run('document.querySelector("#cells a").click()')
+    assert requests(tab) == {url}
+    assert complaints(tab) == []

@@ -1,0 +1,177 @@
+"""Several folders on one page: the right differences, and the right words about them."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import unquote
+
+import pandas as pd
+import pytest
+from scipy import stats
+
+from bnexp.design import Run
+from bnexp.errors import UsageError
+from bnexp.frames import declared
+from bnexp.report import agreement, analyse, build_all
+from bnexp.report.analysis import Analysis
+from bnexp.report.comparison import Comparison, compare
+from bnexp.report.render import html, markdown
+from bnexp.store import Store
+from tests.fabricate import planted
+
+SWEEP = ["norm=none,batch", "model.pool=avg,max"]
+NOISE = [0.011, -0.02, 0.004, 0.0, 0.013, -0.007, 0.002, 0.009, -0.003, 0.001]
+
+
+def effect(size: float) -> Callable[[Run], dict[str, float | None]]:
+    """Return a measurement in which BN adds `size` to the accuracy."""
+
+    def measure(run: Run) -> dict[str, float | None]:
+        batch = run.cell.labels["norm"] == "batch"
+        noise = NOISE[run.seed] * (0.4 if batch else 1)
+        return {"test_accuracy": 0.7 + noise + size * batch, "train_loss": 0.3}
+
+    return measure
+
+
+def folder(path: Path, size: float, seeds: str, *more: str) -> Store:
+    """Return a folder of runs with a planted effect."""
+    return planted([*SWEEP, f"seed={seeds}", *more], path, effect(size))[1]
+
+
+def compared(*stores: Store) -> tuple[Comparison, str]:
+    """Return a comparison and its Markdown page, without writing any file."""
+    analyses = []
+    for store in stores:
+        study = declared(store.read_study())
+        records = store.load(study.run_ids)
+        analyses.append(Analysis(store, study, records, analyse(study, records)))
+    comparison = compare(analyses)
+    return comparison, markdown("comparison.md.j2", page=comparison)
+
+
+def rows_of(text: str, comparison: str, response: str) -> list[str]:
+    """Return the rows of a Markdown page that compare these levels in this response."""
+    start = re.compile(rf"\| {re.escape(comparison)}[^|]*\| {re.escape(response)} \|")
+    return [line for line in text.splitlines() if start.match(line)]
+
+
+def test_the_same_runs_agree_in_everything(tmp_path: Path) -> None:
+    """A copy of a folder has equal estimates, and its shared runs are identical."""
+    stores = [folder(tmp_path / name, 0.05, "range(5)") for name in "xy"]
+    comparison, text = compared(*stores)
+    assert "6 of 6 main effects and interactions agree, 8 of 8 cells" in text
+    assert "They share 20 runs, with identical metrics." in text
+    (brief,) = comparison.brief
+    assert [row[-1] for row in brief.rows] == ["agree", "yes", "yes"]
+    assert brief.rows[1][4].startswith("+0.00 [")
+
+
+def test_other_seeds_with_the_same_effect_agree(tmp_path: Path) -> None:
+    """Independent runs of the same truth agree in BN's effect, and share nothing."""
+    first = folder(tmp_path / "x", 0.05, "range(5)")
+    second = folder(tmp_path / "y", 0.05, "range(5,10)")
+    _, text = compared(first, second)
+    assert "They share no run." in text
+    (row,) = rows_of(text, "norm: batch", "accuracy (test)")
+    assert row.split(" | ")[5:7] == ["yes", "same"]
+
+
+def test_another_effect_disagrees(tmp_path: Path) -> None:
+    """An effect of 5 points is told from one of -5, in size and in direction."""
+    first = folder(tmp_path / "x", 0.05, "range(5)")
+    second = folder(tmp_path / "y", -0.05, "range(5)", "train.epochs=3")
+    _, text = compared(first, second)
+    (row,) = rows_of(text, "norm: batch", "accuracy (test)")
+    assert row.split(" | ")[5:7] == ["no", "opposite"]
+    assert re.search(r"They differ in fixed settings: train.epochs \(A \d+, B 3\)\.", text)
+
+
+def test_the_interval_is_welch_s() -> None:
+    """The interval made from two intervals is the one that the samples give."""
+    one, two = [1.0, 2.5, 2.0, 4.0, 3.1], [0.4, 0.1, 0.9]
+    frames = []
+    for sample in (one, two):
+        low, high = stats.ttest_1samp(sample, 0).confidence_interval(0.95)
+        mean = sum(sample) / len(sample)
+        row = {"key": "k", "estimate": mean, "ci_low": low, "ci_high": high, "n": len(sample)}
+        frames.append(pd.DataFrame([row]))
+    row = agreement.differences(frames[0], frames[1], ["key"]).iloc[0]
+    expected = stats.ttest_ind(one, two, equal_var=False).confidence_interval(0.95)
+    assert row["estimate"] == pytest.approx(sum(one) / 5 - sum(two) / 3)
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx(tuple(expected))
+
+
+def test_one_seed_cannot_tell(tmp_path: Path) -> None:
+    """Where a side has no interval, agreement is unknown rather than yes or no."""
+    stores = [folder(tmp_path / "x", 0.05, "range(5)"), folder(tmp_path / "y", 0.5, "0")]
+    comparison, text = compared(*stores)
+    assert "0 of 0 main effects and interactions agree" in text
+    assert {row[-1] for row in comparison.brief[0].rows[1:]} == {"unknown"}
+
+
+def test_a_changed_run_is_found(tmp_path: Path) -> None:
+    """A shared run with another number, and one that diverged only here, are named."""
+    stores = [folder(tmp_path / name, 0.05, "range(5)") for name in "xy"]
+    one, two = sorted(stores[1].runs.glob("*.json"))[:2]
+    for path, value in ((one, 0.125), (two, None)):
+        content = json.loads(path.read_text())
+        name = "test_accuracy" if value else "train_loss"
+        content["metrics"][name] = value
+        path.write_text(json.dumps(content))
+    shared = agreement.shared_runs(*(store.load(sorted(store.done())) for store in stores))
+    rows = shared.set_index("metric").to_dict("index")
+    assert rows["test_accuracy"]["n_equal"] == rows["train_loss"]["n_equal"] == 19
+    before = json.loads((stores[0].runs / one.name).read_text())["metrics"]["test_accuracy"]
+    assert rows["test_accuracy"]["largest"] == pytest.approx(abs(before - 0.125))
+    assert rows["test_accuracy"]["run_id"] == one.stem
+    assert rows["train_loss"]["largest"] == float("inf")
+    assert set(rows) == {"test_accuracy", "train_loss"}  # times are no results
+    _, text = compared(*stores)
+    assert "these metrics differ: test_accuracy, train_loss." in text
+    assert "one has none" in text
+
+
+def test_different_studies_follow_one_another(tmp_path: Path) -> None:
+    """Other factors make another study: no difference is computed, each is told in turn."""
+    first = folder(tmp_path / "x", 0.05, "range(3)")
+
+    def plain(run: Run) -> dict[str, float | None]:
+        return {"train_loss": 0.4 + NOISE[run.seed] * (run.cell.labels["norm"] == "layer")}
+
+    second = planted(["norm=none,layer", "seed=range(3)"], tmp_path / "y", plain)[1]
+    comparison, text = compared(first, second)
+    assert [part.title for part in comparison.parts] == ["A: norm+model.pool", "B: norm"]
+    assert "agree" not in text
+    assert "norm: layer \N{MINUS SIGN} none" in text
+
+
+def test_links_lead_to_each_report(tmp_path: Path) -> None:
+    """Numbers of a folder lead to that folder's report, wherever it lies."""
+    stores = [
+        folder(tmp_path / "a & b" / "x", 0.05, "range(3)"),
+        folder(tmp_path / "ü %" / "y", 0.05, "range(3)"),
+    ]
+    page = html("comparison.html.j2", page=compared(*stores)[0])
+    links = set(re.findall(r'href="([^"#]+)', page))
+    reports = {(stores[0].folder / unquote(link)).resolve() for link in links}
+    assert reports == {(store.folder / "report.html").resolve() for store in stores}
+
+
+def test_only_the_first_folder_gets_the_comparison(tmp_path: Path) -> None:
+    """A comparison leaves its reports in each folder, and its own page in the first."""
+    stores = [folder(tmp_path / name, 0.05, "range(3)") for name in "xy"]
+    build_all(stores)
+    assert sorted(tmp_path.rglob("comparison.*")) == [
+        stores[0].folder / "comparison.html",
+        stores[0].folder / "comparison.md",
+    ]
+    assert all((store.folder / "report.tex").is_file() for store in stores)
+
+
+def test_a_folder_named_twice_is_refused(tmp_path: Path) -> None:
+    """Comparing a folder with itself answers nothing."""
+    store = folder(tmp_path, 0.05, "range(3)")
+    with pytest.raises(UsageError, match="named twice"):
+        build_all([store, Store(store.folder / ".." / store.folder.name)])

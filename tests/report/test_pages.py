@@ -1,0 +1,240 @@
+"""What stands on the pages: numbers of the tables, links that lead somewhere, safe text."""
+
+import html
+import json
+import re
+from pathlib import Path
+from urllib.parse import parse_qs, unquote
+
+import pandas as pd
+import pytest
+
+from bnexp.design import Run
+from bnexp.frames import declared
+from bnexp.report import analyse, build
+from bnexp.report.answer import answers
+from bnexp.report.latex import escape
+from bnexp.report.links import of_contrast, to_runs
+from bnexp.store import Store
+from tests.fabricate import planted
+
+SWEEP = ["norm=none,batch", "model.pool=avg,max", "seed=range(5)"]
+NOISE = [0.011, -0.02, 0.004, 0.0, 0.013]
+HOSTILE = r"""<script>x()</script> "a" 'b' | `c` $x_1^2$ 100% #1 {\input} & ~ \ [*d*](e)"""
+
+
+def measure(run: Run) -> dict[str, float | None]:
+    """Return an accuracy that BN raises by 4 points and pooling by 1."""
+    levels = run.cell.labels
+    value = 0.7 + 0.04 * (levels["norm"] == "batch") + 0.01 * (levels["model.pool"] == "max")
+    value += NOISE[run.seed] * (1.3 if levels["norm"] == "batch" else 1)
+    return {"test_accuracy": value, "train_loss": 1.5 - value}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Return a study whose every word is hostile, with its report."""
+    store = planted(SWEEP, tmp_path_factory.mktemp("pages"), measure)[1]
+    content = json.loads(store.study.read_text())
+    content |= {"name": HOSTILE, "question": HOSTILE, "source": HOSTILE, "command": HOSTILE}
+    content["claims"] = [
+        {
+            "kind": "difference",
+            "factor": "norm",
+            "higher": "batch",
+            "lower": "none",
+            "claim": HOSTILE,
+            "source": HOSTILE,
+            "response": "test_accuracy",
+            "given": {"model.pool": "max"},
+            "reported": 0.05,
+        },
+        {
+            "kind": "value",
+            "cell": {"norm": "none", "model.pool": "avg"},
+            "claim": "b",
+            "source": "s",
+            "response": "train_loss",
+            "reported": 0.9,
+            "within": 0.02,
+        },
+    ]
+    store.study.write_text(json.dumps(content))
+    build(store)
+    return store
+
+
+@pytest.fixture(scope="module")
+def page(built: Store) -> str:
+    """Return the text of the HTML page."""
+    return (built.folder / "report.html").read_text()
+
+
+def test_hostile_words_are_text_in_html(page: str) -> None:
+    """The only script of the page is its own; the words come back unharmed."""
+    assert page.count("<script") == 1
+    assert HOSTILE in html.unescape(page)
+
+
+def test_hostile_words_keep_markdown_tables_whole(built: Store) -> None:
+    """A row has as many cells as its header, and no markup of the words survives."""
+    lines = (built.folder / "report.md").read_text().splitlines()
+    (row,) = [line for line in lines if line.startswith("| supported | ")]
+    header = next(line for line in lines if line.startswith("| verdict"))
+    assert len(re.findall(r"(?<!\\)\|", row)) == len(re.findall(r"(?<!\\)\|", header))
+    assert not re.search(r"(?<!\\)<script", "\n".join(lines).replace(f"\n{HOSTILE}\n", ""))
+
+
+def test_hostile_words_are_escaped_in_latex(built: Store) -> None:
+    """No special character of LaTeX stands bare in a cell or caption."""
+    text = (built.folder / "report.tex").read_text()
+    assert escape(HOSTILE) in text
+    assert not re.search(r"(?<!\\)[#$&~^](?!-\$|\\times\$)", escape(HOSTILE).replace("$-$", ""))
+    for line in text.splitlines():
+        if line.startswith("{"):
+            bare = re.sub(r"\\[&%$#_{}]|\$(-|\\times)\$", "", line)
+            assert bare.count("{") == bare.count("}")
+            assert "%" not in bare
+            assert "#" not in bare
+    depth = [text.count(f"\\{word}{{tabular}}") for word in ("begin", "end")]
+    assert depth == [3, 3]
+
+
+def test_escape_writes_what_latex_prints() -> None:
+    """Each special character has its command; numbers get a minus sign, words keep hyphens."""
+    assert escape("a_b & 5 % \\ {x} ~ ^ #1 $") == (
+        r"a\_b \& 5 \% \textbackslash{} \{x\} \textasciitilde{} \textasciicircum{} \#1 \$"
+    )
+    assert escape("-0.5 [-1.0, +2.0] lab-09 a \N{MINUS SIGN} b \N{MULTIPLICATION SIGN} c") == (
+        r"$-$0.5 [$-$1.0, +2.0] lab-09 a $-$ b $\times$ c"
+    )
+
+
+def number(value: float, *, scale: float, sign: str = "") -> str:
+    """Return a number with the digits of the pages."""
+    return f"{value * scale:{sign}.{2 if scale == 100 else 3}f}"
+
+
+def test_every_number_is_that_of_the_tables(built: Store, page: str) -> None:
+    """Effects, cells, claims and shares of all three pages are those of the CSV files."""
+    latex = (built.folder / "report.tex").read_text().replace("$-$", "-")
+    markdown = (built.folder / "report.md").read_text()
+    page = html.unescape(page).replace("\N{MINUS SIGN}", "-")
+    wanted: list[tuple[str, bool]] = []
+    for name, mean, sign in (
+        ("contrasts", "estimate", "+"),
+        ("cells", "mean", ""),
+        ("shares", "estimate", ""),
+    ):
+        for row in pd.read_csv(built.tables / f"{name}.csv").to_dict("records"):
+            if name == "cells" and row["response"] not in ("test_accuracy", "train_loss"):
+                continue
+            scale = 1 if row["response"] == "train_loss" and name != "shares" else 100
+            values = [row[key] for key in (mean, "ci_low", "ci_high")]
+            texts = [number(value, scale=scale, sign=sign) for value in values]
+            everywhere = row.get("kind") != "simple"
+            wanted.append((f"{texts[0]} [{texts[1]}, {texts[2]}]", everywhere))
+    assert len(wanted) > 20
+    for text, everywhere in wanted:
+        assert text in page
+        if everywhere:
+            assert text in markdown
+            assert text in latex
+
+
+def test_links_to_files_resolve(built: Store, page: str) -> None:
+    """Every run of the study is linked, and every link leads to a file."""
+    files = re.findall(r'href="(runs/[^"]+)"', page)
+    assert len(files) == 20
+    for file in files:
+        assert (built.folder / unquote(file)).is_file()
+
+
+def test_links_within_the_page_resolve(page: str) -> None:
+    """Every address within the page is that of an element."""
+    targets = set(re.findall(r' id="([^"]+)"', page))
+    addresses = set(re.findall(r'href="#([^"]*)"', page))
+    assert {"main", "claims", "effects", "cells", "simple", "runs", "made"} <= addresses
+    assert addresses <= targets
+
+
+def test_every_row_names_its_own_runs(built: Store) -> None:
+    """As many runs have a row's levels as the cells that its estimate is made of."""
+    study = declared(built.read_study())
+    tables = analyse(study, built.load(study.run_ids))
+    n_runs = {"main": 20, "interaction": 20, "simple": 10}
+    for row in tables.contrasts.to_dict("records"):
+        words = (row[key] for key in ("factor", "level_a", "level_b", "given"))
+        only = of_contrast(study.factors, *words)
+        assert only is not None
+        chosen = tables.runs
+        for key, levels in only.items():
+            chosen = chosen[chosen[key].isin(levels)]
+        assert len(chosen) == n_runs[row["kind"]]
+
+
+def test_levels_may_hold_commas_colons_and_signs() -> None:
+    """Words that look like the grammar of a row are still read as the levels that they are."""
+    factors = {"a": ("1, b=2", "1", "x:y"), "b": ("2", "2, a=1"), "c:d": ("p", "q")}
+    assert of_contrast(factors, "c:d", "q", "p", "a=1, b=2") == {
+        "c:d": ["q", "p"],
+        "a": ["1, b=2"],
+    }
+    assert of_contrast(factors, "b", "2, a=1", "2", "a=1") == {"b": ["2, a=1", "2"], "a": ["1"]}
+    assert of_contrast(factors, "a:b", "x:y:2", "1:2, a=1", "") == {
+        "a": ["x:y", "1"],
+        "b": ["2", "2, a=1"],
+    }
+    assert of_contrast(factors, "a", "1", "x:y", "z=3") is None
+    linked = to_runs("5", {"model.pool": ["a&b=c", "é %"]})
+    query = parse_qs(linked.href.removeprefix("#runs?"))  # type: ignore[attr-defined]
+    assert query == {"model.pool": ["a&b=c", "é %"]}
+
+
+def test_the_answer_is_settled_only_where_intervals_do_not_overlap(tmp_path: Path) -> None:
+    """A factor explains most if its share lies wholly above; else the rivals are named."""
+
+    def answered(size: float) -> list[str]:
+        def close(run: Run) -> dict[str, float | None]:
+            levels = run.cell.labels
+            norm = (0.04 + NOISE[run.seed] / 4) * (levels["norm"] == "batch")
+            pool = (size - NOISE[run.seed] / 4) * (levels["model.pool"] == "max")
+            return {"test_accuracy": 0.7 + norm + pool, "train_loss": 0.5 + norm}
+
+        store = planted(SWEEP, tmp_path / str(size), close)[1]
+        study = declared(store.read_study())
+        found = answers(study, analyse(study, store.load(study.run_ids)))
+        return [answer.sentence for answer in found]
+
+    assert answered(0.01) == ["norm explains most.", "norm explains most."]
+    assert answered(0.039)[0] == "Not settled: norm or pool."
+    assert answered(0.2) == ["pool explains most.", "norm explains most."]
+
+
+def test_one_factor_is_answered_by_its_differences(tmp_path: Path) -> None:
+    """Without a second factor there is no share: the directions are counted."""
+
+    def three(run: Run) -> dict[str, float | None]:
+        level = ["none", "batch", "layer"].index(run.cell.labels["norm"])
+        value = 0.7 + 0.1 * (level > 0) + NOISE[run.seed] * (level + 1)
+        return {"test_accuracy": value}
+
+    store = planted(["norm=none,batch,layer", "seed=range(5)"], tmp_path, three)[1]
+    study = declared(store.read_study())
+    (answer,) = answers(study, analyse(study, store.load(study.run_ids)))
+    assert answer.sentence == "The direction of 2 of 3 differences is settled."
+    assert [line.settled for line in answer.lines] == [True, True, False]
+    assert not any(line.share for line in answer.lines)
+
+
+def test_a_page_of_pooling_answers_its_question() -> None:
+    """The published study says of each response which factor explains more, if it can."""
+    store = Store(Path(__file__).resolve().parents[2] / "results" / "pooling_vs_bn")
+    study = declared(store.read_study())
+    found = answers(study, analyse(study, store.load(study.run_ids)))
+    sentences = {answer.response: answer.sentence for answer in found}
+    assert sentences["accuracy (test, population statistics)"] == "norm explains most."
+    assert sentences["loss (train, moving weights)"] == "norm explains most."
+    assert sentences["accuracy (test, running statistics)"].startswith(
+        "Not settled: norm, pool"
+    )
