@@ -125,9 +125,9 @@ def simple_table(simple: pd.DataFrame) -> TableText:
                 what.label,
                 _interval(what, one, difference=True) + unit,
                 str(one.n),
+                _p(one.p_t),
                 _p(one.p),
                 _p(one.p_adjusted),
-                _p(one.p_sign_flip),
             ]
         )
     cut = (
@@ -137,18 +137,18 @@ def simple_table(simple: pd.DataFrame) -> TableText:
     )
     return TableText(
         "Simple effects",
-        "The same differences at fixed levels of other factors. p belongs to the interval (t "
-        "test); p adjusted is Holm's over the simple effects of a response; p sign-flip "
-        f"assumes no distribution, and cannot fall below 2/2^n.{cut}",
+        "The same differences at fixed levels of other factors. p t belongs to the interval (t "
+        "test); p sign-flip assumes no distribution, and cannot fall below 2/2^n; p adjusted "
+        f"is Holm's on it, over the simple effects of a response.{cut}",
         [
             "comparison",
             "given",
             "response",
             "difference [95 %]",
             "n",
-            "p",
-            "adjusted",
-            "sign-flip",
+            "p t",
+            "p sign-flip",
+            "p adjusted",
         ],
         rows[:MOST_ROWS],
     )

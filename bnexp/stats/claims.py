@@ -9,8 +9,8 @@ import pandas as pd
 
 from bnexp.config.study import AnyClaim, DifferenceClaim, DominanceClaim, ValueClaim
 from bnexp.stats.cells import Factors, response_array
-from bnexp.stats.contrasts import difference_weights, within_seeds
 from bnexp.stats.estimate import Values, paired_t
+from bnexp.stats.planned import difference_weights, within_seeds
 
 
 def judge(

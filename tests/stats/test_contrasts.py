@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 
 from bnexp import stats
-from bnexp.stats.contrasts import all_contrasts, within_seeds
 from bnexp.stats.estimate import paired_t
+from bnexp.stats.planned import all_contrasts, within_seeds
 from tests.fabricate import frame_of
 
 FACTORS = {"norm": ("none", "batch"), "pool": ("avg", "max")}
