@@ -6,7 +6,7 @@ import pandas as pd
 
 from bnexp import plots, stats
 from bnexp.errors import UsageError
-from bnexp.frames import Declared, declared, epochs_frame, runs_frame
+from bnexp.frames import Declared, declared, epochs_frame, planned, runs_frame
 from bnexp.records import RunRecord
 from bnexp.report.content import page
 from bnexp.report.drawing import draw
@@ -49,14 +49,29 @@ def analyse(study: Declared, records: list[RunRecord]) -> Tables:
     epochs = epochs_frame(study, records)
     factors, seeds = study.factors, study.seeds
     responses = [name for name in study.responses if name in runs]
+    before = planned(study, records)
     return Tables(
         runs=runs,
         epochs=epochs,
         responses=tuple(responses),
         cells=stats.cells(runs, factors, seeds, _measured(runs, responses)),
-        contrasts=stats.contrasts(runs, factors, seeds, responses),
+        contrasts=stats.contrasts(
+            runs,
+            factors,
+            seeds,
+            responses,
+            lambda contrast, response: any(
+                one.plans(contrast.uses, response) for one in before
+            ),
+        ),
         shares=stats.shares(runs, factors, seeds, responses),
-        claims=stats.judge(study.claims, runs, factors, seeds),
+        claims=stats.judge(
+            study.claims,
+            runs,
+            factors,
+            seeds,
+            lambda claim: any(claim in one.claims for one in before),
+        ),
     )
 
 

@@ -7,8 +7,8 @@ how many seeds it is made (`n`), and `cells` counts the diverged.
 """
 
 from bnexp.stats.cells import cells, curves
-from bnexp.stats.claims import judge
+from bnexp.stats.claims import RULES, judge
 from bnexp.stats.contrasts import contrasts
 from bnexp.stats.shares import shares
 
-__all__ = ["cells", "contrasts", "curves", "judge", "shares"]
+__all__ = ["RULES", "cells", "contrasts", "curves", "judge", "shares"]
