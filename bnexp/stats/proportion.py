@@ -70,8 +70,7 @@ def ranked(values: Values, lost_a: Values, lost_b: Values, better: int = 1) -> V
         lost_b: The same of level b.
     """
     known_sign = np.sign(values) * better
-    found = np.where((lost_a == 0) & (lost_b == 0), known_sign, np.sign(lost_b - lost_a))
-    return np.where(np.isnan(lost_a + lost_b), math.nan, found)
+    return np.where((lost_a == 0) & (lost_b == 0), known_sign, np.sign(lost_b - lost_a))
 
 
 def sign_test_p(signs: Values) -> float:

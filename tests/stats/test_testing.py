@@ -75,11 +75,11 @@ def test_the_smallest_margin_is_the_one_at_5_percent(values: np.ndarray) -> None
 
 
 def test_bca_is_that_of_scipy(rng: np.random.Generator) -> None:
-    """Both ends agree with scipy's BCa up to the chance of the resamples; none below 20."""
-    values = rng.exponential(size=25)
+    """Both ends agree with scipy's BCa, which one far value pulls up; none below 20."""
+    values = np.append(np.linspace(0, 1, 19), 12.0)  # the upper end is 3.4, by t it is 2.3
     interval = reference.bootstrap((values,), np.mean, n_resamples=20000, rng=rng)
-    # The ends of 4,999 resamples vary by a few hundredths of their standard error of .2.
-    np.testing.assert_allclose(bca(values), interval.confidence_interval, atol=0.04)
+    # Other resamples move the ends by some hundredths.
+    np.testing.assert_allclose(bca(values), interval.confidence_interval, atol=0.1)
     assert bca(values) == bca(values)
     assert all(math.isnan(end) for end in bca(values[: BCA_FROM - 1]))
 
