@@ -173,3 +173,19 @@ def test_one_seed_has_a_limit_without_interval() -> None:
     half = half_success(DOSE, (DOSE < 0.5)[None].astype(float))
     assert half.at == 0.5
     assert math.isnan(half.low)
+
+
+def test_seeds_that_agree_on_a_ragged_edge_have_an_interval() -> None:
+    """Where no seed differs from another, the fit's own error still gives a width."""
+    ragged = np.array([[1.0, 1, 0, 1, 0]] * 5)
+    half = half_success(np.arange(5.0), ragged)
+    assert half.at == pytest.approx(2.5, abs=0.2)
+    assert half.low < half.at - 0.3
+
+
+def test_a_diverged_run_fails_every_definition() -> None:
+    """A learning rate at which all runs diverge is beyond the limit, whatever is asked."""
+    lost = {**PLAIN, "none": [0.8, 0.8, None, None, None]}
+    for definition in DEFINITIONS:
+        row = found(study(lost), "none", definition)
+        assert (row["lr_low"], row["lr_high"]) == (1.0, 2.0)

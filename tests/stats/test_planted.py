@@ -102,9 +102,11 @@ def test_what_is_declared_after_the_first_run_is_exploratory(store: Store) -> No
         "claims": [claim],
         "earlier": [earlier],
     }
-    for path in store.runs.glob("*.json"):
+    for i, path in enumerate(store.runs.glob("*.json")):
         run = json.loads(path.read_text())
         run["metrics"]["train_accuracy"] = run["metrics"]["test_accuracy"]
+        if i == 0:  # the first run counts: one more after the declaration changes nothing
+            run["provenance"]["started"] = STARTED.replace("2100", "2102")
         write_json(path, run)
     write_json(store.study, {**content, **later})
     tables = analysed(store)
