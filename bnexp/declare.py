@@ -251,16 +251,12 @@ def _claims_that_apply(
 def _lacking(claim: AnyClaim, factors: Sequence[Factor]) -> str | None:
     """Return what a claim needs that a design has not, or None."""
     labels = {factor.key: [level.label for level in factor.levels] for factor in factors}
-    needed = list((claim.cell if claim.kind == "value" else claim.given).items())
-    if claim.kind == "difference":
-        needed += [(claim.factor, claim.higher), (claim.factor, claim.lower)]
-    for key, level in needed:
+    for key, level in claim.levels:
         if level not in labels.get(key, ()):
             return f"a level {level!r} of the factor {key!r}"
-    if claim.kind == "dominance":
-        for key in (claim.larger, claim.smaller):
-            if len(labels.get(key, ())) != 2:
-                return f"a factor {key!r} of two levels"
+    for key in claim.two_level_factors:
+        if len(labels.get(key, ())) != 2:
+            return f"a factor {key!r} of two levels"
     return None
 
 

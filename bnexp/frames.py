@@ -1,7 +1,8 @@
 """Stored runs as tables: the design says which row belongs to which cell."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -14,12 +15,29 @@ CLAIMS: TypeAdapter[tuple[AnyClaim, ...]] = TypeAdapter(tuple[AnyClaim, ...])
 
 
 @dataclass(frozen=True)
+class Declaration:
+    """What was planned at one time: levels by factor, responses and claims."""
+
+    declared: str
+    factors: dict[str, tuple[str, ...]]
+    responses: tuple[str, ...]
+    claims: tuple[AnyClaim, ...]
+
+    def plans(self, levels: Iterable[tuple[str, str]], response: str) -> bool:
+        """Return whether these levels of factors and this response were asked about."""
+        return response in self.responses and all(
+            level in self.factors.get(key, ()) for key, level in levels
+        )
+
+
+@dataclass(frozen=True)
 class Declared:
     """What `study.json` says, as the analysis needs it.
 
     Attributes:
         factors: The levels' names of each factor, the baseline first.
         cells: Levels by factor and run ids by seed of each cell, in the design's order.
+        declarations: Every declaration that the folder has seen, this one last.
     """
 
     name: str
@@ -33,6 +51,7 @@ class Declared:
     claims: tuple[AnyClaim, ...]
     base: dict[str, Any]
     cells: tuple[tuple[dict[str, str], dict[int, str]], ...]
+    declarations: tuple[Declaration, ...]
 
     @property
     def run_ids(self) -> list[str]:
@@ -58,6 +77,34 @@ def declared(content: Mapping[str, Any]) -> Declared:
             (cell["levels"], dict(zip(seeds, cell["run_ids"], strict=True)))
             for cell in content["cells"]
         ),
+        declarations=tuple(map(_declaration, [*content.get("earlier", []), content])),
+    )
+
+
+def _declaration(content: Mapping[str, Any]) -> Declaration:
+    return Declaration(
+        declared=content["declared"],
+        factors={key: tuple(levels) for key, levels in content["factors"].items()},
+        responses=tuple(content["responses"]),
+        claims=CLAIMS.validate_python(tuple(content["claims"])),
+    )
+
+
+def planned(study: Declared, records: Sequence[RunRecord]) -> tuple[Declaration, ...]:
+    """Return the declarations that precede the first run of the design.
+
+    Only what stands in one of them was planned before anybody could look; the rest is
+    exploratory. A run that failed has shown nothing.
+    """
+    starts = [
+        datetime.fromisoformat(record.provenance["started"])
+        for record in records
+        if record.status != "failed" and "started" in record.provenance
+    ]
+    return tuple(
+        one
+        for one in study.declarations
+        if not starts or datetime.fromisoformat(one.declared) <= min(starts)
     )
 
 

@@ -4,7 +4,7 @@ import datetime
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,9 @@ from typing import Any
 from bnexp.design import Design
 from bnexp.errors import UsageError
 from bnexp.records import SCHEMA_VERSION, RunRecord
+
+# What a declaration plans; two that agree on it are the same one, whatever their seeds.
+PLANNED = ("factors", "responses", "claims", "base")
 
 
 class Store:
@@ -48,7 +51,9 @@ class Store:
         """Write `study.json`: what this design is, before any of its runs is looked at.
 
         `declared` keeps the time of the first declaration while nothing but the seeds
-        changes: what was planned before looking stays planned.
+        changes: what was planned before looking stays planned. `earlier` keeps the
+        declarations before this one, so that a level or response that is added later can
+        be told from those that were there.
         """
         study = design.study
         declared = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
@@ -76,11 +81,14 @@ class Store:
                 for cell in design.cells
             ],
         }
-        if self.study.is_file():
-            before = self.read_study()
-            planned = ("factors", "responses", "claims", "base")
-            if all(before.get(key) == content[key] for key in planned):
-                content["declared"] = before["declared"]
+        before = self.read_study() if self.study.is_file() else None
+        earlier = [] if before is None else [*before.get("earlier", []), _declaration(before)]
+        for one in earlier:
+            if all(one.get(key) == content[key] for key in PLANNED):
+                content["declared"] = one["declared"]
+                earlier.remove(one)
+                break
+        content["earlier"] = earlier
         self.open_for_writing()
         write_json(self.study, content)
 
@@ -147,6 +155,11 @@ class Store:
                 "for example results/quickstart"
             )
         return read_json(self.study)
+
+
+def _declaration(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a `study.json` declared, for those that come after it."""
+    return {key: content[key] for key in ("declared", *PLANNED)}
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -10,6 +10,9 @@ from bnexp.design import Design, Run
 from bnexp.records import SCHEMA_VERSION, RunRecord
 from bnexp.store import Store
 
+# After every declaration that a test can make: what a study declares was planned.
+STARTED = "2100-01-01T00:00:00+00:00"
+
 Measure = Callable[[Run], dict[str, float | None]]
 
 
@@ -27,7 +30,7 @@ def record_of(run: Run, metrics: dict[str, float | None], study: str = "planted"
         config=run.cell.config.identity(),
         metrics={**metrics, "wall_s": 1.0, "examples_per_s": 100.0},
         history=epochs,
-        provenance={"started": "2026-01-01T00:00:00+00:00", "elapsed_s": 2.0},
+        provenance={"started": STARTED, "elapsed_s": 2.0},
         error=None if status == "ok" else "the loss is not finite at step 1 (epoch 1)",
     )
 

@@ -259,3 +259,31 @@ def test_a_folder_without_a_study(tmp_path: Path) -> None:
     """A folder that holds no study says what to name instead."""
     with pytest.raises(UsageError, match=r"holds no study\.json: name the folder"):
         Store(tmp_path).read_study()
+
+
+def test_earlier_declarations_are_kept(store: Store, design_of: Callable[..., Design]) -> None:
+    """Each change of the question is on record, and coming back keeps the first time."""
+    first = design_of("norm=none,batch", "seed=range(2)")
+    store.declare(first)
+    assert store.read_study()["earlier"] == []
+    write_json(store.study, store.read_study() | {"declared": "2026-01-01T00:00:00+00:00"})
+    store.declare(design_of("norm=none,batch,scratch", "seed=range(2)"))
+    (earlier,) = store.read_study()["earlier"]
+    assert earlier["declared"] == "2026-01-01T00:00:00+00:00"
+    assert list(earlier["factors"]["norm"]) == ["none", "batch"]
+    store.declare(first)
+    assert store.read_study()["declared"] == "2026-01-01T00:00:00+00:00"
+    (earlier,) = store.read_study()["earlier"]
+    assert list(earlier["factors"]["norm"]) == ["none", "batch", "scratch"]
+
+
+def test_a_study_from_before_declarations_were_kept(
+    store: Store, design_of: Callable[..., Design]
+) -> None:
+    """A study.json without `earlier` has the one declaration that it states."""
+    store.declare(design_of("norm=none,batch", "seed=range(2)"))
+    old = store.read_study()
+    del old["earlier"]
+    write_json(store.study, old)
+    store.declare(design_of("norm=none,scratch", "seed=range(2)"))
+    assert [one["declared"] for one in store.read_study()["earlier"]] == [old["declared"]]

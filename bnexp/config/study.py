@@ -1,10 +1,11 @@
 """The `study:` section: factors, seeds, responses and what the sources claimed."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat, model_validator
 
-from bnexp.config.part import Count, Lax, Part, Positive, Seed
+from bnexp.config.part import AtLeast0, Count, Lax, Part, Positive, Seed
 
 
 def label(value: object) -> str:
@@ -17,6 +18,9 @@ def label(value: object) -> str:
 Label = Annotated[str, BeforeValidator(label)]
 
 
+Levels = tuple[tuple[str, str], ...]
+
+
 class Claim(Part):
     """What every kind of claim states: its words, its source and the number there."""
 
@@ -24,6 +28,16 @@ class Claim(Part):
     source: str
     response: str
     reported: float | None = None
+
+    @property
+    def levels(self) -> Levels:
+        """Return the levels that it names, with their factors."""
+        raise NotImplementedError
+
+    @property
+    def two_level_factors(self) -> tuple[str, ...]:
+        """Return the factors that must have two levels for it to be judged."""
+        return ()
 
 
 class ValueClaim(Claim):
@@ -33,6 +47,10 @@ class ValueClaim(Claim):
     cell: dict[str, Label]
     reported: float
     within: Positive
+
+    @property
+    def levels(self) -> Levels:
+        return tuple(self.cell.items())
 
 
 class DifferenceClaim(Claim):
@@ -47,6 +65,10 @@ class DifferenceClaim(Claim):
     lower: Label
     given: dict[str, Label] = Field(default_factory=dict)
 
+    @property
+    def levels(self) -> Levels:
+        return _pair(self.factor, self.higher, self.lower, self.given)
+
 
 class DominanceClaim(Claim):
     """One factor changes the response more than another: |larger| > |smaller|.
@@ -59,8 +81,104 @@ class DominanceClaim(Claim):
     smaller: str
     given: dict[str, Label] = Field(default_factory=dict)
 
+    @property
+    def levels(self) -> Levels:
+        return tuple(self.given.items())
 
-AnyClaim = Annotated[ValueClaim | DifferenceClaim | DominanceClaim, Field(discriminator="kind")]
+    @property
+    def two_level_factors(self) -> tuple[str, ...]:
+        return (self.larger, self.smaller)
+
+
+class EquivalenceClaim(Claim):
+    """Two levels of a factor give the same response, up to `margin` either way."""
+
+    kind: Literal["equivalence"]
+    factor: str
+    level_a: Label
+    level_b: Label
+    margin: Positive
+    given: dict[str, Label] = Field(default_factory=dict)
+
+    @property
+    def levels(self) -> Levels:
+        return _pair(self.factor, self.level_a, self.level_b, self.given)
+
+
+class InteractionClaim(Claim):
+    """What `level_a` adds to `level_b` is larger where `other` is `at` than where `than`.
+
+    It is larger by more than `by`, which is 0 where only the direction is claimed.
+    """
+
+    kind: Literal["interaction"]
+    factor: str
+    level_a: Label
+    level_b: Label
+    other: str
+    at: Label
+    than: Label
+    by: AtLeast0 = 0.0
+    given: dict[str, Label] = Field(default_factory=dict)
+
+    @property
+    def levels(self) -> Levels:
+        second = ((self.other, self.at), (self.other, self.than))
+        return (*_pair(self.factor, self.level_a, self.level_b, self.given), *second)
+
+    @model_validator(mode="after")
+    def _two_factors(self) -> Self:
+        if self.factor == self.other:
+            raise ValueError(f"{self.factor} cannot interact with itself: name another")
+        return self
+
+
+class ThresholdClaim(Claim):
+    """The mean of `cell`, or `level_a` minus `level_b`, lies above or below a number."""
+
+    kind: Literal["threshold"]
+    cell: dict[str, Label] | None = None
+    factor: str | None = None
+    level_a: Label | None = None
+    level_b: Label | None = None
+    given: dict[str, Label] = Field(default_factory=dict)
+    above: FiniteFloat | None = None
+    below: FiniteFloat | None = None
+
+    @property
+    def levels(self) -> Levels:
+        if self.cell is not None:
+            return tuple(self.cell.items())
+        assert self.factor is not None
+        assert self.level_a is not None
+        assert self.level_b is not None
+        return _pair(self.factor, self.level_a, self.level_b, self.given)
+
+    @model_validator(mode="after")
+    def _one_quantity_and_one_side(self) -> Self:
+        parts = [part is not None for part in (self.factor, self.level_a, self.level_b)]
+        if (self.cell is not None) == any(parts) or any(parts) != all(parts):
+            raise ValueError("should name either cell, or factor, level_a and level_b")
+        if self.cell is not None and self.given:
+            raise ValueError("given belongs to a difference; a cell names its own levels")
+        if (self.above is None) == (self.below is None):
+            raise ValueError("should name either above or below")
+        return self
+
+
+def _pair(factor: str, a: str, b: str, given: Mapping[str, str]) -> Levels:
+    return (*given.items(), (factor, a), (factor, b))
+
+
+AnyClaim = Annotated[
+    ValueClaim
+    | DifferenceClaim
+    | DominanceClaim
+    | EquivalenceClaim
+    | InteractionClaim
+    | ThresholdClaim,
+    Field(discriminator="kind"),
+]
 
 
 def _once(seeds: tuple[int, ...]) -> tuple[int, ...]:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from bnexp import plots, stats
+from bnexp.config.schema import SIZES
 from bnexp.errors import UsageError
-from bnexp.frames import Declared, declared, epochs_frame, runs_frame
+from bnexp.frames import Declared, declared, epochs_frame, planned, runs_frame
 from bnexp.records import RunRecord
 from bnexp.report.analysis import Analysis
 from bnexp.report.comparison import Comparison, compare
@@ -77,18 +78,52 @@ def _write(analysis: Analysis) -> str:
 def analyse(study: Declared, records: list[RunRecord]) -> Tables:
     """Return every table of a study."""
     runs = runs_frame(study, records)
-    epochs = epochs_frame(study, records)
     factors, seeds = study.factors, study.seeds
     responses = [name for name in study.responses if name in runs]
+    before = planned(study, records)
+    contrasts = stats.contrasts(
+        runs,
+        factors,
+        seeds,
+        responses,
+        lambda contrast, response: any(one.plans(contrast.uses, response) for one in before),
+    )
+    accuracy = _accuracy(responses)
+    chosen_on = _chosen_on(runs, accuracy)
+    footing = stats.equal_footing(runs, factors, seeds, responses, chosen_on)
+    max_lr = stats.max_lr(runs, factors, seeds, accuracy, SIZES[study.base["data"]["name"]][1])
     return Tables(
         runs=runs,
-        epochs=epochs,
+        epochs=epochs_frame(study, records),
         responses=tuple(responses),
         cells=stats.cells(runs, factors, seeds, _measured(runs, responses)),
-        contrasts=stats.contrasts(runs, factors, seeds, responses),
+        contrasts=contrasts,
         shares=stats.shares(runs, factors, seeds, responses),
-        claims=stats.judge(study.claims, runs, factors, seeds),
+        claims=stats.judge(
+            study.claims,
+            runs,
+            factors,
+            seeds,
+            lambda claim: any(claim in one.claims for one in before),
+        ),
+        max_lr=max_lr,
+        max_lr_ratios=stats.max_lr_ratios(max_lr, factors),
+        equal_footing=footing,
+        caveats=stats.caveats(contrasts, footing),
     )
+
+
+def _accuracy(responses: list[str]) -> str:
+    """Return the test accuracy that a study asks about first."""
+    asked = (name for name in responses if name.startswith("test_accuracy"))
+    return next(asked, "test_accuracy")
+
+
+def _chosen_on(runs: pd.DataFrame, accuracy: str) -> str:
+    """Return what learning rates are chosen on: held-out images where there are some."""
+    held_out = accuracy.replace("test_", "val_")
+    found = (name for name in (held_out, "val_accuracy") if name in runs)
+    return next((name for name in found if runs[name].notna().any()), accuracy)
 
 
 def _measured(runs: pd.DataFrame, responses: list[str]) -> list[str]:

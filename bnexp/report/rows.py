@@ -114,20 +114,20 @@ def simple_table(study: Declared, tables: Tables, simple: pd.DataFrame) -> Table
                 what.label,
                 interval(what, one, difference=True) + unit,
                 links.to_runs(str(one.n), only),
+                p_value(one.p_t),
                 p_value(one.p),
                 p_value(one.p_adjusted),
-                p_value(one.p_sign_flip),
             ]
         )
     return TableText(
         "simple",
         "Simple effects",
-        "The same differences at fixed levels of other factors. p belongs to the interval (t "
-        "test); p adjusted is Holm's over the simple effects of a response; p sign-flip "
-        "assumes no distribution, and cannot fall below 2/2^n." + _cut(rows, "contrasts"),
+        "The same differences at fixed levels of other factors. p t belongs to the interval (t "
+        "test); p sign-flip assumes no distribution, and cannot fall below 2/2^n; p adjusted "
+        "is Holm's on it, over the simple effects of a response." + _cut(rows, "contrasts"),
         [
             *("comparison", "given", "response", "difference [95 %]", "n"),
-            *("p", "adjusted", "sign-flip"),
+            *("p t", "p sign-flip", "p adjusted"),
         ],
         rows[:MOST_ROWS],
     )

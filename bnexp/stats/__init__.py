@@ -3,12 +3,31 @@
 Frames in, frames out. Every comparison is paired by seed: a contrast is computed within
 each seed, and its interval comes from the spread of these values over the seeds. Runs
 that diverged have no loss and no accuracy, so they drop out of means; every row says of
-how many seeds it is made (`n`), and `cells` counts the diverged.
+how many seeds it is made (`n`) and why it lacks some, `cells` gives their rate, and the
+ranked comparison of `contrasts` counts them as the worst.
+
+`estimate`, `testing`, `proportion`, `power` and `logistic` are the arithmetic of one
+quantity; `planned` says which comparisons a factorial holds; the other modules make one
+table each.
 """
 
+from bnexp.stats.caveats import caveats
 from bnexp.stats.cells import cells, curves
-from bnexp.stats.claims import judge
+from bnexp.stats.claims import RULES, judge
 from bnexp.stats.contrasts import contrasts
+from bnexp.stats.footing import equal_footing
+from bnexp.stats.max_lr import max_lr, max_lr_ratios
 from bnexp.stats.shares import shares
 
-__all__ = ["cells", "contrasts", "curves", "judge", "shares"]
+__all__ = [
+    "RULES",
+    "caveats",
+    "cells",
+    "contrasts",
+    "curves",
+    "equal_footing",
+    "judge",
+    "max_lr",
+    "max_lr_ratios",
+    "shares",
+]

@@ -1,4 +1,4 @@
-"""Each cell by itself: its seeds, their mean and spread, its learning curve."""
+"""Each cell by itself: its seeds, their mean and spread, how often it diverges."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from bnexp.frames import where
-from bnexp.stats.estimate import Values, paired_t
+from bnexp.stats.estimate import Values, iqm, known, paired_t
+from bnexp.stats.proportion import wilson
 
 Factors = Mapping[str, Sequence[str]]
 
@@ -31,35 +32,67 @@ def response_array(
     return array
 
 
+def diverged_array(runs: pd.DataFrame, factors: Factors, seeds: Sequence[int]) -> Values:
+    """Return 1 where a run diverged and 0 where it finished, in `response_array`'s shape.
+
+    NaN where it is not trained or failed.
+    """
+    outcome = runs["status"].map({"ok": 0.0, "diverged": 1.0})
+    return response_array(runs.assign(status=outcome), factors, seeds, "status")
+
+
 def cells(
     runs: pd.DataFrame, factors: Factors, seeds: Sequence[int], responses: Sequence[str]
 ) -> pd.DataFrame:
-    """Return one row a cell and response: n, mean, SD, interval of the mean, range."""
+    """Return one row a cell and response: n, mean, SD, interval of the mean, range.
+
+    `sd` is the noise floor: how far runs that differ in nothing but their seed lie apart.
+    `divergence_rate` is of the runs that ended, with its Wilson interval; `iqm` is the
+    interquartile mean.
+    """
     rows = []
-    for response in responses:
-        array = response_array(runs, factors, seeds, response)
-        for index in np.ndindex(array.shape[1:]):
-            levels = dict(_labels(factors, index))
+    arrays = {name: response_array(runs, factors, seeds, name) for name in responses}
+    shape = tuple(len(levels) for levels in factors.values())
+    ended = {
+        index: _ended(where(runs, dict(_labels(factors, index))), len(seeds))
+        for index in np.ndindex(shape)
+    }
+    for response, array in arrays.items():
+        for index in np.ndindex(shape):
             values = array[(slice(None), *index)]
-            here = where(runs, levels)
-            found = values[~np.isnan(values)]
+            found = known(values)
             mean = paired_t(values)
             rows.append(
                 {
-                    **levels,
+                    **dict(_labels(factors, index)),
                     "response": response,
                     "n": mean.n,
-                    "n_diverged": int((here["status"] == "diverged").sum()),
-                    "n_failed": int((here["status"] == "failed").sum()),
+                    **ended[index],
                     "mean": mean.estimate,
                     "sd": found.std(ddof=1) if len(found) > 1 else math.nan,
                     "ci_low": mean.ci_low,
                     "ci_high": mean.ci_high,
                     "min": found.min() if len(found) else math.nan,
                     "max": found.max() if len(found) else math.nan,
+                    "iqm": iqm(values),
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _ended(runs: pd.DataFrame, n_seeds: int) -> dict[str, float]:
+    """Return how the runs of a cell ended."""
+    diverged = int((runs["status"] == "diverged").sum())
+    failed = int((runs["status"] == "failed").sum())
+    rate = wilson(diverged, len(runs) - failed)
+    return {
+        "n_diverged": diverged,
+        "n_failed": failed,
+        "n_untrained": n_seeds - len(runs),
+        "divergence_rate": rate.share,
+        "divergence_low": rate.low,
+        "divergence_high": rate.high,
+    }
 
 
 def _labels(factors: Factors, index: Sequence[int]) -> Iterator[tuple[str, str]]:

@@ -1,77 +1,184 @@
 """What the sources claimed, judged by the intervals."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 
-from bnexp.config.study import AnyClaim, DifferenceClaim, DominanceClaim, ValueClaim
+from bnexp.config.study import (
+    AnyClaim,
+    DifferenceClaim,
+    DominanceClaim,
+    EquivalenceClaim,
+    InteractionClaim,
+    ThresholdClaim,
+    ValueClaim,
+)
 from bnexp.stats.cells import Factors, response_array
-from bnexp.stats.contrasts import difference_weights, within_seeds
-from bnexp.stats.estimate import Values, paired_t
+from bnexp.stats.estimate import CONFIDENCE, Estimate, Values, paired_t, prediction
+from bnexp.stats.planned import difference_weights, within_seeds
+from bnexp.stats.testing import ALPHA, tost
+
+_THEN = (
+    "The claim is supported if the {} % interval lies inside that region, refuted if it lies "
+    "outside, and inconclusive otherwise."
+)
+_AT_95, _AT_90 = _THEN.format(95), _THEN.format(90)
+
+# One rule a kind, as the report prints it.
+RULES = {
+    "value": "A value claims the region of the reported number plus or minus the tolerance "
+    f"that the study file states. {_AT_95}",
+    "difference": f"A difference claims its sign: all above zero. {_AT_95}",
+    "dominance": "“Changes more than” claims that the size of one main effect minus the size "
+    f"of another is above zero, each in the direction it has on average. {_AT_95}",
+    "equivalence": "Equivalence claims the region between minus and plus the stated margin. "
+    f"{_AT_90} (Two one-sided t-tests at 5 %.)",
+    "interaction": "An interaction claims that one difference exceeds another by more than the "
+    f"stated amount, which is zero unless the study file says otherwise. {_AT_95}",
+    "threshold": f"A threshold claims all above, or all below, the stated number. {_AT_95}",
+}
+
+CLAIM_COLUMNS = [
+    *("claim", "source", "verdict", "estimate", "ci_low", "ci_high", "n", "reported"),
+    *("response", "kind", "declared", "region_low", "region_high", "confidence"),
+    *("judged_low", "judged_high", "p_tost", "pi_low", "pi_high", "reported_in_pi"),
+]
 
 
 def judge(
-    claims: Sequence[AnyClaim], runs: pd.DataFrame, factors: Factors, seeds: Sequence[int]
+    claims: Sequence[AnyClaim],
+    runs: pd.DataFrame,
+    factors: Factors,
+    seeds: Sequence[int],
+    was_declared: Callable[[AnyClaim], bool] = lambda claim: True,
 ) -> pd.DataFrame:
-    """Return the verdict on each claim, by one rule.
+    """Return the verdict on each claim, by the rule of its kind in `RULES`.
 
-    A claim names a region of values: `reported` plus or minus `within` for a value, all
-    above zero for a difference or a dominance. It is supported if the 95 % interval lies
-    inside the region, refuted if it lies outside, and inconclusive otherwise.
+    Columns beside those of the contract:
+        region_low, region_high: The region of values that it claims.
+        judged_low, judged_high, confidence: The interval that decides; `ci_low` and
+            `ci_high` are always the 95 % interval.
+        pi_low, pi_high: For a value, the 95 % prediction interval of one new run, which is
+            what a source's single run is to be compared with; `reported_in_pi` says
+            whether it lies inside.
+        declared: `planned`, or `exploratory` where it was declared after the first run.
     """
     rows = []
     for claim in claims:
-        array = response_array(runs, factors, seeds, claim.response)
-        low, high = 0.0, math.inf
-        if isinstance(claim, ValueClaim):
-            low, high = claim.reported - claim.within, claim.reported + claim.within
-        estimate = paired_t(_claimed(claim, array, factors))
-        verdict = "inconclusive"
-        if low < estimate.ci_low and estimate.ci_high < high:
-            verdict = "supported"
-        elif estimate.ci_high < low or estimate.ci_low > high:
-            verdict = "refuted"
+        values = _claimed(claim, response_array(runs, factors, seeds, claim.response), factors)
+        low, high = _region(claim)
+        estimate = judged = paired_t(values)
+        confidence, p_tost = CONFIDENCE, math.nan
+        if isinstance(claim, EquivalenceClaim):
+            equivalence = tost(values, claim.margin)
+            judged, p_tost = equivalence.interval, equivalence.p
+            confidence = 1 - 2 * ALPHA
         reported = math.nan if claim.reported is None else claim.reported
+        of_one_run = isinstance(claim, ValueClaim)
+        pi_low, pi_high = prediction(values) if of_one_run else (math.nan, math.nan)
         rows.append(
             {
                 "claim": claim.claim,
                 "source": claim.source,
-                "verdict": verdict,
+                "verdict": _verdict(judged, low, high),
                 **asdict(estimate),
                 "reported": reported,
                 "response": claim.response,
                 "kind": claim.kind,
+                "declared": "planned" if was_declared(claim) else "exploratory",
+                "region_low": low,
+                "region_high": high,
+                "confidence": confidence,
+                "judged_low": judged.ci_low,
+                "judged_high": judged.ci_high,
+                "p_tost": p_tost,
+                "pi_low": pi_low,
+                "pi_high": pi_high,
+                "reported_in_pi": None if math.isnan(pi_low) else pi_low <= reported <= pi_high,
             }
         )
-    columns = ["claim", "source", "verdict", "estimate", "ci_low", "ci_high", "n", "reported"]
-    return pd.DataFrame(rows, columns=[*columns, "response", "kind"])
+    return pd.DataFrame(rows, columns=CLAIM_COLUMNS)
+
+
+def _verdict(interval: Estimate, low: float, high: float) -> str:
+    if low < interval.ci_low and interval.ci_high < high:
+        return "supported"
+    if interval.ci_high < low or interval.ci_low > high:
+        return "refuted"
+    return "inconclusive"  # no interval either
+
+
+def _region(claim: AnyClaim) -> tuple[float, float]:
+    """Return the open region of values that a claim states."""
+    if isinstance(claim, ValueClaim):
+        return claim.reported - claim.within, claim.reported + claim.within
+    if isinstance(claim, EquivalenceClaim):
+        return -claim.margin, claim.margin
+    if isinstance(claim, InteractionClaim):
+        return claim.by, math.inf
+    if isinstance(claim, ThresholdClaim):
+        return (
+            -math.inf if claim.above is None else claim.above,
+            math.inf if claim.below is None else claim.below,
+        )
+    return 0.0, math.inf
 
 
 def _claimed(claim: AnyClaim, array: Values, factors: Factors) -> Values:
     """Return the claimed quantity within each seed, shape (S,)."""
-    keys = list(factors)
-    shape = array.shape[1:]
-
-    def at(levels: Mapping[str, str]) -> dict[int, int]:
-        return {keys.index(k): list(factors[k]).index(v) for k, v in levels.items()}
-
     if isinstance(claim, ValueClaim):
-        given = at(claim.cell)
-        axis, level = next(iter(given.items()))
-        return within_seeds(array, difference_weights(shape, axis, level, None, given))
-    given = at(claim.given)
+        return _cell(claim.cell, array, factors)
+    if isinstance(claim, ThresholdClaim) and claim.cell is not None:
+        return _cell(claim.cell, array, factors)
+    if isinstance(claim, DominanceClaim):
+        return _size(claim.larger, claim, array, factors) - _size(
+            claim.smaller, claim, array, factors
+        )
     if isinstance(claim, DifferenceClaim):
-        ((axis, a),) = at({claim.factor: claim.higher}).items()
-        ((_, b),) = at({claim.factor: claim.lower}).items()
-        return within_seeds(array, difference_weights(shape, axis, a, b, given))
-    assert isinstance(claim, DominanceClaim)
-    sizes = []
-    for factor in (claim.larger, claim.smaller):
-        effect = within_seeds(array, difference_weights(shape, keys.index(factor), 1, 0, given))
-        # Its size in the direction that it has on average: |effect| of each seed would
-        # make a factor without any effect look like one.
-        sizes.append(effect * (-1 if np.nansum(effect) < 0 else 1))
-    return sizes[0] - sizes[1]
+        pair = (claim.factor, claim.higher, claim.lower)
+    else:
+        pair = (str(claim.factor), str(claim.level_a), str(claim.level_b))
+    weights = _difference(pair, claim.given, array, factors)
+    if isinstance(claim, InteractionClaim):
+        at, than = (
+            _difference(pair, {**claim.given, claim.other: level}, array, factors)
+            for level in (claim.at, claim.than)
+        )
+        weights = at - than
+    return within_seeds(array, weights)
+
+
+def _at(levels: Mapping[str, str], factors: Factors) -> dict[int, int]:
+    """Return positions of levels by the axis of their factor."""
+    keys = list(factors)
+    return {keys.index(k): list(factors[k]).index(v) for k, v in levels.items()}
+
+
+def _cell(levels: Mapping[str, str], array: Values, factors: Factors) -> Values:
+    given = _at(levels, factors)
+    axis, level = next(iter(given.items()))
+    return within_seeds(array, difference_weights(array.shape[1:], axis, level, None, given))
+
+
+def _difference(
+    pair: tuple[str, str, str], given: Mapping[str, str], array: Values, factors: Factors
+) -> Values:
+    """Return the weights of a factor's one level minus another."""
+    factor, one, other = pair
+    ((axis, a),) = _at({factor: one}, factors).items()
+    ((_, b),) = _at({factor: other}, factors).items()
+    return difference_weights(array.shape[1:], axis, a, b, _at(given, factors))
+
+
+def _size(factor: str, claim: DominanceClaim, array: Values, factors: Factors) -> Values:
+    """Return a main effect within each seed, in the direction that it has on average.
+
+    |effect| of each seed would make a factor without any effect look like one.
+    """
+    first, second = factors[factor]
+    weights = _difference((factor, second, first), claim.given, array, factors)
+    effect = within_seeds(array, weights)
+    return effect * (-1 if np.nansum(effect) < 0 else 1)

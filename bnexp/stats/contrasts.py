@@ -1,53 +1,83 @@
-"""Paired comparisons: main effects, interactions and simple effects of a factorial."""
+"""Every planned comparison with its interval, its p-values and what it could not see."""
 
-import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.multitest import multipletests
 
-from bnexp.stats.cells import Factors, response_array
-from bnexp.stats.estimate import Values, paired_t, sign_flip_p, t_test_p
+from bnexp.stats.cells import Factors, diverged_array, response_array
+from bnexp.stats.estimate import BCA_FROM, Values, bca, known, paired_t
+from bnexp.stats.planned import Contrast, all_contrasts, within_seeds
+from bnexp.stats.power import minimum_detectable_effect
+from bnexp.stats.proportion import (
+    Share,
+    improvement,
+    ranked,
+    sign_for_better,
+    sign_test_p,
+    wilson,
+)
+from bnexp.stats.testing import (
+    EXACT_UP_TO,
+    equivalence_margin,
+    holm,
+    sign_flip,
+    smallest_p,
+    t_test_p,
+)
 
-# All pairs of a factor's levels up to that many; beyond, each level against the first.
-ALL_PAIRS_UP_TO = 4
+WasDeclared = Callable[[Contrast, str], bool]
 
-
-@dataclass(frozen=True)
-class Contrast:
-    """A planned comparison: weights over cells that sum to zero.
-
-    The estimate is level a minus level b; for an interaction `f:g` it is the difference
-    f of level a, minus that same difference at the other level of g, not halved.
-    """
-
-    kind: str
-    factor: str
-    level_a: str
-    level_b: str
-    given: str
-    weights: Values
+CONTRAST_COLUMNS = [
+    *("factor", "level_a", "level_b", "given", "response", "estimate", "ci_low", "ci_high"),
+    *("n", "method", "p", "p_adjusted", "effect_size", "kind", "declared", "p_error", "p_t"),
+    *("smallest_p", "bca_low", "bca_high", "sd", "skewness", "mde", "equivalence_margin"),
+    *("improvement", "improvement_low", "improvement_high"),
+    *("ranked", "ranked_low", "ranked_high", "n_ranked", "p_ranked"),
+    *("n_missing", "n_diverged", "n_untrained"),
+]
 
 
 def contrasts(
-    runs: pd.DataFrame, factors: Factors, seeds: Sequence[int], responses: Sequence[str]
+    runs: pd.DataFrame,
+    factors: Factors,
+    seeds: Sequence[int],
+    responses: Sequence[str],
+    was_declared: WasDeclared = lambda contrast, response: True,
 ) -> pd.DataFrame:
     """Return every main effect, two-factor interaction and simple effect.
 
-    p-values are adjusted by Holm's method within the planned family of a response (main
-    effects and interactions) and, apart from it, within its simple effects.
+    Columns beside the estimate and its t interval:
+        p, p_error: Exact sign-flip permutation p; its standard error where it was drawn.
+        p_adjusted: Holm's, within the planned main effects and interactions of a response;
+            apart from these within its planned simple effects, and within what is
+            exploratory.
+        p_t: The p that belongs to the t interval.
+        smallest_p: What p cannot fall below with this n.
+        bca_low, bca_high: Bootstrap interval from n = 20.
+        mde: The smallest effect that this n and spread detect with 80 % power.
+        equivalence_margin: The smallest margin within which the levels are equivalent
+            (TOST at 5 %).
+        improvement: In which share of the seeds level a is the better one.
+        ranked, p_ranked: The same with diverged runs as the worst, and its sign test; not
+            for interactions, which have no better side.
+        n_missing: Seeds without this difference, of which n_diverged have lost a run to
+            divergence alone and n_untrained lack one that is not trained or failed.
+        declared: `planned`, or `exploratory` where it was declared after the first run.
+
+    Args:
+        was_declared: Whether a contrast of a response was declared before the first run.
     """
     rows = []
     for response in responses:
         array = response_array(runs, factors, seeds, response)
+        diverged = diverged_array(runs, factors, seeds)
+        better = sign_for_better(response)
         for contrast in all_contrasts(factors):
             values = within_seeds(array, contrast.weights)
-            found = values[~np.isnan(values)]
-            sd = found.std(ddof=1) if len(found) > 1 else math.nan
-            estimate = paired_t(values)
+            planned = was_declared(contrast, response)
             rows.append(
                 {
                     "factor": contrast.factor,
@@ -55,116 +85,77 @@ def contrasts(
                     "level_b": contrast.level_b,
                     "given": contrast.given,
                     "response": response,
-                    **asdict(estimate),
-                    "method": "paired t",
-                    "p": t_test_p(values),
-                    "p_adjusted": math.nan,
-                    "effect_size": estimate.estimate / sd if sd > 0 else math.nan,
                     "kind": contrast.kind,
-                    "p_sign_flip": sign_flip_p(values),
-                    "n_missing": len(values) - estimate.n,
+                    "declared": "planned" if planned else "exploratory",
+                    **_estimated(values),
+                    **_share("improvement", improvement(values, better)),
+                    **_with_diverged(values, array, diverged, contrast, better),
                 }
             )
     table = pd.DataFrame(rows, columns=CONTRAST_COLUMNS)
-    planned = table["kind"] != "simple"
-    for _, family in table.groupby([table["response"], planned], sort=False):
-        known = family.index[family["p"].notna()]
-        if len(known):
-            table.loc[known, "p_adjusted"] = multipletests(
-                table.loc[known, "p"], method="holm"
-            )[1]
+    simple = table["kind"] == "simple"
+    for _, family in table.groupby([table["response"], simple, table["declared"]], sort=False):
+        table.loc[family.index, "p_adjusted"] = holm(family["p"].to_numpy())
     return table
 
 
-CONTRAST_COLUMNS = [
-    *("factor", "level_a", "level_b", "given", "response", "estimate", "ci_low", "ci_high"),
-    *("n", "method", "p", "p_adjusted", "effect_size", "kind", "p_sign_flip", "n_missing"),
-]
+def _estimated(values: Values) -> dict[str, object]:
+    """Return what follows from one difference a seed, shape (S,)."""
+    estimate = paired_t(values)
+    found = known(values)
+    sd = float(found.std(ddof=1)) if len(found) > 1 else math.nan
+    p = sign_flip(values)
+    bca_low, bca_high = bca(values)
+    exact = "exact" if estimate.n <= EXACT_UP_TO else "drawn"
+    beside = ", BCa beside" if estimate.n >= BCA_FROM else ""
+    return {
+        **asdict(estimate),
+        "method": f"paired t interval{beside}, {exact} sign-flip p",
+        "p": p.p,
+        "p_adjusted": math.nan,
+        "p_error": p.error,
+        "p_t": t_test_p(values),
+        "smallest_p": smallest_p(estimate.n),
+        "effect_size": estimate.estimate / sd if sd > 0 else math.nan,
+        "bca_low": bca_low,
+        "bca_high": bca_high,
+        "sd": sd,
+        "skewness": _skewness(found),
+        "mde": minimum_detectable_effect(values),
+        "equivalence_margin": equivalence_margin(values),
+    }
 
 
-def all_contrasts(factors: Factors) -> list[Contrast]:
-    """Return the comparisons of a factorial design, main effects first.
-
-    Simple effects are given one other factor's level (averaged over the rest) and, where
-    there are more than two factors, given the levels of all others.
-    """
-    keys = list(factors)
-    shape = tuple(len(levels) for levels in factors.values())
-    found = []
-    for axis in range(len(keys)):
-        for a, b in _pairs(shape[axis]):
-            found.append(_effect("main", factors, axis, (a, b), {}))
-    for first, second in itertools.combinations(range(len(keys)), 2):
-        for a, c in itertools.product(range(1, shape[first]), range(1, shape[second])):
-            at_c = difference_weights(shape, first, a, 0, {second: c})
-            at_0 = difference_weights(shape, first, a, 0, {second: 0})
-            one, two = keys[first], keys[second]
-            found.append(
-                Contrast(
-                    "interaction",
-                    f"{one}:{two}",
-                    f"{factors[one][a]}:{factors[two][c]}",
-                    f"{factors[one][0]}:{factors[two][0]}",
-                    "",
-                    at_c - at_0,
-                )
-            )
-    for axis in range(len(keys)):
-        others = [i for i in range(len(keys)) if i != axis]
-        subsets: list[tuple[int, ...]] = [(i,) for i in others]
-        if len(others) > 1:
-            subsets.append(tuple(others))
-        for subset in subsets:
-            for levels in itertools.product(*(range(shape[i]) for i in subset)):
-                given = dict(zip(subset, levels, strict=True))
-                for a, b in _pairs(shape[axis]):
-                    found.append(_effect("simple", factors, axis, (a, b), given))
-    return found
+def _skewness(found: Values) -> float:
+    """Return the third standardized moment; NaN below three values or without spread."""
+    centred = found - found.mean() if len(found) > 2 else np.zeros(1)
+    spread = float((centred**2).mean())
+    return float((centred**3).mean() / spread**1.5) if spread > 0 else math.nan
 
 
-def _pairs(n_levels: int) -> Iterator[tuple[int, int]]:
-    if n_levels <= ALL_PAIRS_UP_TO:
-        yield from ((a, b) for b, a in itertools.combinations(range(n_levels), 2))
-    else:
-        yield from ((a, 0) for a in range(1, n_levels))
+def _with_diverged(
+    values: Values, array: Values, diverged: Values, contrast: Contrast, better: int
+) -> dict[str, object]:
+    """Return the comparison with diverged runs as the worst, and why seeds are missing."""
+    lost_a = within_seeds(diverged, np.maximum(contrast.weights, 0))
+    lost_b = within_seeds(diverged, np.maximum(-contrast.weights, 0))
+    missing = np.isnan(values)
+    # A run that is there and has no value has diverged, or does not report the response.
+    untrained = missing & np.isnan(lost_a + lost_b)
+    lost = missing & (lost_a + lost_b > 0)
+    signs = ranked(values, lost_a, lost_b, better)
+    if contrast.kind == "interaction":
+        signs = np.full_like(signs, math.nan)
+    share = wilson(float(((known(signs) + 1) / 2).sum()), len(known(signs)))
+    return {
+        **_share("ranked", share),
+        "n_ranked": share.n,
+        "p_ranked": sign_test_p(signs),
+        "n_missing": int(missing.sum()),
+        "n_diverged": int(lost.sum()),
+        "n_untrained": int(untrained.sum()),
+    }
 
 
-def _effect(
-    kind: str, factors: Factors, axis: int, pair: tuple[int, int], given: Mapping[int, int]
-) -> Contrast:
-    a, b = pair
-    keys = list(factors)
-    shape = tuple(len(levels) for levels in factors.values())
-    words = ", ".join(f"{keys[i]}={factors[keys[i]][level]}" for i, level in given.items())
-    levels = factors[keys[axis]]
-    weights = difference_weights(shape, axis, a, b, given)
-    return Contrast(kind, keys[axis], levels[a], levels[b], words, weights)
-
-
-def difference_weights(
-    shape: tuple[int, ...], axis: int, a: int, b: int | None, given: Mapping[int, int]
-) -> Values:
-    """Return weights of level a minus level b, averaged over what is not given.
-
-    Without b they are those of the mean of level a.
-    """
-
-    def mean_of(level: int) -> Values:
-        chosen: Values = np.zeros(shape)
-        where: list[slice | int] = [slice(None)] * len(shape)
-        for i, fixed in {**given, axis: level}.items():
-            where[i] = fixed
-        chosen[tuple(where)] = 1
-        chosen /= chosen.sum()
-        return chosen
-
-    return mean_of(a) if b is None else mean_of(a) - mean_of(b)
-
-
-def within_seeds(array: Values, weights: Values) -> Values:
-    """Return a weighted sum over cells within each seed, shape (S,).
-
-    A seed that lacks one of the cells involved gives NaN: nothing is filled in.
-    """
-    involved = weights != 0
-    return np.asarray(array[:, involved] @ weights[involved], dtype=np.float64)
+def _share(name: str, share: Share) -> dict[str, float]:
+    return {name: share.share, f"{name}_low": share.low, f"{name}_high": share.high}

@@ -1,12 +1,23 @@
-"""A mean over seeds with its interval, and the p-values of a mean of zero.
+"""A mean over seeds with its intervals.
 
-At the seeds that are usual here (5 to 10) Student's t is used: simulated for paired
-differences, its 95 % intervals cover 95 % at n = 5 where bootstrap intervals cover 80 to
-84 %.
+Student's t is the default: its 95 % interval is exact for normal differences. Simulated,
+20,000 studies each (tests/stats/test_coverage.py repeats it with 4,000), it covers
+
+    differences              n = 5   n = 10   n = 30   n = 80
+    normal                    .95     .95      .95      .95
+    heavy tails (t, 3 df)     .96     .96      .96      .95
+    skewed (chi2, 8 df)       .93     .94      .94      .95
+    skewed (exponential)      .89     .90      .93      .94
+    very skewed (lognormal)   .82     .84      .89      .91
+
+so it promises too much where differences within seeds are strongly skewed and seeds are
+few, which `caveats` says. The bias-corrected accelerated bootstrap (BCa) stands beside it
+from 20 seeds on: where the two disagree, the differences are not normal. It is no cure. At
+n = 20 and 30 it covers .92 and .93 of normal, .92 and .92 of exponential, .88 and .90 of
+heavy-tailed differences; at n = 5 only .83 of normal ones, so there it is not given.
 """
 
 import functools
-import itertools
 import math
 from dataclasses import dataclass
 
@@ -17,8 +28,8 @@ from scipy import stats
 Values = NDArray[np.float64]
 
 CONFIDENCE = 0.95
-# Sign flips are enumerated up to 2^13 of them, else as many are drawn.
-SIGN_FLIPS = 9999
+BCA_FROM = 20
+RESAMPLES = 4999
 
 
 @dataclass(frozen=True)
@@ -31,63 +42,86 @@ class Estimate:
     n: int
 
 
-def paired_t(values: Values) -> Estimate:
-    """Return the mean of one value a seed and its 95 % Student-t interval.
+def known(values: Values) -> Values:
+    """Return the values that are there, in their order."""
+    return values[~np.isnan(values)]
+
+
+def paired_t(values: Values, confidence: float = CONFIDENCE) -> Estimate:
+    """Return the mean of one value a seed and its Student-t interval.
 
     Args:
         values: Shape (S,), NaN where a seed has no value. n = 1 gives no interval.
     """
-    values = values[~np.isnan(values)]
+    values = known(values)
     n = len(values)
     if n == 0:
         return Estimate(math.nan, math.nan, math.nan, 0)
     mean = float(values.mean())
     if n == 1:
         return Estimate(mean, math.nan, math.nan, 1)
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * _standard_error(values))
+    half = float(stats.t.ppf((1 + confidence) / 2, n - 1) * standard_error(values))
     return Estimate(mean, mean - half, mean + half, n)
 
 
-def _standard_error(values: Values) -> float:
+def standard_error(values: Values) -> float:
+    """Return the standard error of the mean of n >= 2 values."""
     return float(values.std(ddof=1) / math.sqrt(len(values)))
 
 
-def t_test_p(values: Values) -> float:
-    """Return the two-sided p-value of a mean of zero, the one that goes with `paired_t`."""
-    values = values[~np.isnan(values)]
-    if len(values) < 2:
-        return math.nan
-    error = _standard_error(values)
-    if error == 0:
-        return 1.0 if values.mean() == 0 else 0.0
-    return float(2 * stats.t.sf(abs(values.mean()) / error, len(values) - 1))
+def prediction(values: Values) -> tuple[float, float]:
+    """Return the 95 % interval of one more run: a source's single number belongs beside it.
 
-
-def sign_flip_p(values: Values) -> float:
-    """Return the two-sided p-value of the sign-flip permutation test of a mean of zero.
-
-    It assumes nothing but that a difference and its negative are equally likely. With n
-    seeds it cannot fall below 2 / 2^n: .0625 at n = 5.
+    Student-t, for normally distributed runs; NaN below two values.
     """
-    values = values[~np.isnan(values)]
-    if len(values) < 2:
-        return math.nan
-    signs = _signs(len(values))
-    means = np.abs(signs @ values)
-    # Sums of the same numbers in another order differ in their last digits.
-    as_large = means >= abs(values.sum()) * (1 - 1e-12)
-    if len(signs) == 2 ** len(values):
-        return float(as_large.mean())
-    return float((as_large.sum() + 1) / (len(signs) + 1))
+    values = known(values)
+    n = len(values)
+    if n < 2:
+        return math.nan, math.nan
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * values.std(ddof=1) * math.sqrt(1 + 1 / n)
+    return float(values.mean() - half), float(values.mean() + half)
+
+
+def bca(values: Values) -> tuple[float, float]:
+    """Return the 95 % BCa bootstrap interval of a mean; NaN below `BCA_FROM` values.
+
+    The draws are the same at each call. The acceleration is that of the mean, whose
+    jackknife is known in closed form.
+
+    Source: Efron (1987), "Better bootstrap confidence intervals", JASA 82.
+    """
+    values = known(values)
+    n = len(values)
+    if n < BCA_FROM:
+        return math.nan, math.nan
+    centred = values - values.mean()
+    spread = (centred**2).sum()
+    if spread == 0:
+        return float(values.mean()), float(values.mean())
+    means = _resamples(n) @ values / n
+    below = (means < values.mean()).mean() + (means == values.mean()).mean() / 2
+    bias = stats.norm.ppf(below)
+    acceleration = (centred**3).sum() / (6 * spread**1.5)
+    z = bias + stats.norm.ppf([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = np.quantile(means, stats.norm.cdf(bias + z / (1 - acceleration * z)))
+    return float(low), float(high)
 
 
 @functools.cache
-def _signs(n: int) -> Values:
-    """Return all 2^n sign vectors, or `SIGN_FLIPS` drawn ones, shape (flips, n).
+def _resamples(n: int) -> Values:
+    """Return how often each of n seeds is drawn, shape (RESAMPLES, n).
 
-    `scipy.stats.permutation_test` enumerates them anew at each call, at 100 times the
-    cost; a study has hundreds of contrasts.
+    `scipy.stats.bootstrap` draws anew at each call, at 20 times the cost; a study has
+    hundreds of contrasts.
     """
-    if 2**n <= SIGN_FLIPS:
-        return np.array(list(itertools.product((1.0, -1.0), repeat=n)))
-    return np.random.default_rng(0).choice((1.0, -1.0), size=(SIGN_FLIPS, n))
+    rng = np.random.default_rng(0)
+    return rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(np.float64)
+
+
+def iqm(values: Values) -> float:
+    """Return the interquartile mean: the mean without the lowest and highest quarter.
+
+    Source: Agarwal et al. (2021), "Deep RL at the edge of the statistical precipice".
+    """
+    values = known(values)
+    return float(stats.trim_mean(values, 0.25)) if len(values) else math.nan

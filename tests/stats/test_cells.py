@@ -55,3 +55,24 @@ def test_curves_span_the_seeds() -> None:
     )
     curves = stats.curves(epochs, FACTORS, ["y"])
     assert curves[["mean", "min", "max"]].to_numpy().tolist() == [[2, 1, 3], [5, 2, 8]]
+
+
+def test_divergence_has_a_rate_with_an_interval() -> None:
+    """The rate is of the runs that ended; Wilson's interval of 0 in 3 is not zero wide."""
+    frame = frame_of({("none",): [1.0, 2.0, 3.0, 4.0], ("batch",): [4.0, 4.0, 4.0]}, ["norm"])
+    frame.loc[0, ["y", "status"]] = [math.nan, "diverged"]
+    frame.loc[1, ["y", "status"]] = [math.nan, "failed"]
+    none, batch = stats.cells(frame, FACTORS, range(4), ["y"]).to_dict("records")
+    assert none["divergence_rate"] == pytest.approx(1 / 3)
+    assert (none["n"], none["n_failed"], none["n_untrained"]) == (2, 1, 0)
+    assert (batch["divergence_rate"], batch["divergence_low"]) == (0.0, 0.0)
+    # z^2 / (n + z^2), by hand.
+    assert batch["divergence_high"] == pytest.approx(1.96**2 / (3 + 1.96**2), abs=1e-4)
+    assert batch["n_untrained"] == 1
+
+
+def test_the_interquartile_mean_stands_beside_the_mean() -> None:
+    """One wild seed in five moves the mean, not the interquartile mean."""
+    frame = frame_of({("none",): [1.0, 2.0, 3.0, 4.0, 900.0]}, ["norm"])
+    none = stats.cells(frame, {"norm": ("none",)}, range(5), ["y"]).iloc[0]
+    assert (none["iqm"], none["mean"]) == (3.0, 182.0)

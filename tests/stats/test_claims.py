@@ -1,7 +1,21 @@
+import math
+
+import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from bnexp import stats
-from bnexp.config.study import AnyClaim, DifferenceClaim, DominanceClaim, ValueClaim
+from bnexp.config.study import (
+    AnyClaim,
+    DifferenceClaim,
+    DominanceClaim,
+    EquivalenceClaim,
+    InteractionClaim,
+    ThresholdClaim,
+    ValueClaim,
+)
+from bnexp.frames import CLAIMS
+from bnexp.stats.estimate import paired_t
 from tests.fabricate import frame_of
 
 FACTORS = {"norm": ("none", "batch"), "pool": ("avg", "max")}
@@ -30,9 +44,55 @@ def dominance(larger: str, smaller: str) -> DominanceClaim:
     return DominanceClaim(kind="dominance", larger=larger, smaller=smaller, **COMMON)
 
 
+def equivalence(factor: str, a: str, b: str, margin: float) -> EquivalenceClaim:
+    return EquivalenceClaim(
+        kind="equivalence", factor=factor, level_a=a, level_b=b, margin=margin, **COMMON
+    )
+
+
+def interaction(at: str, than: str, by: float = 0.0) -> InteractionClaim:
+    return InteractionClaim(
+        kind="interaction",
+        factor="norm",
+        level_a="batch",
+        level_b="none",
+        other="pool",
+        at=at,
+        than=than,
+        by=by,
+        **COMMON,
+    )
+
+
+def threshold(**fields: object) -> ThresholdClaim:
+    return ThresholdClaim(kind="threshold", **fields, **COMMON)
+
+
+NORM = {"factor": "norm", "level_a": "batch", "level_b": "none"}
+CELL = {"norm": "batch", "pool": "avg"}
+
+
+def judged(claim: AnyClaim) -> pd.Series:
+    return stats.judge([claim], frame_of(VALUES, list(FACTORS)), FACTORS, range(3)).iloc[0]
+
+
 @pytest.mark.parametrize(
     ("claim", "verdict"),
     [
+        # pool changes y by 1.0 to 1.05, 90 % interval .8 to 1.2.
+        (equivalence("pool", "max", "avg", 1.5), "supported"),
+        (equivalence("pool", "max", "avg", 1.0), "inconclusive"),
+        (equivalence("pool", "max", "avg", 0.5), "refuted"),
+        (equivalence("pool", "avg", "max", 1.5), "supported"),
+        (interaction("max", "avg", by=1.0), "refuted"),
+        (interaction("max", "avg"), "inconclusive"),
+        (threshold(**NORM, above=4.5), "supported"),
+        (threshold(**NORM, above=5.0), "inconclusive"),
+        (threshold(**NORM, above=6.0), "refuted"),
+        (threshold(**NORM, below=6.0), "supported"),
+        (threshold(**NORM, given={"pool": "max"}, below=4.0), "refuted"),
+        (threshold(cell=CELL, above=5.5), "supported"),
+        (threshold(cell=CELL, below=5.5), "refuted"),
         (value(1.0, 0.5), "supported"),
         (value(1.0, 0.1), "inconclusive"),
         (value(5.0, 0.5), "refuted"),
@@ -73,3 +133,92 @@ def test_no_claims_make_an_empty_table_with_its_columns() -> None:
     table = stats.judge([], frame_of(VALUES, list(FACTORS)), FACTORS, range(3))
     assert list(table)[:3] == ["claim", "source", "verdict"]
     assert len(table) == 0
+
+
+def test_an_interaction_is_the_difference_of_differences() -> None:
+    """At max BN adds 5.1, 4.8, 5.0, at avg 5.0, 5.0, 5.1; claimed the other way it turns."""
+    there, back = judged(interaction("max", "avg")), judged(interaction("avg", "max"))
+    assert there["estimate"] == pytest.approx((0.1 - 0.2 - 0.1) / 3)
+    assert back["estimate"] == pytest.approx(-there["estimate"])
+    assert back["ci_low"] == pytest.approx(-there["ci_high"])
+
+
+def test_a_planted_interaction_is_supported() -> None:
+    """Where BN adds 3 more at max, an interaction above 2 is supported and one of 4 refuted."""
+    planted = {
+        cell: [y + 3 * (cell == ("batch", "max")) for y in of] for cell, of in VALUES.items()
+    }
+    frame = frame_of(planted, list(FACTORS))
+    claims = [interaction("max", "avg", by=by) for by in (2.0, 3.0, 4.0)]
+    table = stats.judge(claims, frame, FACTORS, range(3))
+    assert table["verdict"].tolist() == ["supported", "inconclusive", "refuted"]
+
+
+def test_equivalence_is_judged_by_the_90_percent_interval() -> None:
+    """Its verdict follows from the narrower interval, and `ci_low` stays the 95 % one."""
+    row = judged(equivalence("pool", "max", "avg", 1.5))
+    assert row["confidence"] == pytest.approx(0.90)
+    assert row["ci_low"] < row["judged_low"] < row["estimate"] < row["judged_high"]
+    assert row["p_tost"] < 0.05
+    other = judged(difference("max", "avg"))
+    assert (other["judged_low"], other["confidence"]) == (other["ci_low"], 0.95)
+
+
+def test_a_source_is_compared_with_one_new_run() -> None:
+    """A single run may lie outside the interval of the mean and inside that of a run."""
+    row = judged(value(1.3, 0.5))
+    mean = paired_t(pd.Series(VALUES["none", "avg"]).to_numpy())
+    assert row["ci_high"] == pytest.approx(mean.ci_high)
+    assert row["pi_low"] < row["ci_low"] < row["ci_high"] < 1.3 < row["pi_high"]
+    assert row["reported_in_pi"]
+    assert not judged(value(9.0, 0.5))["reported_in_pi"]
+    assert math.isnan(judged(difference("max", "avg"))["pi_low"])
+
+
+def test_every_kind_has_a_rule_that_names_its_interval() -> None:
+    """The report can print for each kind from which interval its verdict follows."""
+    kinds = {type_.model_fields["kind"].annotation.__args__[0] for type_ in KINDS}
+    assert set(stats.RULES) == kinds
+    for kind, rule in stats.RULES.items():
+        assert ("90 %" if kind == "equivalence" else "95 %") in rule
+
+
+KINDS = (
+    *(ValueClaim, DifferenceClaim, DominanceClaim),
+    *(EquivalenceClaim, InteractionClaim, ThresholdClaim),
+)
+
+
+def test_a_claim_made_later_is_exploratory() -> None:
+    """The table says which claims were declared before the first run."""
+    claims = [difference("max", "avg"), value(1.0, 0.5)]
+    frame = frame_of(VALUES, list(FACTORS))
+    table = stats.judge(claims, frame, FACTORS, range(3), lambda one: one.kind == "value")
+    assert table["declared"].tolist() == ["exploratory", "planned"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"kind": "threshold", "cell": CELL}, "either above or below"),
+        ({"kind": "threshold", "cell": CELL, "above": 1.0, "below": 2.0}, "above or below"),
+        ({"kind": "threshold", "above": 1.0}, "either cell, or factor, level_a and level_b"),
+        ({"kind": "threshold", "cell": CELL, **NORM, "above": 1.0}, "either cell, or factor"),
+        ({"kind": "threshold", "factor": "norm", "above": 1.0}, "either cell, or factor"),
+        ({"kind": "threshold", "cell": CELL, "given": CELL, "above": 1.0}, "own levels"),
+        ({"kind": "equivalence", **NORM}, "margin"),
+        ({"kind": "equivalence", **NORM, "margin": 0.0}, "greater than 0"),
+        (
+            {"kind": "interaction", **NORM, "other": "norm", "at": "none", "than": "batch"},
+            "cannot interact with itself",
+        ),
+        ({"kind": "interaction", **NORM, "other": "pool", "at": "max"}, "than"),
+        ({"kind": "difference", "factor": "pool", "higher": "max"}, "lower"),
+    ],
+)
+def test_a_claim_that_says_too_little_or_too_much_is_refused(
+    fields: dict[str, object], message: str
+) -> None:
+    """A claim that could be read in two ways is an error that says what it should name."""
+    with pytest.raises(ValidationError, match=message):
+        CLAIMS.validate_python(({**COMMON, **fields},))

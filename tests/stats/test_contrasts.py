@@ -3,8 +3,8 @@ import pandas as pd
 import pytest
 
 from bnexp import stats
-from bnexp.stats.contrasts import all_contrasts, within_seeds
 from bnexp.stats.estimate import paired_t
+from bnexp.stats.planned import all_contrasts, within_seeds
 from tests.fabricate import frame_of
 
 FACTORS = {"norm": ("none", "batch"), "pool": ("avg", "max")}
@@ -133,3 +133,90 @@ def test_false_positives_come_as_often_as_promised(rng: np.random.Generator) -> 
         misses += estimate.ci_low > 0 or estimate.ci_high < 0
     # Four standard errors of a share of 4,000; the seed of the draws is fixed.
     assert misses / 4000 == pytest.approx(0.05, abs=4 * np.sqrt(0.05 * 0.95 / 4000))
+
+
+def lose(frame: pd.DataFrame, norm: str, seeds: list[int]) -> pd.DataFrame:
+    """Return the frame with the runs of a norm and avg diverged at these seeds."""
+    lost = (frame["norm"] == norm) & (frame["pool"] == "avg") & frame["seed"].isin(seeds)
+    frame.loc[lost, ["y", "status"]] = [np.nan, "diverged"]
+    return frame
+
+
+def test_a_diverged_run_is_worse_than_any_number() -> None:
+    """By rank it loses to whatever the other level reached, though no mean can hold it."""
+    worse = {
+        cell: [y - 50 * (cell[0] == "batch") for y in of] for cell, of in TWO_BY_TWO.items()
+    }
+    frame = lose(frame_of(worse, list(FACTORS)), "none", [0])
+    row = stats.contrasts(frame, FACTORS, (0, 1), ["y"]).iloc[0]
+    assert (row["factor"], row["n"], row["n_diverged"], row["n_untrained"]) == ("norm", 1, 1, 0)
+    assert row["improvement"] == 0.0
+    assert (row["ranked"], row["n_ranked"]) == (0.5, 2)
+
+
+def test_both_levels_diverging_is_a_tie() -> None:
+    """Where both lose as many runs neither is better."""
+    frame = frame_of(TWO_BY_TWO, list(FACTORS))
+    frame = lose(lose(frame, "none", [0, 1]), "batch", [0, 1])
+    table = stats.contrasts(frame, FACTORS, (0, 1), ["y"]).set_index(["factor", "given"])
+    row = table.loc[("norm", "pool=avg")]
+    assert (row["ranked"], row["p_ranked"], row["n"]) == (0.5, 1.0, 0)
+    assert table.loc[("norm", "pool=max")]["ranked"] == 1.0
+
+
+def test_a_run_that_is_not_trained_has_no_rank() -> None:
+    """What is missing is missing: only divergence is an outcome."""
+    frame = frame_of(TWO_BY_TWO, list(FACTORS)).drop(index=0)
+    row = stats.contrasts(frame, FACTORS, (0, 1), ["y"]).iloc[0]
+    assert (row["n_missing"], row["n_diverged"], row["n_untrained"]) == (1, 0, 1)
+    assert row["n_ranked"] == 1
+
+
+def test_a_lower_loss_is_an_improvement() -> None:
+    """The better side of a loss is the lower one, of anything else the higher."""
+    frame = frame_of(TWO_BY_TWO, list(FACTORS)).rename(columns={"y": "test_loss"})
+    row = stats.contrasts(frame, FACTORS, (0, 1), ["test_loss"]).iloc[0]
+    assert row["estimate"] > 0
+    assert (row["improvement"], row["ranked"]) == (0.0, 0.0)
+    assert by_hand().iloc[0]["improvement"] == 1.0
+
+
+def test_what_was_declared_later_has_a_family_of_its_own(rng: np.random.Generator) -> None:
+    """An exploratory contrast is labelled, and takes nothing from the planned ones."""
+    values = {
+        cell: list(rng.normal(0.5, 1, 8) + 9 * (cell[0] == "batch")) for cell in TWO_BY_TWO
+    }
+    frame = frame_of(values, list(FACTORS))
+    table = stats.contrasts(
+        frame, FACTORS, range(8), ["y"], lambda one, _: ("pool", "max") not in one.uses
+    )
+    main = table[table["kind"] != "simple"].set_index("factor")
+    assert main["declared"].tolist() == ["planned", "exploratory", "exploratory"]
+    assert main.loc["norm"]["p_adjusted"] == main.loc["norm"]["p"] == 2 / 2**8
+    later = main[main["declared"] == "exploratory"]
+    assert later["p_adjusted"].min() == pytest.approx(min(1, 2 * later["p"].min()))
+
+
+def test_bootstrap_intervals_begin_at_20_seeds(rng: np.random.Generator) -> None:
+    """Below them the columns are empty, and `method` says what there is."""
+    factors = {"norm": ("none", "batch")}
+    for n, has in ((19, False), (20, True)):
+        values = {("none",): rng.normal(size=n), ("batch",): rng.normal(size=n)}
+        row = stats.contrasts(frame_of(values, ["norm"]), factors, range(n), ["y"]).iloc[0]
+        assert pd.notna(row["bca_low"]) == has
+        assert ("BCa" in row["method"]) == has
+
+
+@pytest.mark.parametrize("scale", [0.01, 100.0])
+def test_another_unit_changes_what_has_a_unit(scale: float, rng: np.random.Generator) -> None:
+    """Percent instead of shares scales estimates and intervals, and no p, share or size."""
+    values = {cell: rng.normal(size=20) for cell in TWO_BY_TWO}
+    scaled = {cell: 7 + of * scale for cell, of in values.items()}
+    before, after = (
+        stats.contrasts(frame_of(one, list(FACTORS)), FACTORS, range(20), ["y"])
+        for one in (values, scaled)
+    )
+    units = ["estimate", "ci_low", "ci_high", "bca_low", "bca_high", "sd", "mde"]
+    np.testing.assert_allclose(after[units], before[units] * scale, atol=1e-9)
+    pure = ["p", "p_adjusted", "p_t", "effect_size", "skewness", "improvement_low", "ranked"]
+    np.testing.assert_allclose(after[pure], before[pure], rtol=1e-9, atol=1e-9)

@@ -1,0 +1,103 @@
+"""What a study cannot say, as rows that the report prints as warnings."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from bnexp.stats.testing import ALPHA, smallest_p
+
+CAVEAT_COLUMNS = ["code", "response", "value", "text"]
+# Below that many seeds skewness cannot be told from chance.
+FEW_SEEDS = 10
+# What t intervals lose grows with skewness^2 / n (Hall 1992, "The bootstrap and Edgeworth
+# expansion", sec. 2.6); by the table in `estimate` they stay within .93 to .97 below this.
+SKEWED, SKEWED_AT = 1.0, 30
+
+
+def caveats(contrasts: pd.DataFrame, footing: pd.DataFrame) -> pd.DataFrame:
+    """Return the warnings that follow from the tables: code, response, value, text.
+
+    Codes: `smallest_p` (value: the p that n cannot reach below), `adjusted_p` (the same
+    after Holm's adjustment), `few_seeds` (n), `detectable` (the effect in the response's
+    own unit), `skewed` and `pairs_missing` (how many contrasts), `exploratory`,
+    `chosen_on_test`. An empty response: it holds for all.
+    """
+    main = contrasts[contrasts["kind"] != "simple"]
+    rows = [*_about_p(main), *_about_responses(main)]
+    n_later = int((contrasts["declared"] == "exploratory").sum())
+    if n_later:
+        text = (
+            f"{n_later} of {len(contrasts)} contrasts were declared after the first run: they "
+            "are exploratory, and their p-values promise less than they say"
+        )
+        rows.append(("exploratory", "", n_later, text))
+    own = footing[footing["rule"] == "own best"]
+    if own["optimistic"].astype(bool).any():
+        text = (
+            f"the best learning rates are chosen on {own['chosen_on'].iloc[0]}, the test set: "
+            "optimistic. Hold out data.val_size images to choose on"
+        )
+        rows.append(("chosen_on_test", "", float("nan"), text))
+    return pd.DataFrame(rows, columns=CAVEAT_COLUMNS)
+
+
+Row = tuple[str, str, float, str]
+
+
+def _about_p(main: pd.DataFrame) -> Iterator[Row]:
+    n = int(main["n"].max()) if len(main) else 0
+    if n < 2:
+        return
+    floor = smallest_p(n)
+    if floor >= ALPHA:
+        yield "smallest_p", "", floor, f"{n} seeds cannot reach p < {_short(floor)} two-sided"
+    if n < FEW_SEEDS:
+        text = (
+            f"{n} seeds do not show whether differences are skewed; if they are strongly, 95 % "
+            "t intervals cover 82 to 89 % at 5 seeds and 93 % only from 30"
+        )
+        yield "few_seeds", "", n, text
+    family = int(main.groupby("response").size().max())
+    if floor < ALPHA <= floor * family:
+        needed = 1 + math.floor(math.log2(2 * family / ALPHA))  # 2 / 2^n * family < alpha
+        text = (
+            f"{n} seeds cannot reach an adjusted p < {_short(min(1, floor * family))} in a "
+            f"family of {family} contrasts; {needed} seeds can reach {_short(ALPHA)}"
+        )
+        yield "adjusted_p", "", min(1.0, floor * family), text
+
+
+def _about_responses(main: pd.DataFrame) -> Iterator[Row]:
+    for response, table in main.groupby("response", sort=False):
+        name = str(response)
+        largest = table["mde"].max()
+        if np.isfinite(largest):
+            text = (
+                f"the design can only detect effects on {name} larger than {_short(largest)} "
+                f"(80 % power at 5 %, before Holm's adjustment; {_short(table['mde'].min())} "
+                "for the comparison with the least noise)"
+            )
+            yield "detectable", name, float(largest), text
+        limit = SKEWED * np.sqrt(np.maximum(table["n"] / SKEWED_AT, 1))
+        skewed = int((table["skewness"].abs() > limit).sum())
+        if skewed:
+            text = (
+                f"{skewed} of {len(table)} contrasts of {name} have skewed differences "
+                "for this few seeds: their 95 % t intervals may cover as little as 82 to 91 %; "
+                "look at the seeds themselves"
+            )
+            yield "skewed", name, skewed, text
+        short = table[table["n_missing"] > 0]
+        if len(short):
+            text = (
+                f"{len(short)} of {len(table)} contrasts of {name} lack seeds: at most "
+                f"{short['n_diverged'].max()} by divergence and {short['n_untrained'].max()} "
+                "by runs that failed or are not trained"
+            )
+            yield "pairs_missing", name, len(short), text
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}".replace("0.", ".", 1)

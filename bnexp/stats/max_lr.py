@@ -1,0 +1,202 @@
+"""What is the largest learning rate that works, by four meanings of "works"?"""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from bnexp.frames import where
+from bnexp.stats.cells import Factors, diverged_array, response_array
+from bnexp.stats.estimate import Values
+from bnexp.stats.logistic import Half, half_success
+
+LR = "optimizer.lr"
+FEWEST = 3  # learning rates
+CHANCE, CHANCE_ALPHA = 0.1, 0.01
+OF_THE_BEST = 0.9
+OF_THE_FASTEST = 1.1
+
+Ends = tuple[float, float, float]  # estimate, low and high end
+
+# What a run must do for its learning rate to count as working, as the report prints it.
+DEFINITIONS = {
+    "finite": "the loss stays finite to the end",
+    "above_chance": "the test accuracy is above chance (one in ten) by a one-sided binomial "
+    "test on the test images at the 1 % level",
+    "near_best": "the test accuracy is at least 90 % of the best mean accuracy among the "
+    "learning rates of the same levels of the other factors",
+    "fastest": "the train loss of the last epoch is at most 10 % above the lowest mean train "
+    "loss among the learning rates of the same levels of the other factors",
+}
+SUMMARY = (
+    "Given is the learning rate at which half of the seeds succeed, on the upper edge: a "
+    "learning rate that fails because it is too small does not count. It comes from a logistic "
+    "fit on log2 of the learning rate. Where all seeds succeed at one learning rate and none "
+    "at the next, the two are its interval. “>” and “<”: beyond the learning rates tried. A "
+    "diverged run fails every definition."
+)
+
+
+def max_lr(
+    runs: pd.DataFrame, factors: Factors, seeds: Sequence[int], accuracy: str, n_test: int
+) -> pd.DataFrame:
+    """Return the largest working learning rate by definition and levels of other factors.
+
+    Columns: definition, the other factors, `lr`, `lr_low`, `lr_high` (95 %), `bound`
+    (empty, `>` or `<`), n (seeds), method. Empty unless `optimizer.lr` is a factor of at
+    least three numbers.
+
+    Args:
+        accuracy: The response that `above_chance` and `near_best` judge.
+        n_test: How many test images it is a share of.
+    """
+    others = {key: levels for key, levels in factors.items() if key != LR}
+    columns = ["definition", *others, "lr", "lr_low", "lr_high", "bound", "n", "method"]
+    rates = learning_rates(factors)
+    if len(rates) < FEWEST:
+        return pd.DataFrame(columns=columns)
+    order = np.argsort(rates)
+    rows = []
+    for name in DEFINITIONS:
+        for levels in _combinations(others):
+            here = where(runs, levels)
+            success = _success(name, here, factors, seeds, (accuracy, n_test))[:, order]
+            half = half_success(np.log2(np.array(rates)[order]), success)
+            rows.append(
+                {
+                    "definition": name,
+                    **levels,
+                    "lr": _power(half.at),
+                    "lr_low": _power(half.low),
+                    "lr_high": _power(half.high),
+                    "bound": half.bound,
+                    "n": int((~np.isnan(success)).any(axis=1).sum()),
+                    "method": half.method,
+                }
+            )
+    return pd.DataFrame(rows, columns=columns)
+
+
+def learning_rates(factors: Factors) -> list[float]:
+    """Return the levels of `optimizer.lr` as numbers, or none where they are not such."""
+    try:
+        rates = [float(level) for level in factors.get(LR, ())]
+    except ValueError:
+        return []
+    return rates if all(0 < rate < math.inf for rate in rates) else []
+
+
+def _combinations(factors: Factors) -> Iterator[dict[str, str]]:
+    for levels in itertools.product(*factors.values()):
+        yield dict(zip(factors, levels, strict=True))
+
+
+def _success(
+    definition: str,
+    runs: pd.DataFrame,
+    factors: Factors,
+    seeds: Sequence[int],
+    accuracy: tuple[str, int],
+) -> Values:
+    """Return 1 where a run meets a definition, 0 where not; shape (S, learning rates).
+
+    NaN where it is not trained or failed, or does not report what is judged.
+    """
+    only_lr = {LR: factors[LR]}
+    diverged = diverged_array(runs, only_lr, seeds)
+    response, n_test = accuracy
+    if definition == "finite":
+        return 1 - diverged
+    measured = response_array(
+        runs, only_lr, seeds, "train_loss" if definition == "fastest" else response
+    )
+    if definition == "above_chance":
+        critical = stats.binom.isf(CHANCE_ALPHA, n_test, CHANCE) + 1
+        # An accuracy is a ratio of whole numbers, up to rounding.
+        met = np.round(measured * n_test) >= critical
+    elif definition == "near_best":
+        met = measured >= OF_THE_BEST * np.nanmax(_usual(measured, diverged))
+    else:
+        met = measured <= OF_THE_FASTEST * np.nanmin(_usual(measured, diverged))
+    return np.where(diverged == 1, 0.0, np.where(np.isnan(measured), math.nan, met))
+
+
+def _usual(measured: Values, diverged: Values) -> Values:
+    """Return the mean of each learning rate, NaN where more than half of its runs diverge."""
+    n = (~np.isnan(measured)).sum(axis=0)
+    usual = (n > 0) & (n >= np.nansum(diverged, axis=0))
+    means = np.nansum(measured, axis=0) / np.maximum(n, 1)
+    # Nothing to compare with: then no run meets the definition.
+    return np.where(usual, means, math.nan) if usual.any() else np.zeros(len(n)) + math.inf
+
+
+def max_lr_ratios(table: pd.DataFrame, factors: Factors) -> pd.DataFrame:
+    """Return how much larger the largest learning rate is at one level than at another.
+
+    Columns: definition, factor, level_a, level_b, given, ratio (a over b), ratio_low,
+    ratio_high, bound. The interval joins those of both levels as if they were
+    independent (MOVER); seeds that are alike at both make it too wide, not too narrow. Where
+    one level is known by a bound only, so is the ratio.
+
+    Source: Zou and Donner (2008), "Construction of confidence limits about effect
+    measures", Statistics in Medicine 27.
+    """
+    others = {key: levels for key, levels in factors.items() if key != LR}
+    rows = []
+    for definition, of_one in table.groupby("definition", sort=False):
+        for factor, levels in others.items():
+            rest = {key: each for key, each in others.items() if key != factor}
+            for given in _combinations(rest):
+                here = where(of_one, given)
+                logs = {
+                    str(row[factor]): _logged(row["lr"], row["lr_low"], row["lr_high"])
+                    for _, row in here.iterrows()
+                }
+                for b, a in itertools.combinations(levels, 2):
+                    ratio = _ratio(logs[a], logs[b])
+                    rows.append(
+                        {
+                            "definition": definition,
+                            "factor": factor,
+                            "level_a": a,
+                            "level_b": b,
+                            "given": ", ".join(f"{k}={v}" for k, v in given.items()),
+                            "ratio": _power(ratio.at),
+                            "ratio_low": _power(ratio.low),
+                            "ratio_high": _power(ratio.high),
+                            "bound": ratio.bound,
+                        }
+                    )
+    columns = ["definition", "factor", "level_a", "level_b", "given", "ratio"]
+    return pd.DataFrame(rows, columns=[*columns, "ratio_low", "ratio_high", "bound"])
+
+
+def _power(log2: float) -> float:
+    """Return 2 to that power, inf where it is too large for a number."""
+    return 2**log2 if log2 < 1024 else math.inf if log2 >= 1024 else math.nan
+
+
+def _logged(*rates: float) -> Ends:
+    with np.errstate(divide="ignore"):
+        at, low, high = np.log2(rates)
+    return float(at), float(low), float(high)
+
+
+def _ratio(a: Ends, b: Ends) -> Half:
+    """Return log2 of the ratio of two learning rates, each with its interval."""
+    if math.isnan(a[0]) or math.isnan(b[0]):
+        low, high = a[1] - b[2], a[2] - b[1]
+        low, high = (
+            -math.inf if math.isnan(low) else low,
+            math.inf if math.isnan(high) else high,
+        )
+        known = (math.isfinite(low), math.isfinite(high))
+        bound = {(True, False): ">", (False, True): "<"}.get(known, "?")
+        return Half(math.nan, low, high, bound, "bounds")
+    at = a[0] - b[0]
+    low = at - math.hypot(a[0] - a[1], b[2] - b[0])
+    high = at + math.hypot(a[2] - a[0], b[0] - b[1])
+    return Half(at, low, high, "", "MOVER")

@@ -1,0 +1,84 @@
+"""Shares of seeds: how often runs diverge, how often one level beats another."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from bnexp.records import response as describe
+from bnexp.stats.estimate import CONFIDENCE, Values, known
+
+
+@dataclass(frozen=True)
+class Share:
+    """A share of n with its 95 % interval; NaN where n = 0."""
+
+    share: float
+    low: float
+    high: float
+    n: int
+
+
+def wilson(count: float, n: int) -> Share:
+    """Return count / n with its Wilson score interval; a tie may count one half.
+
+    Source: Wilson (1927), "Probable inference, the law of succession, and statistical
+    inference", JASA 22.
+    """
+    if n == 0:
+        return Share(math.nan, math.nan, math.nan, 0)
+    share = count / n
+    z = stats.norm.ppf((1 + CONFIDENCE) / 2)
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return Share(share, max(0.0, float(middle - half)), min(1.0, float(middle + half)), n)
+
+
+def sign_for_better(response: str) -> int:
+    """Return -1 where a lower response is better (losses, times), else 1."""
+    try:
+        return -1 if describe(response).better == "lower" else 1
+    except KeyError:
+        return 1
+
+
+def improvement(values: Values, better: int = 1) -> Share:
+    """Return in which share of the seeds level a is better, ties counting one half.
+
+    Args:
+        values: Level a minus level b within each seed, shape (S,), NaN where one lacks.
+        better: -1 where lower is better.
+
+    Source: Agarwal et al. (2021), "Deep RL at the edge of the statistical precipice";
+    here paired by seed.
+    """
+    found = np.sign(known(values)) * better
+    return wilson(float(((found + 1) / 2).sum()), len(found))
+
+
+def ranked(values: Values, lost_a: Values, lost_b: Values, better: int = 1) -> Values:
+    """Return within each seed who is better, 1 (level a), 0 (tie) or -1, shape (S,).
+
+    A diverged run is worse than any number. Where a level stands for several cells, the
+    one that lost fewer of them is better, and both losing the same is a tie. NaN where a
+    run is missing for any other reason.
+
+    Args:
+        values: Level a minus level b, NaN where a run diverged or is missing.
+        lost_a: Share of the cells of level a that diverged; NaN where a run is missing.
+        lost_b: The same of level b.
+    """
+    known_sign = np.sign(values) * better
+    return np.where((lost_a == 0) & (lost_b == 0), known_sign, np.sign(lost_b - lost_a))
+
+
+def sign_test_p(signs: Values) -> float:
+    """Return the exact two-sided sign test of "neither is better", ties left out."""
+    found = known(signs)
+    wins, losses = int((found > 0).sum()), int((found < 0).sum())
+    if len(found) < 2:
+        return math.nan
+    if wins + losses == 0:
+        return 1.0
+    return float(stats.binomtest(wins, wins + losses, 0.5).pvalue)

@@ -1,0 +1,90 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from bnexp import stats
+from tests.fabricate import frame_of
+
+FACTORS = {"norm": ("none", "batch"), "pool": ("avg", "max")}
+CELLS = [(norm, pool) for norm in FACTORS["norm"] for pool in FACTORS["pool"]]
+
+
+def caveats(n: int, rng: np.random.Generator, **changes: object) -> pd.DataFrame:
+    """Return the caveats of a study of n seeds of noise, by their code."""
+    draw = changes.get("draw", rng.normal)
+    frame = frame_of({cell: draw(size=n) for cell in CELLS}, list(FACTORS))
+    if "drop" in changes:
+        frame = frame.drop(index=changes["drop"])
+    later = changes.get("later", ())
+    contrasts = stats.contrasts(
+        frame, FACTORS, range(n), ["y"], lambda one, _: one.factor not in later
+    )
+    footing = stats.equal_footing(frame, FACTORS, range(n), ["y"], "y")
+    return stats.caveats(contrasts, footing).set_index("code")
+
+
+@pytest.mark.parametrize(
+    ("n", "text"),
+    [(5, "5 seeds cannot reach p < .0625 two-sided"), (4, "4 seeds cannot reach p < .125")],
+)
+def test_few_seeds_cannot_reach_significance(
+    n: int, text: str, rng: np.random.Generator
+) -> None:
+    """A design whose smallest p is above 5 % says so."""
+    found = caveats(n, rng)
+    assert found.loc["smallest_p"]["text"].startswith(text)
+    assert found.loc["smallest_p"]["value"] == 2 / 2**n
+
+
+def test_a_family_needs_more_seeds(rng: np.random.Generator) -> None:
+    """Six seeds reach .03125, and three contrasts make .09375 of it; seven suffice."""
+    row = caveats(6, rng).loc["adjusted_p"]
+    assert row["value"] == pytest.approx(3 * 2 / 2**6)
+    assert "7 seeds can reach .05" in row["text"]
+    assert "adjusted_p" not in caveats(7, rng).index
+    assert "smallest_p" not in caveats(6, rng).index
+
+
+def test_the_detectable_effect_shrinks_with_seeds(rng: np.random.Generator) -> None:
+    """Every response says what it can see, and sees more with more seeds."""
+    few, many = caveats(5, rng).loc["detectable"], caveats(80, rng).loc["detectable"]
+    assert few["response"] == "y"
+    assert f"larger than {few['value']:.3g}".replace("0.", ".") in few["text"]
+    assert many["value"] < few["value"] / 3
+
+
+def test_skewed_differences_are_said_aloud(rng: np.random.Generator) -> None:
+    """Twenty strongly skewed differences warn; few seeds warn whatever they look like."""
+
+    def skewed(size: int) -> np.ndarray:
+        return np.exp(rng.normal(0, 2, size=size))
+
+    assert "82 to 91 %" in caveats(20, rng, draw=skewed).loc["skewed"]["text"]
+    assert "few_seeds" in caveats(9, rng).index
+    assert not {"few_seeds", "skewed"} & set(caveats(60, rng).index)
+
+
+def test_missing_pairs_are_said_aloud(rng: np.random.Generator) -> None:
+    """A single run that is not there is missed by every planned contrast."""
+    row = caveats(12, rng, drop=3).loc["pairs_missing"]
+    assert row["value"] == 3
+    assert "0 by divergence and 1 by runs that failed or are not trained" in row["text"]
+    assert "pairs_missing" not in caveats(12, rng).index
+
+
+def test_later_questions_are_counted(rng: np.random.Generator) -> None:
+    """Contrasts declared after the first run are called exploratory."""
+    assert "exploratory" not in caveats(12, rng).index
+    assert caveats(12, rng, later=("pool",)).loc["exploratory"]["value"] == 3
+
+
+def test_a_choice_on_the_test_set_is_said_aloud() -> None:
+    """Own bests chosen on the test set are called optimistic."""
+    factors = {"norm": ("none", "batch"), "optimizer.lr": ("0.1", "1.0")}
+    values = {(a, b): [1.0, 2.0] for a in factors["norm"] for b in factors["optimizer.lr"]}
+    frame = frame_of(values, list(factors)).assign(val_accuracy=0.5)
+    contrasts = stats.contrasts(frame, factors, (0, 1), ["y"])
+    for chosen_on, warned in (("y", True), ("val_accuracy", False)):
+        footing = stats.equal_footing(frame, factors, (0, 1), ["y"], chosen_on)
+        found = stats.caveats(contrasts, footing)
+        assert ("chosen_on_test" in set(found["code"])) == warned
