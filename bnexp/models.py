@@ -7,9 +7,10 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from bnexp.config.networks import DenseHead, Layer
+from bnexp.config.networks import Custom, DenseHead, Layer
 from bnexp.config.normalization import AnyNorm, BatchNorm, NoNorm
 from bnexp.config.schema import Config
+from bnexp.custom import from_function
 from bnexp.norms import make_norm
 from bnexp.stochastic import Dropout, Noise
 from bnexp.streams import generator
@@ -39,6 +40,10 @@ def build(config: Config, seed: int) -> nn.Sequential:
     named `conv1`, `conv1_norm`, `conv1_activation`, `conv1_pool` and so on, so that a
     layer keeps its name, and with it its initial weights, whatever stands beside it.
     """
+    if isinstance(config.model, Custom):
+        network = from_function(config, config.model, seed)
+        initialize(network, config.model.init, config.model.init_gain, seed)
+        return network
     layers: Layers = OrderedDict()
     channels, size = 1, PIXELS  # size 0: flattened
     if "input" in _normalized(config):
@@ -182,7 +187,7 @@ def initialize(network: nn.Sequential, init: str, gain: float, seed: int) -> Non
     Source: Glorot and Bengio (2010) for Xavier; He et al. (2015), arXiv 1502.01852, for
     Kaiming (with the gain of ReLU); `torch.nn.Linear.reset_parameters` for the default.
     """
-    for name, layer in network.named_children():
+    for name, layer in network.named_modules():
         if not isinstance(layer, nn.Conv2d | nn.Linear):
             continue
         weight = layer.weight
@@ -199,7 +204,8 @@ def initialize(network: nn.Sequential, init: str, gain: float, seed: int) -> Non
         else:
             weight.uniform_(-bound[init], bound[init], generator=stream)
         weight.mul_(gain)
-        assert isinstance(layer.bias, Tensor)
+        if layer.bias is None:  # only in a user's network
+            continue
         stream = generator(seed, "init", f"{name}.bias")
         layer.bias.uniform_(-bound["default"], bound["default"], generator=stream)
 

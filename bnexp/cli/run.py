@@ -9,7 +9,7 @@ from bnexp.declare import folder_of, open_design
 from bnexp.design import Design, Run
 from bnexp.engine import EpochDone, execute, n_workers
 from bnexp.records import RunRecord
-from bnexp.report import build
+from bnexp.report import build as report
 from bnexp.schedule import make_cohorts, missing
 from bnexp.store import Store
 
@@ -48,7 +48,7 @@ def main(options: argparse.Namespace) -> int:
         )
         return 130
     if done:
-        print(build(store))
+        print(report(store))
     for record in store.load(store.failed() & design.run_ids):
         reason = (record.error or "").strip().splitlines()[-1]
         print(f"failed: {record.title}: {reason}")
@@ -64,14 +64,19 @@ def _ready(design: Design) -> list[str]:
     """Return the devices to train on, with the data in place.
 
     Raises:
-        UsageError: If a device or data are missing: before anything is written.
+        UsageError: If a device, data or a user's network are missing: before anything is
+            written.
     """
     from bnexp.data import ensure  # imports torch, needed only where something trains
+    from bnexp.models import build
     from bnexp.train.device import resolve
 
     devices = resolve(design.study.base.device)
     for data in dict.fromkeys(cell.config.data for cell in design.cells):
         ensure(data)
+    for cell in design.cells:
+        if cell.config.model.name == "custom":
+            build(cell.config, seed=0)  # a function that is wrong says so now
     return devices
 
 

@@ -1,9 +1,10 @@
 """The `model:` section: each architecture as the list of its hidden layers."""
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from bnexp.config.part import Count, Lax, Part, Positive
 
@@ -108,6 +109,23 @@ class DenseHead(Network):
         return _dense(self.hidden, self.dropout)
 
 
+class Custom(Network):
+    name: Literal["custom"]
+    function: str | None
+
+    @field_validator("function")
+    @classmethod
+    def _named(cls, function: str | None) -> str:
+        if function is None or not re.fullmatch(r"[\w.]+:\w+", function):
+            raise ValueError("name your function as module:function")
+        return function
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Return none: what a user's function builds is known only when it has run."""
+        return ()
+
+
 def _dense(widths: tuple[int, ...], dropout: float) -> tuple[Layer, ...]:
     return tuple(
         Layer(f"fc{number}", width, dropout=dropout)
@@ -115,4 +133,4 @@ def _dense(widths: tuple[int, ...], dropout: float) -> tuple[Layer, ...]:
     )
 
 
-Model = Annotated[LeNet | FastaiCnn | Mlp | DenseHead, Field(discriminator="name")]
+Model = Annotated[LeNet | FastaiCnn | Mlp | DenseHead | Custom, Field(discriminator="name")]

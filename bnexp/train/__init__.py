@@ -1,6 +1,7 @@
 """Execute: train a cohort's runs and yield a record of each."""
 
 import functools
+import math
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +14,7 @@ from bnexp.data import Dataset, load
 from bnexp.design import Run
 from bnexp.errors import UsageError
 from bnexp.records import SCHEMA_VERSION, RunRecord
-from bnexp.schedule import Cohort, is_convolutional
+from bnexp.schedule import Cohort, is_convolutional, structure
 from bnexp.train.cohort import train_runs
 from bnexp.train.device import provenance
 from bnexp.train.outcome import Outcome
@@ -42,15 +43,25 @@ def train_cohort(
 def _parts(cohort: Cohort, device: torch.device) -> Iterator[tuple[Run, ...]]:
     """Yield the runs of a cohort in portions that train together."""
     runs = cohort.runs
-    size = cohort.size
-    if size is None:
-        try:
-            config = runs[0].cell.config
-            size = best_size(config, _data(config.data, device), len(runs))
-        except Exception:  # whatever it is, training will meet it again and record it
-            size = 1
+    size = cohort.size or _size(runs, device)
     for start in range(0, len(runs), size):
         yield runs[start : start + size]
+
+
+# The best number of runs by structure and device: found once in the life of a worker.
+_sizes: dict[tuple[str, str], int] = {}
+
+
+def _size(runs: Sequence[Run], device: torch.device) -> int:
+    """Return how many runs to train at a time, in equal portions."""
+    config = runs[0].cell.config
+    key = (structure(config), str(device))
+    if key not in _sizes:
+        try:
+            _sizes[key] = best_size(config, _data(config.data, device), len(runs))
+        except Exception:  # whatever it is, training will meet it again and record it
+            return 1
+    return math.ceil(len(runs) / math.ceil(len(runs) / _sizes[key]))
 
 
 def _train(

@@ -19,9 +19,12 @@ from bnexp.train.plain import train_epoch as train_plainly
 from bnexp.train.stack import Stack
 
 # Numbers of runs to try: a machine's best lies between its caches and its launch times.
-SIZES = (1, 4, 16, 32, 64, 128, 256)
+SIZES = (1, 8, 32, 128, 256)
+# A size that much faster than the next smaller one is worth its memory.
+WORTH = 1.05
 # Steps of a timing and seconds after which it has said enough.
 STEPS, ENOUGH_S = 6, 1.0
+MOST_EXAMPLES = 100_000  # of a timing, over all its runs
 
 
 def best_size(config: Config, data: Dataset, n_runs: int) -> int:
@@ -52,21 +55,19 @@ def measure(config: Config, data: Dataset, n_runs: int) -> Speed:
 
 def _fastest(config: Config, data: Dataset, n_runs: int) -> tuple[int, float]:
     """Return the best size and its seconds an example of one run."""
-    found: dict[int, float] = {}
+    best, best_s = 1, math.inf
     sizes = [size for size in SIZES if size < n_runs] + [min(n_runs, SIZES[-1])]
     for size in sizes:
         try:
-            found[size] = measured_stacked_s(config, data, size)
+            seconds = measured_stacked_s(config, data, size)
         except (RuntimeError, MemoryError):
-            if not found:
+            if best_s == math.inf:
                 raise
             break
-        # Past its best a size only costs memory.
-        if found[size] > 1.3 * min(found.values()):
-            break
-    # An equal number of runs in every portion leaves no small one at the end.
-    best = min(found, key=lambda size: found[size])
-    return math.ceil(n_runs / math.ceil(n_runs / best)), found[best]
+        if seconds * WORTH > best_s:
+            break  # past its best a size only costs memory
+        best, best_s = size, seconds
+    return best, best_s
 
 
 def measured_stacked_s(config: Config, data: Dataset, size: int) -> float:
@@ -108,7 +109,9 @@ def _order(config: Config, split: Split, size: int) -> torch.Tensor:
 
     A few images again and again would lie in the cache, as those of an epoch do not.
     """
-    n = min(len(split), STEPS * config.train.batch_size)
+    batch_size = config.train.batch_size
+    steps = min(STEPS, max(2, MOST_EXAMPLES // (size * batch_size)))
+    n = min(len(split), steps * batch_size)
     return torch.randint(len(split), (size, n), device=split.images.device)
 
 

@@ -161,21 +161,47 @@ def test_what_cannot_train_at_all_is_recorded(
 def test_the_size_is_found_by_timing(
     compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The fastest number of runs is taken, in equal portions, and never more than there are."""
-    cost = {1: 9.0, 4: 3.0, 16: 1.0, 32: 1.2, 64: 5.0}
+    """Sizes grow for as long as each is clearly faster, and never beyond what there is."""
+    cost = {1: 9.0, 8: 3.0, 32: 1.0, 128: 0.98, 256: 0.1}
     tried: list[int] = []
 
     def timed(config: Config, data: Dataset, size: int) -> float:
         tried.append(size)
-        return cost.get(size, 2.0)
+        return cost.get(size, 0.5)
 
     monkeypatch.setattr(speed, "measured_stacked_s", timed)
     config = compose(*SMALL)
-    assert speed.best_size(config, data_of(config), 33) == 11  # three portions of up to 16
-    assert tried == [1, 4, 16, 32, 33]
+    assert speed.best_size(config, data_of(config), 2000) == 32
+    assert tried == [1, 8, 32, 128]  # hardly faster: no larger one is tried
     tried.clear()
-    assert speed.best_size(config, data_of(config), 2000) == 16
-    assert tried == [1, 4, 16, 32, 64]  # five times as slow: no larger one is tried
+    assert speed.best_size(config, data_of(config), 33) == 33
+    assert tried == [1, 8, 32, 33]
     assert speed.best_size(config, data_of(config), 1) == 1
     lenet = compose(*SMALL[:2], "model=lenet")
     assert speed.best_size(lenet, data_of(lenet), 50) == 1
+
+
+def test_portions_are_equal(
+    compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cohort is cut so that no small portion is left at its end, and timed once."""
+    calls: list[int] = []
+
+    def best(config: Config, data: Dataset, n: int) -> int:
+        calls.append(n)
+        return 4
+
+    sizes: list[int] = []
+    original = module.train_runs
+
+    def counted(runs: list[tuple[Config, int]], *rest: object) -> list[Outcome]:
+        sizes.append(len(runs))
+        return original(runs, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "_sizes", {})
+    monkeypatch.setattr(module, "best_size", best)
+    monkeypatch.setattr(module, "train_runs", counted)
+    for _ in range(2):
+        records_of(Cohort("study", runs_of(compose(*SMALL, "train.epochs=1"), 9)))
+    assert sizes == [3, 3, 3] * 2
+    assert calls == [9]
