@@ -11,7 +11,7 @@ from torch import nn
 from bnexp.config.networks import Custom
 from bnexp.config.schema import Config
 from bnexp.errors import UsageError
-from bnexp.norms import BatchNormLayer
+from bnexp.norms import BatchNormLayer, make_norm
 from bnexp.streams import generator
 
 
@@ -25,7 +25,6 @@ def from_function(config: Config, model: Custom, seed: int) -> nn.Sequential:
         UsageError: If there is no such function, if it fails, or if what it returns cannot
             be trained or evaluated as configured.
     """
-    assert model.function is not None
     module_name, _, name = model.function.partition(":")
     if os.getcwd() not in sys.path:  # a console script does not look there
         sys.path.insert(0, os.getcwd())
@@ -61,6 +60,24 @@ def from_function(config: Config, model: Custom, seed: int) -> nn.Sequential:
         )
     network.train()
     return network
+
+
+def example(config: Config, seed: int) -> nn.Sequential:
+    """Return a small network, as a pattern for one of your own.
+
+    Args:
+        config: The cell; what of it counts is up to you.
+        seed: The replicate, for layers that draw (`bnexp.stochastic.Dropout`).
+    """
+    layers: OrderedDict[str, nn.Module] = OrderedDict()
+    layers["conv1"] = nn.Conv2d(1, 8, kernel_size=3, stride=2)
+    norm = make_norm(config.norm, 8, spatial=True)
+    if norm is not None:
+        layers["conv1_norm"] = norm
+    layers["conv1_activation"] = nn.ReLU()
+    layers["flatten"] = nn.Flatten()
+    layers["output"] = nn.Linear(8 * 13 * 13, 10)
+    return nn.Sequential(layers)
 
 
 def _is_module(found: object) -> bool:

@@ -124,9 +124,10 @@ def test_hidden_normalizations_cannot_have_population_statistics(
 
 
 def test_the_function_must_be_named(compose: Callable[..., Config]) -> None:
-    """Without a function there is nothing to build."""
-    with pytest.raises(UsageError, match="module:function"):
-        compose(*SMALL, "model=custom")
+    """A function is named with its module; without a word about it there is an example."""
+    with pytest.raises(UsageError, match=r"model.function=nonsense"):
+        compose(*SMALL, "model=custom", "model.function=nonsense")
+    assert build(compose(*SMALL, "model=custom", "norm=batch"), 0)[1].num_features == 8
 
 
 def test_control_flow_trains_alone(

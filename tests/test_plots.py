@@ -164,3 +164,25 @@ def test_the_same_figure_is_the_same_file(runs: pd.DataFrame) -> None:
     assert one == two
     assert one["png"].startswith(b"\x89PNG")
     assert b"<svg" in one["svg"]
+
+
+def test_a_case_shows_both_speeds_and_their_ratio() -> None:
+    """Each row has our dot, the reference's, and how often one goes into the other."""
+    figure = plots.speeds(["one", "two"], [50.0, 30.0], [10.0, 60.0])
+    (axes,) = figure.axes
+    points = sorted(
+        (float(y), float(x))
+        for line in axes.lines
+        for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)
+        if line.get_marker() in ("o", "s")
+    )
+    assert points == [(0, 10), (0, 50), (1, 30), (1, 60)]
+    assert [text.get_text() for text in axes.texts] == ["5 x", "0.5 x"]
+
+
+def test_the_cost_of_a_run_starts_at_zero() -> None:
+    """Costs are drawn from zero, so that flat looks flat."""
+    figure = plots.cost_per_run([8, 32], [2.0, 1.0])
+    (axes,) = figure.axes
+    assert list(axes.lines[0].get_ydata()) == [2.0, 1.0]
+    assert axes.get_ylim()[0] == 0

@@ -19,6 +19,8 @@ ROUNDS = 3
 SIZES = (1, 8, 32, 128)
 # The study whose throughput counts: so many runs of so many epochs.
 RUNS, EPOCHS = 64, 10
+# Numbers of runs of studies whose cost per run is compared.
+GROWTH = (8, 32, 128)
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,9 @@ def bench(
                 f"the source's loop; ours: {RUNS} runs x {EPOCHS} epochs {how}",
             )
         )
+        if subject.in_full:
+            say(f"{subject.name}: studies of {', '.join(map(str, GROWTH))} runs")
+            found += _growth(subject, overrides)
         limit = _apart(measure.flop_per_s, device) * workers
         flop = _apart(measure.flop_per_example, configs[subject.name, "none"])
         found.append(
@@ -203,6 +208,21 @@ def _study(subject: Subject, overrides: Sequence[str], *, full: bool) -> tuple[f
         seconds = one - an_epoch + an_epoch * EPOCHS * RUNS / few
         how = f"from {few} runs of {short} and of {long} epochs"
     return RUNS * EPOCHS * 60_000 / seconds, how
+
+
+def _growth(subject: Subject, overrides: Sequence[str]) -> list[Case]:
+    """Return a run's cost in studies of growing size, beside that in the smallest."""
+    costs = {n: _command_s(subject, overrides, n, epochs=1) / n for n in GROWTH}
+    return [
+        Case(
+            f"{subject.name} cost, {n} runs",
+            cost,
+            costs[GROWTH[0]],
+            "s/run",
+            f"a run of a study of {GROWTH[0]}; one epoch, the whole command",
+        )
+        for n, cost in costs.items()
+    ]
 
 
 def _command_s(subject: Subject, overrides: Sequence[str], n_runs: int, epochs: int) -> float:

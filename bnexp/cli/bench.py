@@ -15,7 +15,7 @@ from bnexp.store import write_bytes, write_json
 
 def main(options: argparse.Namespace) -> int:
     """Run the command; return its exit code."""
-    from bnexp.bench import NORMS, SUBJECTS, bench  # imports torch
+    from bnexp.bench import GROWTH, NORMS, SUBJECTS, bench  # imports torch
     from bnexp.data import ensure
     from bnexp.train.device import provenance, resolve, settle
 
@@ -58,14 +58,20 @@ def main(options: argparse.Namespace) -> int:
         {"machine": where | {"workers": workers}, "cases": [asdict(case) for case in cases]},
     )
     speeds = [case for case in cases if case.unit == "examples/s"]
+    costs = [case for case in cases if case.unit == "s/run"]
     with plots.styled():
-        figure = plots.speeds(
-            [case.name for case in speeds],
-            [case.ours for case in speeds],
-            [case.reference for case in speeds],
-        )
-        for ending, image in plots.files(figure).items():
-            write_bytes(folder / "figures" / f"{where['device']}.{ending}", image)
-    print(f"written: {folder / where['device']}.json and its figure in {folder / 'figures'}")
+        figures = {
+            "speed": plots.speeds(
+                [case.name for case in speeds],
+                [case.ours for case in speeds],
+                [case.reference for case in speeds],
+            ),
+            "cost_per_run": plots.cost_per_run(GROWTH, [case.ours for case in costs]),
+        }
+        for name, figure in figures.items():
+            for ending, image in plots.files(figure).items():
+                file = folder / "figures" / f"{where['device']}_{name}.{ending}"
+                write_bytes(file, image)
+    print(f"written: {folder / where['device']}.json and its figures in {folder / 'figures'}")
     print(json.dumps(result))
     return 0

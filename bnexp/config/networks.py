@@ -1,10 +1,9 @@
 """The `model:` section: each architecture as the list of its hidden layers."""
 
-import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from bnexp.config.part import Count, Lax, Part, Positive
 
@@ -111,14 +110,7 @@ class DenseHead(Network):
 
 class Custom(Network):
     name: Literal["custom"]
-    function: str | None
-
-    @field_validator("function")
-    @classmethod
-    def _named(cls, function: str | None) -> str:
-        if function is None or not re.fullmatch(r"[\w.]+:\w+", function):
-            raise ValueError("name your function as module:function")
-        return function
+    function: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
 
     @property
     def layers(self) -> tuple[Layer, ...]:

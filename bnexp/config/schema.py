@@ -58,6 +58,7 @@ class Train(Part):
     epochs: Count
     batch_size: Count
     drop_last: bool
+    tf32: bool
 
 
 class Eval(Part):
@@ -161,6 +162,7 @@ NEUTRAL: dict[str, dict[str, Any]] = {
         "scale": True,
         "noise": 0.0,
     },
+    "train": {"tf32": False},
     "eval": {"grad": False},
 }
 ABSENT = object()

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from bnexp.plots.effects import effects, interaction
 from bnexp.plots.house import contrast_name, files, short, styled
 from bnexp.plots.runs import cell_means, learning_curves, statistics
-from bnexp.plots.speed import speeds
+from bnexp.plots.speed import cost_per_run, speeds
 
 Drawing = Figure  # for those that hold a figure, but do not draw
 
@@ -17,6 +17,7 @@ __all__ = [
     "Drawing",
     "cell_means",
     "contrast_name",
+    "cost_per_run",
     "effects",
     "files",
     "interaction",

@@ -35,3 +35,22 @@ def speeds(names: Sequence[str], ours: Sequence[float], reference: Sequence[floa
     axes.plot([], [], "s", color=COLOURS[1], label="reference")
     figure.legend(loc="outside upper center", ncols=2)
     return figure
+
+
+def cost_per_run(runs: Sequence[int], seconds: Sequence[float]) -> Figure:
+    """Return what a run costs as a study grows.
+
+    Args:
+        runs: Of each study.
+        seconds: Of the whole command, divided by its runs.
+    """
+    figure = new_figure(4.5, 3.0)
+    axes = figure.subplots()
+    axes.plot(runs, seconds, "o-", color=COLOURS[0])
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(runs, [str(n) for n in runs])
+    axes.minorticks_off()
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("runs of the study (log scale)")
+    axes.set_ylabel("seconds a run")
+    return figure

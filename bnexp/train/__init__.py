@@ -16,7 +16,7 @@ from bnexp.errors import UsageError
 from bnexp.records import SCHEMA_VERSION, RunRecord
 from bnexp.schedule import Cohort, is_convolutional, structure
 from bnexp.train.cohort import train_runs
-from bnexp.train.device import provenance
+from bnexp.train.device import allow_tf32, provenance
 from bnexp.train.outcome import Outcome
 from bnexp.train.plain import train_run
 from bnexp.train.speed import best_size
@@ -76,6 +76,7 @@ def _train(
     together = device.type == "cuda" or not is_convolutional(config)
     try:
         data = _data(config.data, device)
+        allow_tf32(config.train.tf32)
         if together:
             outcomes = train_runs(
                 [(run.cell.config, run.seed) for run in runs],

@@ -53,9 +53,14 @@ def settle(name: str) -> torch.device:
     else:
         torch.cuda.set_device(device)
         torch.backends.cudnn.deterministic = True
-        torch.backends.cudnn.allow_tf32 = False
-        torch.backends.cuda.matmul.allow_tf32 = False
+        allow_tf32(False)
     return device
+
+
+def allow_tf32(allowed: bool) -> None:
+    """Let a GPU multiply in TensorFloat-32, or not; a CPU does not know it."""
+    torch.backends.cudnn.allow_tf32 = allowed
+    torch.backends.cuda.matmul.allow_tf32 = allowed
 
 
 def _keep_freed_memory() -> None:

@@ -477,6 +477,7 @@ LATER = {
     "norm.center": ("false",),
     "norm.scale": ("false",),
     "norm.noise": ("1.0", "0.5"),
+    "train.tf32": ("true",),
     "eval.grad": ("true",),
 }
 # Ids of stored runs, as in tests/test_design.py.
