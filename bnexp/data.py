@@ -55,13 +55,14 @@ class Split:
         # `index_select` copies whole images; `images[index]` would copy pixel by pixel and
         # take 20 times as long.
         if isinstance(index, slice):
-            found = self.images[index]
+            found, labels = self.images[index], self.labels[index]
         else:
             found = self.images.index_select(0, index)
+            labels = self.labels.index_select(0, index)
         images = found.to(torch.get_default_dtype()).div_(255)
         if self.sd != 1:
             images = images.sub_(self.mean).div_(self.sd)
-        return images, self.labels[index]
+        return images, labels
 
     def __getitem__(self, index: Tensor | slice) -> "Split":
         """Return some of the images."""

@@ -64,8 +64,9 @@ def make_cohorts(
 ) -> list[Cohort]:
     """Return cohorts of runs of one structure each, in the order of their first runs.
 
-    With `engine.cohort=auto` every worker gets its part of a structure's runs and finds
-    out by itself how many to train at a time.
+    With `engine.cohort=auto` workers get whole structures for as long as there is one for
+    each, because larger cohorts are faster; what is left is split among them. How many of
+    its runs it trains at a time, a worker finds out by itself.
     """
     by_cell: dict[int, str] = {}
     groups: dict[str, list[Run]] = {}
@@ -73,13 +74,15 @@ def make_cohorts(
         if id(run.cell) not in by_cell:
             by_cell[id(run.cell)] = structure(run.cell.config)
         groups.setdefault(by_cell[id(run.cell)], []).append(run)
+    rest = len(groups) % workers
     found: list[Cohort] = []
     size: int | None
-    for group in groups.values():
+    for number, group in enumerate(groups.values()):
+        parts = math.ceil(workers / rest) if number >= len(groups) - rest else 1
         if on_cpu and is_convolutional(group[0].cell.config):
             size, chunk = 1, 1
         elif engine.cohort == "auto":
-            size, chunk = None, min(MOST_RUNS, math.ceil(len(group) / workers))
+            size, chunk = None, min(MOST_RUNS, math.ceil(len(group) / parts))
         else:
             size, chunk = engine.cohort, engine.cohort
         found += [

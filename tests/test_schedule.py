@@ -91,12 +91,22 @@ def test_a_cohort_has_one_structure(compose: Callable[..., Config]) -> None:
 
 
 def test_every_worker_gets_a_part(compose: Callable[..., Config]) -> None:
-    """The runs of a structure are spread over the workers, up to a most a cohort."""
+    """The runs of one structure are spread over the workers, up to a most a cohort."""
     runs = runs_of(compose("model=mlp"), [f"{n:04}" for n in range(10)])
     assert [len(one.runs) for one in cohorts_of(runs, compose(), workers=4)] == [3, 3, 3, 1]
     many = runs_of(compose("model=mlp"), [f"{n:04}" for n in range(2000)])
     assert {len(one.runs) for one in cohorts_of(many, compose(), workers=2)} == {256, 208}
     assert {one.size for one in cohorts_of(many, compose(), workers=2)} == {None}
+
+
+def test_structures_stay_whole_where_each_worker_has_one(
+    compose: Callable[..., Config],
+) -> None:
+    """Of three structures on two workers the third is split, and no worker is idle."""
+    configs = [compose("model=mlp", f"model.hidden=[{width}]") for width in (8, 16, 32)]
+    runs = [run for n, c in enumerate(configs) for run in runs_of(c, [f"{n}a", f"{n}b"])]
+    names = [[run.run_id for run in one.runs] for one in cohorts_of(runs, compose(), workers=2)]
+    assert names == [["0a", "0b"], ["1a", "1b"], ["2a"], ["2b"]]
 
 
 def test_convolutions_train_alone_on_a_cpu(compose: Callable[..., Config]) -> None:
