@@ -1,7 +1,9 @@
 """`bnexp run`: train what is missing, then write tables, figures and reports."""
 
 import argparse
+import importlib
 import signal
+import threading
 
 from bnexp.cli import plan
 from bnexp.cli.progress import Progress
@@ -9,7 +11,6 @@ from bnexp.declare import folder_of, open_design
 from bnexp.design import Design, Run
 from bnexp.engine import EpochDone, execute, n_workers
 from bnexp.records import RunRecord
-from bnexp.report import build as report
 from bnexp.schedule import make_cohorts, missing
 from bnexp.store import Store
 
@@ -33,6 +34,8 @@ def main(options: argparse.Namespace) -> int:
         devices = _ready(design)
     store.declare(design)
     if todo:
+        # While the workers train, this process has time for it.
+        threading.Thread(target=importlib.import_module, args=("bnexp.report",)).start()
         try:
             _train(design, store, todo, devices, fail_fast=options.fail_fast)
         except KeyboardInterrupt:
@@ -48,7 +51,9 @@ def main(options: argparse.Namespace) -> int:
         )
         return 130
     if done:
-        print(report(store))
+        from bnexp.report import build  # pandas, matplotlib and scipy take seconds
+
+        print(build(store))
     for record in store.load(store.failed() & design.run_ids):
         reason = (record.error or "").strip().splitlines()[-1]
         print(f"failed: {record.title}: {reason}")
