@@ -8,13 +8,16 @@ from bnexp.config.study import label
 from bnexp.frames import Declared
 from bnexp.records import RunRecord
 from bnexp.report.answer import Answer, answers, rule
+from bnexp.report.rates import footing_table, max_lr_table, ratios_table
 from bnexp.report.rows import (
     TableText,
     cells_table,
+    described,
     effects_table,
     runs_table,
     simple_table,
 )
+from bnexp.report.show import each
 from bnexp.report.tables import Tables
 from bnexp.report.verdicts import claims_table, tally
 
@@ -24,6 +27,7 @@ class Page:
     """All that the pages show, but for the figures.
 
     Attributes:
+        caveats: What the design cannot tell, a sentence each.
         tally: How many claims got which verdict, empty without claims.
         rule: How the sentences of the answers follow from their numbers.
         tables: In the order of the page.
@@ -33,6 +37,7 @@ class Page:
     question: str
     source: str
     warnings: list[str]
+    caveats: list[str]
     answers: list[Answer]
     tally: str
     rule: str
@@ -48,6 +53,7 @@ def page(study: Declared, tables: Tables, records: Sequence[RunRecord], n_other:
         question=study.question,
         source=study.source,
         warnings=_warnings(study, records, n_other),
+        caveats=_caveats(tables),
         answers=answers(study, tables),
         tally=tally(tables) if len(tables.claims) else "",
         rule=rule(study),
@@ -64,6 +70,9 @@ def _tables(study: Declared, tables: Tables) -> list[TableText]:
         claims_table(study, tables),
         effects_table(study, tables, tables.contrasts[~simple]),
         cells_table(study, tables),
+        max_lr_table(tables),
+        ratios_table(tables),
+        footing_table(tables),
         simple_table(study, tables, tables.contrasts[simple]),
         runs_table(study, tables),
     ]
@@ -99,6 +108,35 @@ def _warnings(study: Declared, records: Sequence[RunRecord], n_other: int) -> li
         found.append(
             f"This folder holds {n_other} more finished runs, of settings that this design "
             "does not ask for; they are kept and take no part in this page."
+        )
+    return found
+
+
+def _caveats(tables: Tables) -> list[str]:
+    """Return what the design cannot tell, a sentence each."""
+    responses = described(tables.responses)
+    found, detectable, skewed = [], [], []
+    for row in each(tables.caveats):
+        what = responses.get(row.response)
+        if row.code == "detectable" and what is not None:
+            size = what.show(row.value, difference=True).lstrip("+")
+            unit = f" {what.unit_difference}" if what.unit_difference else ""
+            detectable.append(f"{size}{unit} of {what.label}")
+        elif row.code == "skewed" and what is not None:
+            skewed.append(f"{row.value:.0f} of {what.label}")
+        else:
+            text = str(row.text)
+            text = text if what is None else text.replace(str(row.response), what.label)
+            found.append(f"{text[0].upper()}{text[1:]}.")
+    if skewed:
+        found.append(
+            "Comparisons whose differences are skewed for this few seeds: "
+            f"{', '.join(skewed)}. Their 95 % intervals may cover as little as 82 to 91 %: look at the seeds."
+        )
+    if detectable:
+        found.append(
+            "What every comparison here would find, with 80 % power at 5 % before Holm's "
+            f"adjustment, are differences of at least {', '.join(detectable)}."
         )
     return found
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote, urlencode
 
-from bnexp.config.study import AnyClaim
+from bnexp.config.study import AnyClaim, EquivalenceClaim, InteractionClaim, ThresholdClaim
 
 Factors = Mapping[str, Sequence[str]]
 # What is asked of the table of runs: each column holds one of these levels.
@@ -59,6 +59,9 @@ def of_claim(claim: AnyClaim) -> Only:
     compared = {}
     if claim.kind == "difference":
         compared = {claim.factor: [claim.higher, claim.lower]}
+    elif isinstance(claim, EquivalenceClaim | InteractionClaim | ThresholdClaim):
+        levels = [level for level in (claim.level_a, claim.level_b) if level]
+        compared = {claim.factor: levels} if claim.factor else {}
     return {**compared, **{key: [level] for key, level in fixed.items()}}
 
 

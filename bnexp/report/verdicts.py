@@ -1,12 +1,16 @@
 """The table of claims: what would have supported each, and what came out."""
 
-from bnexp.config.study import AnyClaim, ValueClaim
+import math
+from typing import Any
+
 from bnexp.frames import Declared
 from bnexp.records import Response
 from bnexp.report import links
 from bnexp.report.rows import TableText, described
 from bnexp.report.show import each, interval, shown
 from bnexp.report.tables import Tables
+from bnexp.stats import RULES
+from bnexp.stats.estimate import CONFIDENCE
 
 VERDICTS = ("supported", "refuted", "inconclusive")
 
@@ -16,27 +20,25 @@ def claims_table(study: Declared, tables: Tables) -> TableText:
     rows = []
     for claim, found in zip(study.claims, each(tables.claims), strict=True):
         what = described([claim.response])[claim.response]
-        difference = claim.kind != "value"
+        difference = not math.isfinite(found.pi_low)  # a value has a prediction interval
+        later = " (exploratory)" if found.declared == "exploratory" else ""
         rows.append(
             [
-                found.verdict,
+                found.verdict + later,
                 found.claim,
                 found.source,
-                shown(what, found.reported, difference=difference),
-                _claimed(what, claim),
-                interval(what, found, difference=difference),
+                shown(what, found.reported, difference=difference) + _in_prediction(found),
+                _region(what, found.region_low, found.region_high, difference=difference),
+                _judged(what, found, difference=difference),
                 links.to_runs(str(found.n), links.of_claim(claim)),
             ]
         )
+    rules = " ".join(RULES[kind] for kind in dict.fromkeys(tables.claims["kind"]))
     return TableText(
         "claims",
         "What the sources claimed",
-        "A claim is supported if our 95 % interval lies wholly inside what it claims (column "
-        "“supported inside”), refuted if it lies wholly outside, and inconclusive otherwise. A "
-        "claimed value counts as reproduced within the tolerance that the study file states; a "
-        "claimed difference claims its sign; “changes more than” compares the sizes of two "
-        "main effects, and its number is the first size minus the second. The sources' numbers "
-        "are single runs.",
+        f"{rules} The sources' numbers are single runs; one marked * lies outside the range in "
+        "which 95 % of single runs of ours would lie.",
         ["verdict", "claim", "source", "reported", "supported inside", "ours [95 %]", "n"],
         rows,
     )
@@ -50,9 +52,30 @@ def tally(tables: Tables) -> str:
     return f"Of {n} claim{'s' * (n != 1)} of the sources: {', '.join(parts)}."
 
 
-def _claimed(what: Response, claim: AnyClaim) -> str:
-    """Return the range that our interval must lie in to support a claim."""
-    if isinstance(claim, ValueClaim):
-        ends = (claim.reported - claim.within, claim.reported + claim.within)
-        return " to ".join(what.show(end) for end in ends)
-    return "above 0"
+def _in_prediction(found: Any) -> str:
+    """Return a mark where a source's single run is unlike any of ours."""
+    return "*" if found.reported_in_pi is not None and not found.reported_in_pi else ""
+
+
+def _region(what: Response, low: float, high: float, *, difference: bool) -> str:
+    """Return the range that the deciding interval must lie in to support a claim."""
+    if math.isinf(high):
+        return f"above {_end(what, low, difference=difference)}"
+    if math.isinf(low):
+        return f"below {_end(what, high, difference=difference)}"
+    return " to ".join(_end(what, end, difference=difference) for end in (low, high))
+
+
+def _end(what: Response, value: float, *, difference: bool) -> str:
+    return "0" if value == 0 else what.show(value, difference=difference)
+
+
+def _judged(what: Response, found: Any, *, difference: bool) -> str:
+    """Return our estimate with its 95 % interval, and the one that decides if another."""
+    text = interval(what, found, difference=difference)
+    if found.confidence == CONFIDENCE or math.isnan(found.judged_low):
+        return text
+    ends = (
+        what.show(end, difference=difference) for end in (found.judged_low, found.judged_high)
+    )
+    return f"{text}; {found.confidence:.0%} [{', '.join(ends)}]".replace("%;", " %;")

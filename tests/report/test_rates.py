@@ -1,0 +1,70 @@
+"""What the page says of learning rates, from a planted sweep with runs that diverge."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bnexp.cli import main
+from bnexp.report.rates import _rate
+from bnexp.store import Store
+
+SWEEP = [
+    *("run", "-m", "norm=none,batch", "optimizer.lr=0.1,1.0,100000000.0", "seed=range(3)"),
+    *("data=digits", "data.train_size=64", "train.epochs=1", "model.activation=relu"),
+    *("model=mlp", "model.hidden=[8]", "engine=inline", "name=sweep"),
+]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Return a study of three learning rates, the last of which is far too large."""
+    results = tmp_path_factory.mktemp("results")
+    assert main([*SWEEP, f"results_dir='{results}'"]) == 0
+    return Store(results / "sweep")
+
+
+def test_every_learning_rate_of_the_tables_is_on_the_page(store: Store) -> None:
+    """Each row of the three tables stands on both pages, bounds as bounds."""
+    page = (store.folder / "report.md").read_text()
+    for name in ("max_lr", "max_lr_ratios"):
+        table = pd.read_csv(store.tables / f"{name}.csv", keep_default_na=False)
+        assert len(table)
+        for row in table.to_dict("records"):
+            assert f"| {row['definition']} |" in page
+    footing = pd.read_csv(store.tables / "equal_footing.csv")
+    assert page.count("each at its own best") >= (footing["rule"] == "own best").sum() > 0
+    assert page.count("| same learning rate |") == (footing["rule"] == "same lr").sum()
+    assert "On an equal footing" in (store.folder / "report.html").read_text()
+
+
+def test_what_the_design_cannot_tell_is_on_the_page(store: Store) -> None:
+    """Every caveat of the table is among the warnings."""
+    caveats = pd.read_csv(store.tables / "caveats.csv")
+    page = (store.folder / "report.md").read_text()
+    assert "smallest_p" in set(caveats["code"])
+    assert "3 seeds cannot reach p \\< .25 two-sided." in page
+    if "detectable" in set(caveats["code"]):
+        assert "with 80 % power" in page
+
+
+def test_a_study_without_learning_rates_has_no_such_tables(tmp_path: Path) -> None:
+    """Where nothing was swept over learning rates, nothing is said of them."""
+    command = [*SWEEP[:2], "norm=none,batch", "seed=range(2)", *SWEEP[5:]]
+    assert main([*command, f"results_dir='{tmp_path}'"]) == 0
+    assert "equal footing" not in (tmp_path / "sweep" / "report.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        ((0.5, 0.25, 1.0, ""), "0.5 [0.25, 1]"),
+        ((8.0, float("nan"), float("nan"), ">"), "> 8"),
+        ((float("nan"),) * 3 + ("?",), "unknown"),
+    ],
+)
+def test_a_bound_is_shown_as_one(
+    numbers: tuple[float, float, float, str], expected: str
+) -> None:
+    """Beyond the learning rates tried there is no estimate, only a bound."""
+    assert _rate(*numbers) == expected
