@@ -131,7 +131,8 @@ def _caveats(tables: Tables) -> list[str]:
     if skewed:
         found.append(
             "Comparisons whose differences are skewed for this few seeds: "
-            f"{', '.join(skewed)}. Their 95 % intervals may cover as little as 82 to 91 %: look at the seeds."
+            f"{', '.join(skewed)}. Their 95 % intervals may cover as little as 82 to 91 %: "
+            "look at the seeds."
         )
     if detectable:
         found.append(
