@@ -99,6 +99,7 @@ def compare(
         *NORMS[norm],
         *OPTIMIZERS[optimizer],
         f"train.batch_size={BATCH}",
+        "train.drop_last=true",
     )
     rates = (0.0003, 0.001)[:RUNS]
     runs = [
