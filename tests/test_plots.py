@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -90,7 +91,12 @@ def test_statistics_join_the_two_values_of_a_run(runs: pd.DataFrame) -> None:
     figure = plots.statistics(runs, FACTORS, ("test_accuracy", "test_accuracy_population"))
     (axes,) = figure.axes
     assert axes.get_title() == "norm batch: 6 runs"
-    assert all(np.diff(line.get_ydata())[0] == pytest.approx(5.0) for line in axes.lines)
+    (joined,) = axes.collections
+    assert isinstance(joined, LineCollection)
+    assert len(joined.get_segments()) == 6
+    assert all(one[1][1] - one[0][1] == pytest.approx(5.0) for one in joined.get_segments())
+    (dots,) = axes.lines
+    np.testing.assert_allclose(dots.get_ydata(), np.concatenate(joined.get_segments())[:, 1])
 
 
 def test_every_figure_says_what_its_intervals_are(runs: pd.DataFrame) -> None:
