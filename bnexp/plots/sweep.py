@@ -125,7 +125,9 @@ def sweep(
         note += "; hollow: mean of the runs that did not diverge; strip: Wilson interval"
     if limits is not None and limits.table["lr"].notna().any():
         handles.append(handle("None", f"largest {short(axis)}", color="#555555", linestyle=":"))
-        note += f"; dotted: the largest {short(axis)} at which {limits.meaning}; shaded: its 95 %"
+        note += (
+            f"; dotted: the largest {short(axis)} at which {limits.meaning}; shaded: its 95 %"
+        )
     add_legend(figure, handles)
     add_note(figure, note + (f"; {more} more combinations are in cells.csv" if more else ""))
     return figure
