@@ -212,6 +212,10 @@ def test_a_sweep_passes_through_the_means_in_the_order_of_its_numbers(
                 for lr in ("0.025", "0.1", "0.4", "1.6")
             ]
             np.testing.assert_allclose(np.array(y, float), expected)
+            segment = container.lines[2][0].get_segments()[0]
+            of_it = cells.loc[(norm, "0.025", response)]
+            ends = np.array([of_it["ci_low"], of_it["ci_high"]]) * scale
+            np.testing.assert_allclose(segment[:, 1], ends)
 
 
 def test_a_sweep_shows_every_seed_and_hollows_what_lost_some(swept: pd.DataFrame) -> None:
@@ -275,21 +279,26 @@ def test_a_map_prints_every_mean_in_its_place(swept: pd.DataFrame) -> None:
     assert hatched == [(2.5, -0.5)]
 
 
-def test_numbers_on_a_map_can_be_read(swept: pd.DataFrame) -> None:
-    """Text and the colour below it differ by the 4.5 to 1 that WCAG asks for small text."""
-    cells = stats.cells(swept, SWEPT, range(4), ["train_loss"])
-    axes = plots.heat_map(cells, SWEPT, ["train_loss"], ("norm", "optimizer.lr")).axes[0]
+@pytest.mark.parametrize("response", ["test_accuracy", "train_loss"])
+def test_numbers_on_a_map_can_be_read(response: str) -> None:
+    """Better is lighter, and text differs from its ground by the 4.5 to 1 of WCAG."""
+    factors = {"a": tuple("abcde"), "b": tuple("vwxyz")}
+    values = {
+        cell: [0.3 + 0.02 * i] for i, cell in enumerate(itertools.product(*factors.values()))
+    }
+    runs = frame_of(values, list(factors)).rename(columns={"y": response})
+    cells = stats.cells(runs, factors, range(1), [response])
+    axes = plots.heat_map(cells, factors, [response], ("a", "b")).axes[0]
     inks = {one.get_position(): one.get_color() for one in axes.texts}
+    grounds = []
     for patch in axes.patches:
-        if not patch.get_hatch():
-            x, y = patch.get_xy()
-            below = luminance(patch.get_facecolor())
-            contrast = (
-                1.05 / (below + 0.05)
-                if inks[x + 0.5, y + 0.5] == "white"
-                else (below + 0.05) / 0.05
-            )
-            assert contrast >= 4.5
+        x, y = patch.get_xy()
+        below = luminance(patch.get_facecolor())
+        is_white = inks[x + 0.5, y + 0.5] == "white"
+        assert (1.05 / (below + 0.05) if is_white else (below + 0.05) / 0.05) >= 4.5
+        grounds.append(below)
+    assert len(grounds) == 25
+    assert grounds == sorted(grounds, reverse=response == "train_loss")
 
 
 def luminance(colour: tuple[float, ...]) -> float:
@@ -313,6 +322,7 @@ def test_runs_that_never_arrive_keep_the_curve_down(swept: pd.DataFrame) -> None
     batch = by_title["80 % accuracy\nlr 1.6"].lines[1]
     np.testing.assert_allclose(batch.get_xdata(), [0, 1, 2, 3, 4])
     np.testing.assert_allclose(batch.get_ydata(), [0, 0, 25, 50, 75])
+    assert batch.get_drawstyle() == "steps-post"
 
 
 def test_a_level_looks_the_same_in_every_figure(swept: pd.DataFrame) -> None:
