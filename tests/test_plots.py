@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -90,7 +91,12 @@ def test_statistics_join_the_two_values_of_a_run(runs: pd.DataFrame) -> None:
     figure = plots.statistics(runs, FACTORS, ("test_accuracy", "test_accuracy_population"))
     (axes,) = figure.axes
     assert axes.get_title() == "norm batch: 6 runs"
-    assert all(np.diff(line.get_ydata())[0] == pytest.approx(5.0) for line in axes.lines)
+    (joined,) = axes.collections
+    assert isinstance(joined, LineCollection)
+    assert len(joined.get_segments()) == 6
+    assert all(one[1][1] - one[0][1] == pytest.approx(5.0) for one in joined.get_segments())
+    (dots,) = axes.lines
+    np.testing.assert_allclose(dots.get_ydata(), np.concatenate(joined.get_segments())[:, 1])
 
 
 def test_every_figure_says_what_its_intervals_are(runs: pd.DataFrame) -> None:
@@ -186,3 +192,249 @@ def test_the_cost_of_a_run_starts_at_zero() -> None:
     (axes,) = figure.axes
     assert list(axes.lines[0].get_ydata()) == [2.0, 1.0]
     assert axes.get_ylim()[0] == 0
+
+
+SWEPT = {"norm": ("none", "batch"), "optimizer.lr": ("0.1", "0.4", "0.025", "1.6")}
+
+
+@pytest.fixture
+def swept() -> pd.DataFrame:
+    """Return runs along learning rates, of which all without a norm diverge at the largest."""
+    rows = []
+    for norm, lr, seed in itertools.product(*SWEPT.values(), range(4)):
+        lost = lr == "1.6" and (norm == "none" or seed == 0)
+        value = np.nan if lost else 0.7 + 0.1 * float(lr) + 0.01 * seed + 0.05 * len(norm)
+        goal = np.nan if lost or norm == "none" else 1 + seed
+        status = "diverged" if lost else "ok"
+        rows.append((norm, lr, seed, status, value, 1 - value, goal))
+    columns = [*SWEPT, "seed", "status", "test_accuracy", "train_loss", "epochs_to_80"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def sweep_of(runs: pd.DataFrame, limits: plots.Limits | None = None) -> Figure:
+    cells = stats.cells(runs, SWEPT, range(4), RESPONSES)
+    return plots.sweep(cells, runs, SWEPT, RESPONSES, axis="optimizer.lr", limits=limits)
+
+
+def test_a_sweep_passes_through_the_means_in_the_order_of_its_numbers(
+    swept: pd.DataFrame,
+) -> None:
+    """However the levels are declared, a line runs from the lowest number to the highest."""
+    figure = sweep_of(swept)
+    cells = stats.cells(swept, SWEPT, range(4), RESPONSES).set_index([*SWEPT, "response"])
+    for axes, response, scale in zip(figure.axes, RESPONSES, (100, 1), strict=False):
+        assert axes.get_xscale() == "log"
+        for norm, container in zip(SWEPT["norm"], axes.containers, strict=True):
+            x, y = container.lines[0].get_data()
+            np.testing.assert_allclose(
+                np.log2(np.array(x, float) / [0.025, 0.1, 0.4, 1.6]), np.log2(x[0] / 0.025)
+            )
+            expected = [
+                cells.loc[(norm, lr, response), "mean"] * scale
+                for lr in ("0.025", "0.1", "0.4", "1.6")
+            ]
+            np.testing.assert_allclose(np.array(y, float), expected)
+            segment = container.lines[2][0].get_segments()[0]
+            of_it = cells.loc[(norm, "0.025", response)]
+            ends = np.array([of_it["ci_low"], of_it["ci_high"]]) * scale
+            np.testing.assert_allclose(segment[:, 1], ends)
+
+
+def test_a_sweep_shows_every_seed_and_hollows_what_lost_some(swept: pd.DataFrame) -> None:
+    """Each finished run is a dot; a mean that leaves diverged runs out has no fill."""
+    axes = sweep_of(swept).axes[0]
+    dots = np.concatenate(
+        [np.array(one.get_ydata(), float) for one in axes.lines if one.get_alpha() == 0.3]
+    )
+    expected = swept["test_accuracy"].dropna() * 100
+    np.testing.assert_allclose(sorted(dots[~np.isnan(dots)]), sorted(expected))
+    hollow = [one for one in axes.lines if one.get_markerfacecolor() == "white"]
+    drawn = [y for one in hollow for y in np.array(one.get_ydata(), float) if not np.isnan(y)]
+    kept = swept[(swept["norm"] == "batch") & (swept["optimizer.lr"] == "1.6")]
+    np.testing.assert_allclose(drawn, [kept["test_accuracy"].mean() * 100])
+
+
+def test_the_strip_below_a_sweep_is_the_divergence_rate(swept: pd.DataFrame) -> None:
+    """Share and Wilson interval are those of the cells; without a diverged run no strip."""
+    *_, strip = sweep_of(swept).axes
+    (rate, _, (bars,)) = strip.containers[1]
+    np.testing.assert_allclose(np.array(rate.get_ydata(), float), [0, 0, 0, 25])
+    cells = stats.cells(swept, SWEPT, range(4), ["test_accuracy"])
+    cell = cells[(cells["norm"] == "batch") & (cells["optimizer.lr"] == "1.6")].iloc[0]
+    ends = np.array([cell["divergence_low"], cell["divergence_high"]]) * 100
+    np.testing.assert_allclose(bars.get_segments()[3][:, 1], ends)
+    assert len(sweep_of(swept.assign(status="ok")).axes) == len(RESPONSES)
+
+
+def test_the_largest_learning_rate_is_marked_where_it_is_known(swept: pd.DataFrame) -> None:
+    """A dotted line stands at each estimate, none where there is but a bound."""
+    table = pd.DataFrame(
+        {
+            "norm": ["none", "batch"],
+            "lr": [0.3, np.nan],
+            "lr_low": 0.2,
+            "lr_high": [0.5, np.inf],
+        }
+    )
+    axes = sweep_of(swept, plots.Limits(table, "runs work")).axes[0]
+    dotted = [one for one in axes.lines if one.get_linestyle() == ":"]
+    assert [one.get_xdata()[0] for one in dotted] == [0.3]
+    assert dotted[0].get_color() == plots.look("norm", "none", SWEPT).colour
+    assert "runs work" in texts(axes.figure)
+
+
+def test_a_map_prints_every_mean_in_its_place(swept: pd.DataFrame) -> None:
+    """A cell holds its mean and how many runs it lacks; without a mean it is hatched."""
+    cells = stats.cells(swept, SWEPT, range(4), ["test_accuracy"])
+    figure = plots.heat_map(cells, SWEPT, ["test_accuracy"], ("norm", "optimizer.lr"))
+    axes = figure.axes[0]
+    assert [one.get_text() for one in axes.get_xticklabels()] == ["0.025", "0.1", "0.4", "1.6"]
+    columns, names = ["0.025", "0.1", "0.4", "1.6"], list(SWEPT["norm"])
+    found = {one.get_position(): one.get_text() for one in axes.texts}
+    for _, cell in cells.iterrows():
+        at = (columns.index(cell["optimizer.lr"]), names.index(cell["norm"]))
+        if cell["n"]:
+            assert found[at].split("\n")[0] == f"{cell['mean'] * 100:.2f}"
+    assert found[3, 0] == "4/4 div."
+    assert found[3, 1].endswith("\n1/4 div.")
+    hatched = [one.get_xy() for one in axes.patches if one.get_hatch()]
+    assert hatched == [(2.5, -0.5)]
+
+
+@pytest.mark.parametrize("response", ["test_accuracy", "train_loss"])
+def test_numbers_on_a_map_can_be_read(response: str) -> None:
+    """Better is lighter, and text differs from its ground by the 4.5 to 1 of WCAG."""
+    factors = {"a": tuple("abcde"), "b": tuple("vwxyz")}
+    values = {
+        cell: [0.3 + 0.02 * i] for i, cell in enumerate(itertools.product(*factors.values()))
+    }
+    runs = frame_of(values, list(factors)).rename(columns={"y": response})
+    cells = stats.cells(runs, factors, range(1), [response])
+    axes = plots.heat_map(cells, factors, [response], ("a", "b")).axes[0]
+    inks = {one.get_position(): one.get_color() for one in axes.texts}
+    grounds = []
+    for patch in axes.patches:
+        x, y = patch.get_xy()
+        below = luminance(patch.get_facecolor())
+        is_white = inks[x + 0.5, y + 0.5] == "white"
+        assert (1.05 / (below + 0.05) if is_white else (below + 0.05) / 0.05) >= 4.5
+        grounds.append(below)
+    assert len(grounds) == 25
+    assert grounds == sorted(grounds, reverse=response == "train_loss")
+
+
+def luminance(colour: tuple[float, ...]) -> float:
+    linear = [((c + 0.055) / 1.055) ** 2.4 if c > 0.04045 else c / 12.92 for c in colour[:3]]
+    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+
+def test_runs_that_never_arrive_keep_the_curve_down(swept: pd.DataFrame) -> None:
+    """The curve ends at the share of all ended runs, diverged ones too, that got there."""
+    late = swept["seed"] == 3
+    runs = swept.assign(status=swept["status"].mask(late & (swept["norm"] == "none"), "failed"))
+    epochs = pd.concat([swept.assign(epoch=epoch) for epoch in range(1, 5)])
+    shares = stats.reached(runs, epochs, SWEPT)
+    end = shares[shares["epoch"] == 4].set_index([*SWEPT])
+    assert end.loc[("batch", "0.1"), "share"] == 1
+    assert end.loc[("batch", "1.6"), "share"] == 0.75
+    assert (end.loc["none", "share"] == 0).all()
+    assert (end.loc["none", "n"] == 3).all()
+    figure = plots.time_to_accuracy(shares, SWEPT)
+    by_title = {axes.get_title(): axes for axes in figure.axes}
+    batch = by_title["80 % accuracy\nlr 1.6"].lines[1]
+    np.testing.assert_allclose(batch.get_xdata(), [0, 1, 2, 3, 4])
+    np.testing.assert_allclose(batch.get_ydata(), [0, 0, 25, 50, 75])
+    assert batch.get_drawstyle() == "steps-post"
+
+
+def test_a_level_looks_the_same_in_every_figure(swept: pd.DataFrame) -> None:
+    """Its colour is one and the same, and no other level's, whatever a figure shows."""
+    cells = stats.cells(swept, SWEPT, range(4), RESPONSES)
+    epochs = pd.concat([swept.assign(epoch=epoch) for epoch in (1, 2)])
+    figures = [
+        sweep_of(swept),
+        plots.cell_means(cells, swept, SWEPT, RESPONSES, {}),
+        plots.time_to_accuracy(stats.reached(swept, epochs, SWEPT), SWEPT),
+        plots.learning_curves(
+            stats.curves(epochs, SWEPT, ["train_loss"]), SWEPT, ["train_loss"], 4
+        ),
+    ]
+    for figure in figures:
+        (legend,) = figure.legends
+        shown = dict(
+            zip((one.get_text() for one in legend.get_texts()), legend.get_lines(), strict=True)
+        )
+        for level in SWEPT["norm"]:
+            assert shown[f"norm {level}"].get_color() == plots.look("norm", level, SWEPT).colour
+    many = {"optimizer.lr": tuple(str(2**i) for i in range(10)), "norm": ("none", "batch")}
+    looks = [plots.look(key, level, many).colour for key in many for level in many[key]]
+    assert len(set(looks)) == len(looks) == 12
+
+
+def test_a_level_with_a_colon_can_be_named() -> None:
+    """Where a colon in a level hides where it ends, an interaction is named unsplit."""
+    by, minus = "\N{MULTIPLICATION SIGN}", "\N{MINUS SIGN}"
+    factor = "norm:model.pool"
+    split = f"norm {by} pool: (a {minus} b) by (x {minus} y)"
+    assert plots.contrast_name(factor, "a:x", "b:y") == split
+    assert plots.contrast_name(factor, "a:1:2", "b:y") == f"norm {by} pool: a:1:2 {minus} b:y"
+
+
+def test_dense_dots_are_an_image_and_few_are_not() -> None:
+    """A thousand dots take no element each in an SVG; a handful stay sharp at any size."""
+    sizes = {}
+    for n in (5, 300):
+        values = {cell: [0.8 + 0.0003 * i for i in range(n)] for cell in VALUES}
+        runs = frame_of(values, list(FACTORS)).rename(columns={"y": "test_accuracy"})
+        cells = stats.cells(runs, FACTORS, range(n), ["test_accuracy"])
+        figure = plots.cell_means(cells, runs, FACTORS, ["test_accuracy"], {})
+        with plots.styled():
+            svg = plots.files(figure)["svg"]
+        assert svg.count(b"<image") == (n == 300)
+        sizes[n] = len(svg)
+    assert sizes[300] < 3 * sizes[5]
+
+
+@pytest.mark.parametrize("n_levels", [3, 9])
+def test_nothing_in_a_sweep_or_map_overlaps(n_levels: int) -> None:
+    """Titles, labels, tick labels, the legend and the note keep out of each other's way."""
+    lr = tuple(f"{0.0125 * 2**i:g}" for i in range(n_levels))
+    factors = {"norm": ("none", "batch", "layer"), "optimizer.lr": lr, "pool": ("avg", "max")}
+    rows = [
+        (*levels, seed, "diverged" if levels[1] == lr[-1] and seed else "ok", 0.8 + seed / 50)
+        for *levels, seed in itertools.product(*factors.values(), range(3))
+    ]
+    runs = pd.DataFrame(rows, columns=[*factors, "seed", "status", "test_accuracy"])
+    runs["train_loss"] = 1 - runs["test_accuracy"]
+    cells = stats.cells(runs, factors, range(3), RESPONSES)
+    with plots.styled():
+        for figure in (
+            plots.sweep(cells, runs, factors, RESPONSES, axis="optimizer.lr"),
+            plots.heat_map(cells, factors, RESPONSES, ("norm", "optimizer.lr")),
+        ):
+            figure.draw_without_rendering()
+            shown = []
+            for axes in figure.axes:
+                shown += [axes.title, axes.xaxis.label, axes.yaxis.label, *axes.texts]
+                for one, (low, high) in (
+                    (axes.xaxis, axes.get_xlim()),
+                    (axes.yaxis, axes.get_ylim()),
+                ):
+                    shown += [
+                        tick.label1
+                        for tick in one.get_major_ticks()
+                        if low <= tick.get_loc() <= high and tick.label1.get_visible()
+                    ]
+            shown += [
+                *figure.texts,
+                *(text for one in figure.legends for text in one.get_texts()),
+            ]
+            boxes = [
+                (one.get_text(), one.get_window_extent()) for one in shown if one.get_text()
+            ]
+            width, height = figure.get_size_inches() * figure.dpi
+            for name, box in boxes:
+                assert -1 <= box.x0 <= box.x1 <= width + 1, name
+                assert -1 <= box.y0 <= box.y1 <= height + 1, name
+            for (name, a), (other, b) in itertools.combinations(boxes, 2):
+                assert not a.shrunk(0.96, 0.9).overlaps(b.shrunk(0.96, 0.9)), (name, other)

@@ -65,9 +65,10 @@ def _measure(
     """Return the seconds until this worker was ready, and the speeds; runs in a child."""
     os.environ["OMP_NUM_THREADS"] = "1"  # before torch starts its thread pool
     from bnexp.data import load
-    from bnexp.train.device import settle
+    from bnexp.train.device import settle, tune_process
     from bnexp.train.speed import measure
 
+    tune_process()
     device = settle(device_name)
     data = {config.data: load(config.data, device) for config, _ in wanted}
     ready = time.time() - start

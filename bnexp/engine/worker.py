@@ -18,6 +18,9 @@ def child(pipe: Connection, device_name: str) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ["OMP_NUM_THREADS"] = "1"  # before torch starts its thread pool
+    from bnexp.train.device import tune_process  # imports torch, while the parent gets ready
+
+    tune_process()
     try:
         while True:
             train(pipe.recv(), device_name, pipe.send)

@@ -1,29 +1,40 @@
 """One function a figure: frames of estimates in, a matplotlib Figure out.
 
 Nothing is estimated here. The first factor gives the colour, the same for a level in
-every figure; markers and line styles repeat it for readers in black and white.
+every figure, and shades from dark to light stand for the levels of any other; markers and
+line styles repeat it for readers in black and white.
 """
 
 from matplotlib.figure import Figure
 
 from bnexp.plots.effects import effects, interaction
-from bnexp.plots.house import contrast_name, files, short, styled
+from bnexp.plots.heat import heat_map
+from bnexp.plots.house import contrast_name, files, look, short, styled
+from bnexp.plots.panels import numbers
+from bnexp.plots.reached import time_to_accuracy
 from bnexp.plots.runs import cell_means, learning_curves, statistics
 from bnexp.plots.speed import cost_per_run, speeds
+from bnexp.plots.sweep import Limits, sweep
 
 Drawing = Figure  # for those that hold a figure, but do not draw
 
 __all__ = [
     "Drawing",
+    "Limits",
     "cell_means",
     "contrast_name",
     "cost_per_run",
     "effects",
     "files",
+    "heat_map",
     "interaction",
     "learning_curves",
+    "look",
+    "numbers",
     "short",
     "speeds",
     "statistics",
     "styled",
+    "sweep",
+    "time_to_accuracy",
 ]

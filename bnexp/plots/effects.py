@@ -7,9 +7,6 @@ from matplotlib.figure import Figure
 
 from bnexp.frames import where
 from bnexp.plots.house import (
-    COLOURS,
-    LINES,
-    MARKERS,
     MOST_ROWS,
     Factors,
     add_legend,
@@ -18,6 +15,7 @@ from bnexp.plots.house import (
     draw_interval,
     handle,
     level_handles,
+    look,
     new_figure,
     scaled,
     share_x,
@@ -83,11 +81,15 @@ def interaction(
         by: The factor of the lines (and colours), and that of the axis.
     """
     lines, axis = by
-    figure = new_figure(2.7 * len(responses) + 0.6, 3.7)
+    names = factors[axis]
+    # Room for the levels' names side by side.
+    wide = max(2.7, (0.075 * max(map(len, names)) + 0.1) * len(names) + 0.7)
+    figure = new_figure(wide * len(responses) + 0.6, 3.7)
     grid = figure.subplots(1, len(responses), squeeze=False)
     for response, axes in zip(responses, grid.flat, strict=True):
         what = describe(response)
         for i, level in enumerate(factors[lines]):
+            colour, marker, line = look(lines, level, factors)
             here = cells[(cells["response"] == response) & (cells[lines] == level)]
             shift = 0.04 * (i - (len(factors[lines]) - 1) / 2)
             x = [list(factors[axis]).index(name) + shift for name in here[axis]]
@@ -99,13 +101,13 @@ def interaction(
                 x,
                 here["mean"] * what.scale,
                 yerr=errors,
-                color=COLOURS[i % len(COLOURS)],
-                marker=MARKERS[i % len(MARKERS)],
-                linestyle=LINES[i % len(LINES)],
+                color=colour,
+                marker=marker,
+                linestyle=line,
                 capsize=3,
             )
-        axes.set_xticks(range(len(factors[axis])), factors[axis])
-        axes.set_xlim(-0.4, len(factors[axis]) - 0.6)
+        axes.set_xticks(range(len(names)), names)
+        axes.set_xlim(-0.4, len(names) - 0.6)
         axes.set_xlabel(short(axis))
         axes.set_ylabel(wrapped(what.label, what.unit))
     add_legend(figure, level_handles(lines, factors))

@@ -2,13 +2,15 @@
 
 import io
 import math
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
@@ -18,7 +20,7 @@ from bnexp.records import response as describe
 
 # Okabe and Ito (2008), a palette that colour-blind readers can tell apart.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
-MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
+MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*"]
 LINES: list[Any] = ["-", "--", "-.", ":"]
 STYLE: Any = {
     "font.size": 9,
@@ -34,6 +36,10 @@ STYLE: Any = {
 # Panels of learning curves; a larger design shows its first ones and says so.
 MOST_PANELS = 12
 MOST_ROWS = 60
+# A figure with more dots than this has them as an image in its SVG: one element a dot would
+# make the file as large as the rest of the page.
+DENSE = 400
+RASTER_DPI = 200
 
 Factors = Mapping[str, Sequence[str]]
 
@@ -48,15 +54,25 @@ def cell_name(levels: Mapping[str, str]) -> str:
     return ", ".join(f"{short(key)} {level}" for key, level in levels.items())
 
 
+def panel_title(levels: Mapping[str, str], inches: float) -> str:
+    """Return the name of a cell, broken into lines that do not run into the next panel's."""
+    lines = [""]
+    for part in filter(None, cell_name(levels).split(", ")):
+        if lines[-1] and len(lines[-1]) + len(part) + 2 > inches / 0.067:
+            lines.append("")
+        lines[-1] += f", {part}" if lines[-1] else part
+    return ",\n".join(lines)
+
+
 def contrast_name(factor: str, a: str, b: str) -> str:
     """Return a comparison as one reads it: pool: max - avg."""
-    if ":" not in factor:
-        return f"{short(factor)}: {a} \N{MINUS SIGN} {b}"
-    names = " \N{MULTIPLICATION SIGN} ".join(short(key) for key in factor.split(":"))
-    levels = [
-        f"{x} \N{MINUS SIGN} {y}" for x, y in zip(a.split(":"), b.split(":"), strict=True)
-    ]
-    return f"{names}: ({levels[0]}) by ({levels[1]})"
+    keys, of_a, of_b = factor.split(":"), a.split(":"), b.split(":")
+    names = " \N{MULTIPLICATION SIGN} ".join(short(key) for key in keys)
+    # A level may hold a colon itself; then nobody can tell where it ends.
+    if len(keys) == 1 or not len(keys) == len(of_a) == len(of_b):
+        return f"{names}: {a} \N{MINUS SIGN} {b}"
+    levels = [f"({x} \N{MINUS SIGN} {y})" for x, y in zip(of_a, of_b, strict=True)]
+    return f"{names}: {' by '.join(levels)}"
 
 
 def styled() -> AbstractContextManager[None]:
@@ -67,7 +83,8 @@ def styled() -> AbstractContextManager[None]:
 def files(figure: Figure) -> dict[str, bytes]:
     """Return a figure as the content of an SVG and a PNG file, by ending."""
     out = {}
-    for ending, options in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": 150})):
+    svg = {"metadata": {"Date": None}, "dpi": RASTER_DPI}
+    for ending, options in (("svg", svg), ("png", {"dpi": 150})):
         buffer = io.BytesIO()
         figure.savefig(buffer, format=ending, **options)
         out[ending] = buffer.getvalue()
@@ -75,11 +92,8 @@ def files(figure: Figure) -> dict[str, bytes]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure, in inches, with a line left free below for its note."""
-    figure = Figure(figsize=(width, height))
-    engine = ConstrainedLayoutEngine(rect=(0, 0.2 / height, 1, 1 - 0.2 / height))
-    figure.set_layout_engine(engine)
-    return figure
+    """Return an empty figure, in inches."""
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def draw_interval(
@@ -98,21 +112,44 @@ def scaled(row: "pd.Series[Any]", mean: str, scale: float) -> tuple[float, float
     return row[mean] * scale, row["ci_low"] * scale, row["ci_high"] * scale
 
 
-def level_handles(factor: str, factors: Factors) -> list[Line2D]:
+class Look(NamedTuple):
+    """What tells a level from the others, in colour and without."""
+
+    colour: Any
+    marker: str
+    line: Any
+
+
+def look(factor: str | None, level: str, factors: Factors) -> Look:
+    """Return how a level is drawn, the same in every figure; None: there is no factor."""
+    if factor is None:
+        return Look(COLOURS[0], MARKERS[0], LINES[0])
+    levels = list(factors[factor])
+    at = levels.index(level)
+    is_first = factor == next(iter(factors))
+    if is_first and len(levels) <= len(COLOURS):
+        colour: Any = COLOURS[at]
+    else:
+        # The colours of the palette stand for levels of the first factor, and for no more
+        # than there are; both maps grow lighter from end to end.
+        shades = mpl.colormaps["plasma" if is_first else "viridis"]
+        colour = to_hex(shades(0.85 * at / max(len(levels) - 1, 1)))
+    return Look(colour, MARKERS[at % len(MARKERS)], LINES[at % len(LINES)])
+
+
+def level_handles(factor: str, factors: Factors, *, lines: bool = False) -> list[Line2D]:
     """Return a legend entry for each level of a factor."""
-    return [
-        handle(
-            MARKERS[i % len(MARKERS)],
-            f"{short(factor)} {level}",
-            color=COLOURS[i % len(COLOURS)],
-        )
-        for i, level in enumerate(factors[factor])
-    ]
+    out = []
+    for level in factors[factor]:
+        colour, marker, line = look(factor, level, factors)
+        style = {"linestyle": line} if lines else {}
+        out.append(handle(marker, f"{short(factor)} {level}", color=colour, **style))
+    return out
 
 
 def handle(marker: str, label: str, **style: Any) -> Line2D:
     """Return a legend entry that is a marker alone."""
-    return Line2D([], [], linestyle="none", marker=marker, label=label, **style)
+    return Line2D([], [], marker=marker, label=label, **{"linestyle": "none", **style})
 
 
 def add_legend(figure: Figure, handles: Sequence[Line2D]) -> None:
@@ -125,8 +162,15 @@ def add_legend(figure: Figure, handles: Sequence[Line2D]) -> None:
 
 
 def add_note(figure: Figure, text: str) -> None:
-    """Put a line below the panels: n, and what bars and bands mean."""
-    below = 0.04 / figure.get_size_inches()[1]
+    """Put a line or more below the panels: n, and what bars and bands mean."""
+    width, height = figure.get_size_inches()
+    lines = textwrap.wrap(text, int(width / 0.051))
+    free = (0.07 + 0.13 * len(lines)) / height
+    engine = figure.get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine):
+        engine.set(rect=(0, free, 1, 1 - free))
+    text = "\n".join(lines)
+    below = 0.04 / height
     figure.text(0.01, below, text, ha="left", va="bottom", fontsize=7, color="#555555")
 
 

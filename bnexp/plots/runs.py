@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bnexp.frames import where
 from bnexp.plots.house import (
-    COLOURS,
+    DENSE,
     LINES,
-    MARKERS,
     MOST_PANELS,
     MOST_ROWS,
     Factors,
@@ -22,7 +22,9 @@ from bnexp.plots.house import (
     draw_interval,
     handle,
     level_handles,
+    look,
     new_figure,
+    panel_title,
     scaled,
     share_x,
     short,
@@ -51,7 +53,8 @@ def learning_curves(
     levels = factors[first] if first else [""]
     for panel, axes in zip(shown, grid.flat, strict=False):
         here = where(curves, {str(key): str(level) for key, level in panel.items()})
-        for i, level in enumerate(levels):
+        for level in levels:
+            colour, marker, _ = look(first or None, level, factors)
             for dashes, response in zip(LINES, responses, strict=False):
                 line = here[here["response"] == response]
                 line = line[line[first] == level] if first else line
@@ -60,8 +63,8 @@ def learning_curves(
                     line["epoch"],
                     line["mean"] * scale,
                     dashes,
-                    color=COLOURS[i % len(COLOURS)],
-                    marker=MARKERS[i % len(MARKERS)],
+                    color=colour,
+                    marker=marker,
                     markersize=2.5,
                     linewidth=1.3,
                 )
@@ -69,11 +72,11 @@ def learning_curves(
                     line["epoch"],
                     line["min"] * scale,
                     line["max"] * scale,
-                    color=COLOURS[i % len(COLOURS)],
+                    color=colour,
                     alpha=0.18,
                     linewidth=0,
                 )
-        axes.set_title(cell_name({str(key): str(level) for key, level in panel.items()}))
+        axes.set_title(panel_title({str(key): str(level) for key, level in panel.items()}, 2.3))
         axes.xaxis.get_major_locator().set_params(integer=True)
     for number, axes in enumerate(grid.flat):
         axes.set_visible(number < len(shown))
@@ -119,23 +122,27 @@ def cell_means(
     names = [{str(key): str(level) for key, level in name.items()} for name in found]
     figure = new_figure(2.6 * len(responses) + 2.6, 0.27 * len(names) + 1.7)
     grid = figure.subplots(1, len(responses), sharey=True, squeeze=False)
+    dense = len(runs) * len(responses) > DENSE
     for response, axes in zip(responses, grid.flat, strict=True):
         what = describe(response)
         for row, name in enumerate(names):
-            at = 0 if first is None else list(factors[first]).index(name[first])
-            look = {"colour": COLOURS[at % len(COLOURS)], "marker": MARKERS[at % len(MARKERS)]}
+            colour, marker, _ = look(first, name.get(str(first), ""), factors)
             seeds = where(runs, name)
             if response in seeds:
                 values = seeds[response].dropna() * what.scale
                 dots: dict[str, Any] = {
-                    "color": look["colour"],
+                    "color": colour,
                     "alpha": 0.4,
                     "ms": 3.5,
                     "mew": 0,
+                    "rasterized": dense,
+                    "zorder": 1.5,  # one after the other: one image
                 }
                 axes.plot(values, [row + 0.22] * len(values), "o", **dots)
             cell = where(cells[cells["response"] == response], name).iloc[0]
-            draw_interval(axes, row, scaled(cell, "mean", what.scale), **look)
+            draw_interval(
+                axes, row, scaled(cell, "mean", what.scale), colour=colour, marker=marker
+            )
             if (response, row) in reported:
                 value = reported[response, row] * what.scale
                 axes.plot(value, row, "D", mfc="none", mec="black", ms=6.5, zorder=4)
@@ -170,19 +177,15 @@ def statistics(runs: pd.DataFrame, factors: Factors, pairs: tuple[str, str]) -> 
     figure = new_figure(2.2 * max(len(levels), 2) + 0.8, 3.8)
     grid = figure.subplots(1, len(levels), sharey=True, squeeze=False)
     scale = describe(pairs[0]).scale
+    dense = len(runs) > DENSE
     for level, axes in zip(levels, grid.flat, strict=True):
-        colour = COLOURS[list(factors[first]).index(level) % len(COLOURS)]
+        colour = look(first, level, factors).colour
         here = runs[(runs[first] == level) & runs[list(pairs)].notna().all(axis=1)]
-        for values in here[list(pairs)].itertuples(index=False):
-            axes.plot(
-                [0, 1],
-                [value * scale for value in values],
-                "-o",
-                color=colour,
-                alpha=0.45,
-                linewidth=0.9,
-                markersize=3.5,
-            )
+        values = here[list(pairs)].to_numpy(float) * scale
+        style: dict[str, Any] = {"color": colour, "alpha": 0.45, "rasterized": dense}
+        lines = [[(0, running), (1, population)] for running, population in values]
+        axes.add_collection(LineCollection(lines, linewidth=0.9, zorder=1.5, **style))
+        axes.plot([0, 1] * len(values), values.ravel(), "o", ms=3.5, mew=0, zorder=1.5, **style)
         axes.set_xticks([0, 1], ["running", "population"])
         axes.set_xlim(-0.3, 1.3)
         axes.set_title(f"{short(first)} {level}: {len(here)} runs")

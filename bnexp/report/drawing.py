@@ -1,5 +1,7 @@
 """Which figures a study gets, with the sentence that says how to read each."""
 
+import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,6 +12,8 @@ from bnexp.config.study import ValueClaim
 from bnexp.frames import Declared
 from bnexp.report.tables import Tables
 
+FEWEST = 3  # levels of a curve
+LR, LIMIT = "optimizer.lr", "near_best"
 RUNNING, POPULATION = "test_accuracy", "test_accuracy_population"
 
 
@@ -43,6 +47,7 @@ def draw(study: Declared, tables: Tables) -> Iterator[Drawn]:
                 _averaged(study, tables, (lines, axis)), factors, responses, (lines, axis)
             ),
         )
+    yield from _swept(study, tables)
     yield Drawn(
         "cells",
         "Every trained network is a dot. Diamonds are the numbers that the sources report, "
@@ -72,6 +77,14 @@ def draw(study: Declared, tables: Tables) -> Iterator[Drawn]:
                 ),
                 plots.learning_curves(curves, factors, shown, len(seeds)),
             )
+    shares = stats.reached(tables.runs, tables.epochs, factors)
+    if shares["share"].gt(0).any():
+        yield Drawn(
+            "time_to_accuracy",
+            "How many of the runs have reached an accuracy by each epoch. A curve that ends "
+            "below 100 % has runs that never did; diverged runs count among them.",
+            plots.time_to_accuracy(shares, factors),
+        )
     if factors and POPULATION in tables.runs and _differ(tables.runs):
         yield Drawn(
             "statistics",
@@ -80,6 +93,48 @@ def draw(study: Declared, tables: Tables) -> Iterator[Drawn]:
             "of the last batches cost.",
             plots.statistics(tables.runs, factors, (RUNNING, POPULATION)),
         )
+
+
+def _swept(study: Declared, tables: Tables) -> Iterator[Drawn]:
+    """Yield a curve for each factor of numbers, a map for each two of at least three levels."""
+    factors, responses = study.factors, list(tables.responses)
+    many = [key for key, levels in factors.items() if len(levels) >= FEWEST]
+    for key in many:
+        if plots.numbers(factors[key]):
+            limits = _limits(tables) if key == LR else None
+            yield Drawn(
+                f"sweep_{_file_name(key)}",
+                f"Every level of {plots.short(key)}. A level at which runs diverge has a "
+                "mean of the others only, and flatters them."
+                + (
+                    f" Dotted, with its 95 % interval: the largest at which {limits.meaning}; "
+                    "none where it lies beyond those tried."
+                    if limits
+                    else ""
+                ),
+                plots.sweep(
+                    tables.cells, tables.runs, factors, responses, axis=key, limits=limits
+                ),
+            )
+    for rows, columns in itertools.combinations(many, 2):
+        yield Drawn(
+            f"map_{_file_name(rows)}_{_file_name(columns)}",
+            f"The mean of each combination of {plots.short(rows)} and "
+            f"{plots.short(columns)}, lighter where it is better.",
+            plots.heat_map(tables.cells, factors, responses, (rows, columns)),
+        )
+
+
+def _limits(tables: Tables) -> plots.Limits | None:
+    """Return the largest learning rates that come close to the best accuracy."""
+    if not len(tables.max_lr):
+        return None
+    table = tables.max_lr[tables.max_lr["definition"] == LIMIT]
+    return plots.Limits(table, "half of the seeds reach 90 % of the best accuracy")
+
+
+def _file_name(key: str) -> str:
+    return re.sub(r"\W+", "_", key)
 
 
 def _averaged(study: Declared, tables: Tables, by: tuple[str, str]) -> pd.DataFrame:

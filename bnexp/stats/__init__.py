@@ -17,6 +17,7 @@ from bnexp.stats.claims import RULES, judge
 from bnexp.stats.contrasts import contrasts
 from bnexp.stats.footing import equal_footing
 from bnexp.stats.max_lr import max_lr, max_lr_ratios
+from bnexp.stats.reached import reached
 from bnexp.stats.shares import shares
 
 __all__ = [
@@ -29,5 +30,6 @@ __all__ = [
     "judge",
     "max_lr",
     "max_lr_ratios",
+    "reached",
     "shares",
 ]

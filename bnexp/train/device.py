@@ -46,10 +46,6 @@ def settle(name: str) -> torch.device:
     device = torch.device(name)
     if device.type == "cpu":
         torch.set_num_threads(1)
-        # Adam's moments of a pixel that is always black decay to numbers so small that
-        # processors take a hundred times as long over them.
-        torch.set_flush_denormal(True)
-        _keep_freed_memory()
     else:
         torch.cuda.set_device(device)
         torch.backends.cudnn.deterministic = True
@@ -61,6 +57,16 @@ def allow_tf32(allowed: bool) -> None:
     """Let a GPU multiply in TensorFloat-32, or not; a CPU does not know it."""
     torch.backends.cudnn.allow_tf32 = allowed
     torch.backends.cuda.matmul.allow_tf32 = allowed
+
+
+def tune_process() -> None:
+    """Set up a process that does nothing but train on a CPU.
+
+    Adam's moments of a pixel that is always black decay to numbers so small that
+    processors take a hundred times as long over them: they become zero.
+    """
+    torch.set_flush_denormal(True)
+    _keep_freed_memory()
 
 
 def _keep_freed_memory() -> None:

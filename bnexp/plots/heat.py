@@ -1,0 +1,113 @@
+"""Where on a grid of two factors is the response best?"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap, Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from bnexp.frames import where
+from bnexp.plots.house import Factors, add_note, new_figure, panel_title, short, wrapped
+from bnexp.plots.panels import MOST_COLUMNS, ordered, panel_rows
+from bnexp.records import response as describe
+
+WIDEST = 11.0  # inches
+PAGE = "#e8e8e8"  # below the hatching of cells without a mean
+
+
+def heat_map(
+    cells: pd.DataFrame, factors: Factors, responses: Sequence[str], by: tuple[str, str]
+) -> Figure:
+    """Return the mean of every cell as a colour and a number, lighter where it is better.
+
+    A row of panels for each response, a panel for each combination of the other factors.
+
+    Args:
+        cells: One row a cell and response (`stats.cells`).
+        by: The factor of the rows, and that of the columns.
+    """
+    names = [ordered(factors[key]) for key in by]
+    rest = {key: levels for key, levels in factors.items() if key not in by}
+    wide = 0.62 * len(names[1]) + 0.5
+    fit = max(1, min(MOST_COLUMNS, int(WIDEST // wide)))
+    rows, more = panel_rows(responses, rest, fit)
+    n_columns = max(len(combinations) for _, combinations in rows)
+    tall = 0.4 * len(names[0]) + 0.85
+    figure = new_figure(max(wide * n_columns + 1.6, 4.6), tall * len(rows) + 0.3)
+    grid = figure.subplots(len(rows), n_columns, squeeze=False)
+    for (response, combinations), line in zip(rows, grid, strict=True):
+        what = describe(response)
+        # One response has one scale, or its panels could not be compared.
+        of_it = cells[cells["response"] == response]
+        norm = Normalize(of_it["mean"].min() * what.scale, of_it["mean"].max() * what.scale)
+        colours = mpl.colormaps["cividis_r" if what.better == "lower" else "cividis"]
+        for column, axes in enumerate(line):
+            axes.set_visible(column < len(combinations))
+            if column < len(combinations):
+                here = where(of_it, combinations[column])
+                _map(axes, here, names, by, (norm, colours))
+                axes.set_title(panel_title(combinations[column], wide))
+                axes.set_xlabel(short(by[1]))
+                axes.set_ylabel(short(by[0]) if column == 0 else "")
+        drawn = mpl.cm.ScalarMappable(norm, colours)
+        bar = figure.colorbar(drawn, ax=list(line[: len(combinations)]), pad=0.02)
+        bar.set_label(wrapped(what.label, what.unit))
+        bar.outline.set_visible(False)
+    left_out = f"; {more} more combinations are in cells.csv" if more else ""
+    lost = "; hatched: no mean" if cells["mean"].isna().any() else ""
+    if cells["n_diverged"].any():
+        lost += "; div.: diverged, the mean is of the others"
+    n = int(cells["n"].max())
+    add_note(
+        figure, f"mean of up to {n} seed{'s' * (n != 1)}, lighter is better{lost}{left_out}"
+    )
+    return figure
+
+
+def _map(
+    axes: Axes,
+    cells: pd.DataFrame,
+    names: list[list[str]],
+    by: tuple[str, str],
+    scale: tuple[Normalize, Colormap],
+) -> None:
+    """Draw one grid of cells."""
+    norm, colours = scale
+    for _, cell in cells.iterrows():
+        what = describe(str(cell["response"]))
+        row, column = names[0].index(cell[by[0]]), names[1].index(cell[by[1]])
+        missing = bool(np.isnan(cell["mean"]))
+        fill: Any = PAGE if missing else colours(norm(cell["mean"] * what.scale))
+        ink = "black" if missing or _luminance(fill) > 0.18 else "white"
+        style: dict[str, Any] = {"facecolor": fill, "edgecolor": "white", "linewidth": 0.8}
+        if missing:
+            style |= {"hatch": "////", "edgecolor": "#999999", "linewidth": 0}
+        axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **style))
+        n_ended = int(cell["n"] + cell["n_diverged"])
+        text = "" if missing else what.show(cell["mean"])
+        if cell["n_diverged"]:
+            text += f"\n{int(cell['n_diverged'])}/{n_ended} div."
+        box = {"facecolor": PAGE, "linewidth": 0, "pad": 1} if missing else None
+        look: dict[str, Any] = {"ha": "center", "va": "center", "color": ink, "fontsize": 7}
+        axes.text(column, row, text.strip(), bbox=box, linespacing=0.95, **look)
+    axes.set_xticks(range(len(names[1])), names[1])
+    axes.set_yticks(range(len(names[0])), names[0])
+    axes.set_xlim(-0.5, len(names[1]) - 0.5)
+    axes.set_ylim(-0.5, len(names[0]) - 0.5)
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+
+
+def _luminance(colour: Sequence[float]) -> float:
+    """Return the relative luminance of a colour (WCAG 2.1), 0 for black and 1 for white."""
+    r, g, b = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+        for part in colour[:3]
+    )
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b
