@@ -54,7 +54,7 @@ class Dropout(Drawing):
 
     def draw(self, shape: Sequence[int]) -> Tensor:
         kept = torch.rand(tuple(shape), generator=self.next_stream()) >= self.p
-        return kept / (1 - self.p)
+        return kept.double() / (1 - self.p)
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.drawn_for(x) if self.training else x
