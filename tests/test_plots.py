@@ -438,3 +438,22 @@ def test_nothing_in_a_sweep_or_map_overlaps(n_levels: int) -> None:
                 assert -1 <= box.y0 <= box.y1 <= height + 1, name
             for (name, a), (other, b) in itertools.combinations(boxes, 2):
                 assert not a.shrunk(0.96, 0.9).overlaps(b.shrunk(0.96, 0.9)), (name, other)
+
+
+def test_titles_of_neighbouring_panels_do_not_overlap() -> None:
+    """Four factors with long names have room above a panel, in as many lines as they need."""
+    factors = {
+        "norm": ("none", "batch"),
+        **{f"model.factor_{i}": ("low", "high") for i in range(4)},
+    }
+    values = {levels: [0.5] for levels in itertools.product(*factors.values())}
+    runs = frame_of(values, list(factors)).rename(columns={"y": "train_loss"})
+    epochs = pd.concat([runs.assign(epoch=epoch) for epoch in (1, 2)])
+    curves = stats.curves(epochs, factors, ["train_loss"])
+    with plots.styled():
+        figure = plots.learning_curves(curves, factors, ["train_loss"], 1)
+        figure.draw_without_rendering()
+    boxes = [axes.title.get_window_extent() for axes in figure.axes]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    colours = [line.get_color() for line in figure.axes[0].lines]
+    assert colours == [plots.look("norm", level, factors).colour for level in factors["norm"]]
