@@ -22,6 +22,8 @@ from bnexp.train.stack import Stack
 SIZES = (1, 8, 32, 128, 256)
 # A size that much faster than the next smaller one is worth its memory.
 WORTH = 1.05
+# One that much slower than the best is past it, and not merely timed at a bad moment.
+HOPELESS = 1.3
 # Steps of a timing and seconds after which it has said enough.
 STEPS, ENOUGH_S = 6, 1.0
 MOST_EXAMPLES = 100_000  # of a timing, over all its runs
@@ -64,9 +66,10 @@ def _fastest(config: Config, data: Dataset, n_runs: int) -> tuple[int, float]:
             if best_s == math.inf:
                 raise
             break
-        if seconds * WORTH > best_s:
-            break  # past its best a size only costs memory
-        best, best_s = size, seconds
+        if seconds > HOPELESS * best_s:
+            break
+        if seconds * WORTH <= best_s:
+            best, best_s = size, seconds
     return best, best_s
 
 
