@@ -106,7 +106,7 @@ def compare(
         (compose(*common, f"optimizer.lr={lr}", f"model.init_gain={1 + seed / 4}"), seed)
         for seed, lr in enumerate(rates)
     ]
-    orders = [epoch_order(seed, 1, len(split)).to(device) for _, seed in runs]
+    orders = [epoch_order(config.train, seed, 1, split) for config, seed in runs]
     stack = Stack([build(config, seed).to(device) for config, seed in runs])
     stepper = make_stepper(list(stack.learned.values()), [config for config, _ in runs])
     captured = capture(stack, stepper, split, runs[0][0])
