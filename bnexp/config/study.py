@@ -200,3 +200,4 @@ class StudySpec(Part):
     seeds: Count | Annotated[tuple[Seed, ...], Lax, Field(min_length=1), AfterValidator(_once)]
     responses: Annotated[tuple[str, ...], Lax, Field(min_length=1)]
     claims: Annotated[tuple[AnyClaim, ...], Lax] = ()
+    answers: Annotated[tuple[str, ...], Lax] = ()
