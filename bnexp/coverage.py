@@ -16,10 +16,10 @@ from bnexp.errors import UsageError
 
 SOURCES = {
     "d2l_forum": "d2l forum on batch normalization",
-    "blog": "blog note on batch normalization",
+    "blog": "Blog note on batch normalization",
     "fastai": "fast.ai forum and course",
     "d2l_chapter": "d2l chapter on batch normalization",
-    "lab": "lab slides and notebooks",
+    "lab": "Lab slides and notebooks",
 }
 # What may be asked for: a source, or several by one name.
 GROUPS = {"d2l": ("d2l_forum", "d2l_chapter"), **{name: (name,) for name in SOURCES}}
@@ -63,7 +63,8 @@ def read_studies(folders: Sequence[Path]) -> dict[str, dict[str, Any]]:
         if not folder.is_dir():
             raise UsageError(f"--config-dir {folder}: no such folder")
         for path in folder.glob("study/*.yaml"):
-            found.setdefault(path.stem, _load(path) or {})
+            content = _load(path)
+            found.setdefault(path.stem, content if isinstance(content, dict) else {})
     return dict(sorted(found.items()))
 
 
@@ -145,7 +146,7 @@ def page(rows: Sequence[Row], published: Collection[str]) -> str:
     for name, title in SOURCES.items():
         lines += [
             "",
-            f"## {title[0].upper()}{title[1:]}",
+            f"## {title}",
             "",
             f"`bnexp studies --source {name}`",
             "",

@@ -215,3 +215,17 @@ def test_a_users_study_is_counted_too(
     (weird_path / "study" / "more.yaml").write_text("study: {answers: [B99]}\n")
     assert main(["studies", "--config-dir", str(weird_path), "--source", "blog"]) == 2
     assert "B99" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[1, 2]\n", "study: {question: Why}\n", "study: [\n", "# @package _global_\nseed: 1\n"],
+)
+def test_a_broken_study_is_one_message(
+    text: str, weird_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What cannot be listed is said in words, with exit code 2 and no traceback."""
+    (weird_path / "study").mkdir()
+    (weird_path / "study" / "broken.yaml").write_text(text)
+    assert main(["studies", "--config-dir", str(weird_path)]) == 2
+    assert capsys.readouterr().err.startswith("bnexp: ")

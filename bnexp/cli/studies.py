@@ -52,21 +52,26 @@ def _section(composer: "Composer", name: str, content: Mapping[str, Any]) -> Map
     message tells what is wrong.
     """
     study = content.get("study")
-    words = content.get("defaults", [])
-    # Only `override /group: option` leaves the study's own section alone.
-    alone = all(isinstance(word, dict) and _overrides(word) for word in words)
-    if isinstance(study, dict) and study.keys() >= {"question", "source", "factors", "seeds"}:
-        # What is interpolated is Hydra's to resolve.
-        if alone and "${" not in str(study):
-            return study
+    if isinstance(study, dict) and _says_it_all(content.get("defaults") or [], study):
+        return study
     _, spec = composer.compose([f"study={name}"])
     if spec is None:
         raise UsageError(f"study={name} has no study: section")
     return spec.model_dump()
 
 
-def _overrides(word: Mapping[str, Any]) -> bool:
-    return all(str(key).startswith("override ") for key in word)
+def _says_it_all(defaults: Sequence[object], study: Mapping[str, Any]) -> bool:
+    # Only `override /group: option` leaves a study's own section alone.
+    words = [
+        word for entry in defaults for word in (entry if isinstance(entry, dict) else [""])
+    ]
+    return (
+        all(str(word).startswith("override ") for word in words)
+        and "${" not in str(study)  # an interpolation is Hydra's to resolve
+        and {"question", "source"} <= study.keys()
+        and isinstance(study.get("factors"), dict)
+        and isinstance(study.get("seeds"), int | list)
+    )
 
 
 def _n_runs(composer: "Composer", study: Mapping[str, Any]) -> int:
