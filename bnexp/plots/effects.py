@@ -1,6 +1,7 @@
 """What factors change: the forest plot and the interaction plot."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -24,13 +25,25 @@ from bnexp.plots.house import (
 )
 from bnexp.records import response as describe
 
+# Hollow and larger than what it may lie upon, which stays to be seen.
+SOURCE: dict[str, Any] = {"mfc": "none", "mec": "#555555", "ms": 8, "mew": 1.2, "zorder": 4}
 
-def effects(contrasts: pd.DataFrame, responses: Sequence[str]) -> Figure:
+# A response and a row of the forest plot: factor, level a, level b.
+Compared = tuple[str, str, str, str]
+
+
+def effects(
+    contrasts: pd.DataFrame,
+    responses: Sequence[str],
+    reported: Mapping[Compared, float] | None = None,
+) -> Figure:
     """Return main effects and interactions with their intervals, a forest plot.
 
     Args:
         contrasts: One row a contrast (`stats.contrasts`); simple effects are left out.
+        reported: Differences that the sources report, level a minus level b.
     """
+    reported = reported or {}
     table = contrasts[contrasts["kind"] != "simple"]
     compared = table[["factor", "level_a", "level_b"]].drop_duplicates()
     names = list(compared.itertuples(index=False, name=None))
@@ -47,6 +60,9 @@ def effects(contrasts: pd.DataFrame, responses: Sequence[str]) -> Figure:
             if one["kind"] == "interaction":
                 look = {"colour": "#777777", "marker": "s"}
             draw_interval(axes, row, scaled(one, "estimate", what.scale), **look)
+            if (response, factor, a, b) in reported:
+                value = reported[response, factor, a, b] * what.scale
+                axes.plot(value, row, "D", **SOURCE)
         better = {"higher": "right", "lower": "left"}.get(what.better)
         label = wrapped(f"change in {what.label}", what.unit_difference)
         axes.set_xlabel(label + (f"\n{better} is better" if better else ""))
@@ -56,13 +72,12 @@ def effects(contrasts: pd.DataFrame, responses: Sequence[str]) -> Figure:
     axes.set_yticks(range(len(names)), [contrast_name(*name) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     figure.align_xlabels()
-    add_legend(
-        figure,
-        [
-            handle("o", "main effect", color="black"),
-            handle("s", "interaction", color="#777777"),
-        ][: 1 + int((table["kind"] == "interaction").any())],
-    )
+    handles = [handle("o", "main effect", color="black")]
+    if (table["kind"] == "interaction").any():
+        handles.append(handle("s", "interaction", color="#777777"))
+    if any((response, *name) in reported for response in responses for name in names):
+        handles.append(handle("D", "reported by a source", **SOURCE))
+    add_legend(figure, handles)
     n = int(table["n"].max()) if len(table) else 0
     add_note(figure, f"mean of up to {n} paired differences and its 95 % Student-t interval")
     return figure

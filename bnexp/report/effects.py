@@ -21,21 +21,21 @@ from bnexp.report.tables import Tables
 SEED_SD = Hinted(
     "seed SD", "standard deviation of the difference over the seeds, the noise floor"
 )
-DETECTABLE = Hinted(
-    "detectable", "the smallest effect that this noise and n detect with 80 % power at 5 %"
+DETECTS = Hinted(
+    "detects", "the smallest effect that is found at this noise and n, with 80 % power at 5 %"
 )
 BCA = Hinted(
-    "BCa [95 %]",
+    "BCa [95\N{NO-BREAK SPACE}%]",
     "bootstrap interval (bias-corrected, accelerated), from 20 seeds on; where it disagrees "
     "with the t interval, the differences are not normal",
 )
 BETTER = Hinted(
-    "better, % [95 %]",
+    "better, % [95\N{NO-BREAK SPACE}%]",
     "in how many seeds the first level is the better one, a tie counting half, with the "
     "Wilson interval",
 )
 RANKED = Hinted(
-    "ranked, % [95 %]",
+    "ranked, % [95\N{NO-BREAK SPACE}%]",
     "the same where runs diverged, which are worse than any number",
 )
 P_RANKED = Hinted("p ranked", "sign test of that")
@@ -49,7 +49,7 @@ def effects_table(study: Declared, tables: Tables, effects: pd.DataFrame) -> Tab
     responses = described(tables.responses)
     header = ["comparison", "kind"]
     for what in responses.values():
-        header += [column(what, True), SEED_SD, DETECTABLE]
+        header += [column(what, True), SEED_SD, DETECTS]
     rows = []
     keys = ["kind", "factor", "level_a", "level_b"]
     for key, group in effects.groupby(keys, sort=False):
@@ -93,12 +93,12 @@ def _noise(responses: dict[str, Response], effects: pd.DataFrame) -> str:
         here = effects[effects["response"] == name]
         if here["sd"].notna().any():
             sd, mde = (ends(what, here[key].min(), here[key].max()) for key in ("sd", "mde"))
-            parts.append(f"{what.label}: SD {sd}, detectable {mde} {what.unit_difference}")
+            parts.append(f"{what.label}: SD {sd}, detects {mde} {what.unit_difference}")
     if not parts:
         return ""
     return (
-        "Noise floor of these differences over the seeds, and the smallest effect that it lets "
-        f"n seeds detect (80 % power at 5 %): {'; '.join(map(str.strip, parts))}."
+        "Noise floor, the SD of these differences over the seeds, and the smallest effect that "
+        f"n seeds detect in it (80 % power at 5 %): {'; '.join(map(str.strip, parts))}."
     )
 
 
@@ -109,7 +109,6 @@ def comparisons_table(study: Declared, tables: Tables, *, simple: bool) -> Table
     rows = []
     for one in each(contrasts):
         what = responses[one.response]
-        unit = f" {what.unit_difference}" if what.unit_difference else ""
         only = links.of_contrast(study.factors, one.factor, one.level_a, one.level_b, one.given)
         # An interaction has no better side; without diverged runs ranks say the same again.
         has_side, lost = one.kind != "interaction", one.n_diverged > 0
@@ -119,8 +118,8 @@ def comparisons_table(study: Declared, tables: Tables, *, simple: bool) -> Table
             [
                 contrast_name(one.factor, one.level_a, one.level_b),
                 one.given,
-                what.label,
-                interval(what, one, difference=True) + unit,
+                column(what, True),
+                interval(what, one, difference=True),
                 ends(what, one.bca_low, one.bca_high, difference=True),
                 shown(what, one.sd),
                 shown(what, one.mde),
@@ -136,7 +135,7 @@ def comparisons_table(study: Declared, tables: Tables, *, simple: bool) -> Table
         )
     header, texts = filled(
         [
-            *("comparison", "given", "response", "difference [95 %]", BCA, SEED_SD, DETECTABLE),
+            *("comparison", "given", "response", "difference [95 %]", BCA, SEED_SD, DETECTS),
             *(BETTER, RANKED, P_RANKED, "n", "missing", P_T, P_FLIP, P_ADJUSTED),
         ],
         rows,
