@@ -10,7 +10,7 @@ from bnexp.records import RunRecord
 from bnexp.report.answer import Answer, answers, rule
 from bnexp.report.effects import comparisons_table, effects_table
 from bnexp.report.rates import footing_table, max_lr_table, ratios_table
-from bnexp.report.rows import TableText, cells_table, described, runs_table
+from bnexp.report.rows import TableText, cells_table, described, missing, runs_table
 from bnexp.report.show import each
 from bnexp.report.tables import Tables
 from bnexp.report.verdicts import claims_table, tally
@@ -97,13 +97,9 @@ def _warnings(
             "final loss or accuracy: means are of the other seeds and flatter the cells that "
             "lack some, see “diverged” in the table of cells."
         )
-    if found and len(tables.contrasts):
-        lost = tables.contrasts[["n_missing", "n_diverged", "n_untrained"]].max()
-        found[-1] += (
-            f" Of {len(study.seeds)} seeds a comparison lacks up to {lost['n_missing']}: up to "
-            f"{lost['n_diverged']} by divergence, up to {lost['n_untrained']} by runs that "
-            "failed or are not trained."
-        )
+    lacking = _lacking(study, tables)
+    if lacking:
+        found = [*found[:-1], " ".join([*found[-1:], lacking])]
     if len(study.seeds) == 1:
         found.append(
             "One seed: no number here has an interval, and none of the differences can be "
@@ -117,11 +113,24 @@ def _warnings(
     return found
 
 
+def _lacking(study: Declared, tables: Tables) -> str:
+    """Return how many seeds a comparison lacks at most, and why; nothing if none does."""
+    if not tables.contrasts["n_missing"].any():
+        return ""
+    lost = tables.contrasts[["n_missing", "n_diverged", "n_untrained"]].max()
+    why = missing(lost["n_diverged"], lost["n_untrained"])
+    return f"Of {len(study.seeds)} seeds a comparison lacks up to {lost['n_missing']}" + (
+        f" (up to {why.replace(', ', ', up to ')})." if why else "."
+    )
+
+
 def _caveats(tables: Tables) -> list[str]:
     """Return what the design cannot tell, a sentence each."""
     responses = described(tables.responses)
     found, detectable, skewed = [], [], []
     for row in each(tables.caveats):
+        if row.code == "pairs_missing":
+            continue  # the warnings say it before anything else
         what = responses.get(row.response)
         if row.code == "detectable" and what is not None:
             size = what.show(row.value, difference=True).lstrip("+")

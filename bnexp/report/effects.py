@@ -47,7 +47,7 @@ P_ADJUSTED = Hinted("p adjusted", "Holm's on it, over this table's comparisons o
 def effects_table(study: Declared, tables: Tables, effects: pd.DataFrame) -> TableText:
     """Return main effects and interactions, a column for each response."""
     responses = described(tables.responses)
-    header = ["comparison", "kind"]
+    header = ["comparison", "kind", "missing"]
     for what in responses.values():
         header += [column(what, True), SEED_SD, DETECTS]
     rows = []
@@ -55,23 +55,23 @@ def effects_table(study: Declared, tables: Tables, effects: pd.DataFrame) -> Tab
     for key, group in effects.groupby(keys, sort=False):
         kind, factor, a, b = map(str, key)
         by_response = {row.response: row for row in each(group)}
-        row = [contrast_name(factor, a, b), kind]
+        fewest = min(by_response.values(), key=lambda one: one.n)
+        lost = missing(fewest.n_diverged, fewest.n_untrained)
+        row = [contrast_name(factor, a, b), kind, lost]
         for name, what in responses.items():
             one = by_response[name]
             row.append(interval(what, one, difference=True))
             row += [shown(what, one.sd), shown(what, one.mde)]
         only = links.of_contrast(study.factors, factor, a, b, "")
-        fewest = min(by_response.values(), key=lambda one: one.n)
-        lost = missing(fewest.n_diverged, fewest.n_untrained)
-        rows.append([*row, links.to_runs(str(fewest.n), only), lost])
+        rows.append([*row, links.to_runs(str(fewest.n), only)])
     # With one factor its share is all there is.
     shares = tables.shares if tables.shares["factor"].nunique() > 1 else tables.shares.iloc[:0]
     for share, group in shares.groupby("factor", sort=False):
-        row = [f"{share}: share of the differences between cells", "share"]
+        row = [f"{share}: share of the differences between cells", "share", ""]
         for one in each(group):
             row += [percent(one), "", ""]
-        rows.append([*row, links.to_runs(str(group["n"].min()), {}), ""])
-    header, rows = filled([*header, "n", "missing"], rows)
+        rows.append([*row, links.to_runs(str(group["n"].min()), {})])
+    header, rows = filled([*header, "n"], rows)
     return TableText(
         "effects",
         "What each factor changes",
@@ -120,14 +120,14 @@ def comparisons_table(study: Declared, tables: Tables, *, simple: bool) -> Table
                 one.given,
                 column(what, True),
                 interval(what, one, difference=True),
+                links.to_runs(str(one.n), only),
+                missing(one.n_diverged, one.n_untrained),
                 ends(what, one.bca_low, one.bca_high, difference=True),
                 shown(what, one.sd),
                 shown(what, one.mde),
                 chance(*better) if has_side else "",
                 chance(*ranked) if lost else "",
                 p_value(one.p_ranked) if lost else "",
-                links.to_runs(str(one.n), only),
-                missing(one.n_diverged, one.n_untrained),
                 p_value(one.p_t),
                 p_value(one.p),
                 p_value(one.p_adjusted),
@@ -135,8 +135,8 @@ def comparisons_table(study: Declared, tables: Tables, *, simple: bool) -> Table
         )
     header, texts = filled(
         [
-            *("comparison", "given", "response", "difference [95 %]", BCA, SEED_SD, DETECTS),
-            *(BETTER, RANKED, P_RANKED, "n", "missing", P_T, P_FLIP, P_ADJUSTED),
+            *("comparison", "given", "response", "difference [95 %]", "n", "missing", BCA),
+            *(SEED_SD, DETECTS, BETTER, RANKED, P_RANKED, P_T, P_FLIP, P_ADJUSTED),
         ],
         rows,
     )

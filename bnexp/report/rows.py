@@ -119,7 +119,8 @@ def cells_table(study: Declared, tables: Tables) -> TableText:
 def _divergence(cell: Any, n_ended: int) -> str:
     """Return how often a cell's runs diverge."""
     rate = chance(cell.divergence_rate, cell.divergence_low, cell.divergence_high)
-    return Loud(f"{rate}, {cell.n_diverged} of {n_ended}") if cell.n_diverged else rate
+    count = f"{cell.n_diverged} of {n_ended}".replace(" ", "\N{NO-BREAK SPACE}")
+    return Loud(f"{rate}, {count}") if cell.n_diverged else rate
 
 
 def missing(n_diverged: int, n_untrained: int) -> str:
