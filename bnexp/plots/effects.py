@@ -1,7 +1,6 @@
 """What factors change: the forest plot and the interaction plot."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -12,6 +11,7 @@ from bnexp.plots.house import (
     Factors,
     add_legend,
     add_note,
+    add_source,
     contrast_name,
     draw_interval,
     handle,
@@ -21,12 +21,10 @@ from bnexp.plots.house import (
     scaled,
     share_x,
     short,
+    source_handle,
     wrapped,
 )
 from bnexp.records import response as describe
-
-# Hollow and larger than what it may lie upon, which stays to be seen.
-SOURCE: dict[str, Any] = {"mfc": "none", "mec": "#555555", "ms": 8, "mew": 1.2, "zorder": 4}
 
 # A response and a row of the forest plot: factor, level a, level b.
 Compared = tuple[str, str, str, str]
@@ -61,8 +59,7 @@ def effects(
                 look = {"colour": "#777777", "marker": "s"}
             draw_interval(axes, row, scaled(one, "estimate", what.scale), **look)
             if (response, factor, a, b) in reported:
-                value = reported[response, factor, a, b] * what.scale
-                axes.plot(value, row, "D", **SOURCE)
+                add_source(axes, row, reported[response, factor, a, b] * what.scale)
         better = {"higher": "right", "lower": "left"}.get(what.better)
         label = wrapped(f"change in {what.label}", what.unit_difference)
         axes.set_xlabel(label + (f"\n{better} is better" if better else ""))
@@ -76,7 +73,7 @@ def effects(
     if (table["kind"] == "interaction").any():
         handles.append(handle("s", "interaction", color="#777777"))
     if any((response, *name) in reported for response in responses for name in names):
-        handles.append(handle("D", "reported by a source", **SOURCE))
+        handles.append(source_handle())
     add_legend(figure, handles)
     n = int(table["n"].max()) if len(table) else 0
     add_note(figure, f"mean of up to {n} paired differences and its 95 % Student-t interval")
