@@ -68,6 +68,11 @@ class Response:
     scale: float
     better: Literal["higher", "lower", "none"]
 
+    @property
+    def axis(self) -> str:
+        """Return the label with its unit, as it stands on an axis."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
     def show(self, value: float, *, difference: bool = False) -> str:
         """Return a stored number as text with the digits that seeds can tell apart."""
         digits = 2 if self.scale == 100 else 3
