@@ -64,6 +64,23 @@ def test_effects_draw_the_interval_of_the_table(runs: pd.DataFrame) -> None:
     assert "percentage points" in texts(figure)
 
 
+def test_a_reported_difference_is_a_hollow_diamond_in_its_row(runs: pd.DataFrame) -> None:
+    """What a source reports stands at its value beside our effect, and the legend says so."""
+    table = stats.contrasts(runs, FACTORS, range(3), RESPONSES)
+    row = ("test_accuracy", "model.pool", "max", "avg")
+    figure = plots.effects(table, RESPONSES, {row: 0.044})
+    found = [[line for line in axes.lines if line.get_marker() == "D"] for axes in figure.axes]
+    assert [len(lines) for lines in found] == [1, 0]
+    (diamond,) = found[0]
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert float(np.asarray(diamond.get_xdata())[0]) == pytest.approx(4.4)
+    at = int(np.asarray(diamond.get_ydata())[0])
+    assert names[at] == plots.contrast_name("model.pool", "max", "avg")
+    assert diamond.get_markerfacecolor() == "none"
+    assert "reported by a source" in texts(figure)
+    assert "reported by a source" not in texts(plots.effects(table, RESPONSES))
+
+
 def test_interaction_has_a_line_for_each_level(runs: pd.DataFrame) -> None:
     """One line a level of the first factor, through its means."""
     cells = stats.cells(runs, FACTORS, range(3), RESPONSES)
@@ -329,7 +346,7 @@ def luminance(colour: tuple[float, ...]) -> float:
 
 
 def test_runs_that_never_arrive_keep_the_curve_down(swept: pd.DataFrame) -> None:
-    """The curve ends at the share of all ended runs, diverged ones too, that got there."""
+    """The curve ends at the share of all ended runs that got there, in its interval."""
     late = swept["seed"] == 3
     runs = swept.assign(status=swept["status"].mask(late & (swept["norm"] == "none"), "failed"))
     epochs = pd.concat([swept.assign(epoch=epoch) for epoch in range(1, 5)])
@@ -345,6 +362,11 @@ def test_runs_that_never_arrive_keep_the_curve_down(swept: pd.DataFrame) -> None
     np.testing.assert_allclose(batch.get_xdata(), [0, 1, 2, 3, 4])
     np.testing.assert_allclose(batch.get_ydata(), [0, 0, 25, 50, 75])
     assert batch.get_drawstyle() == "steps-post"
+    band = by_title["80 % accuracy\nlr 1.6"].collections[1].get_paths()[0].vertices
+    last = band[band[:, 0] == 4][:, 1]
+    for wilson in end.loc[("batch", "1.6"), ["low", "high"]]:
+        assert np.isclose(last, wilson * 100).any()
+    assert band[:, 0].min() == 1  # an untrained network has reached nothing, for certain
 
 
 def test_a_level_looks_the_same_in_every_figure(swept: pd.DataFrame) -> None:

@@ -1,6 +1,6 @@
 """What factors change: the forest plot and the interaction plot."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -11,6 +11,7 @@ from bnexp.plots.house import (
     Factors,
     add_legend,
     add_note,
+    add_source,
     contrast_name,
     draw_interval,
     handle,
@@ -20,17 +21,27 @@ from bnexp.plots.house import (
     scaled,
     share_x,
     short,
+    source_handle,
     wrapped,
 )
 from bnexp.records import response as describe
 
+# A response and a row of the forest plot: factor, level a, level b.
+Compared = tuple[str, str, str, str]
 
-def effects(contrasts: pd.DataFrame, responses: Sequence[str]) -> Figure:
+
+def effects(
+    contrasts: pd.DataFrame,
+    responses: Sequence[str],
+    reported: Mapping[Compared, float] | None = None,
+) -> Figure:
     """Return main effects and interactions with their intervals, a forest plot.
 
     Args:
         contrasts: One row a contrast (`stats.contrasts`); simple effects are left out.
+        reported: Differences that the sources report, level a minus level b.
     """
+    reported = reported or {}
     table = contrasts[contrasts["kind"] != "simple"]
     compared = table[["factor", "level_a", "level_b"]].drop_duplicates()
     names = list(compared.itertuples(index=False, name=None))
@@ -47,6 +58,8 @@ def effects(contrasts: pd.DataFrame, responses: Sequence[str]) -> Figure:
             if one["kind"] == "interaction":
                 look = {"colour": "#777777", "marker": "s"}
             draw_interval(axes, row, scaled(one, "estimate", what.scale), **look)
+            if (response, factor, a, b) in reported:
+                add_source(axes, row, reported[response, factor, a, b] * what.scale)
         better = {"higher": "right", "lower": "left"}.get(what.better)
         label = wrapped(f"change in {what.label}", what.unit_difference)
         axes.set_xlabel(label + (f"\n{better} is better" if better else ""))
@@ -56,13 +69,12 @@ def effects(contrasts: pd.DataFrame, responses: Sequence[str]) -> Figure:
     axes.set_yticks(range(len(names)), [contrast_name(*name) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     figure.align_xlabels()
-    add_legend(
-        figure,
-        [
-            handle("o", "main effect", color="black"),
-            handle("s", "interaction", color="#777777"),
-        ][: 1 + int((table["kind"] == "interaction").any())],
-    )
+    handles = [handle("o", "main effect", color="black")]
+    if (table["kind"] == "interaction").any():
+        handles.append(handle("s", "interaction", color="#777777"))
+    if any((response, *name) in reported for response in responses for name in names):
+        handles.append(source_handle())
+    add_legend(figure, handles)
     n = int(table["n"].max()) if len(table) else 0
     add_note(figure, f"mean of up to {n} paired differences and its 95 % Student-t interval")
     return figure

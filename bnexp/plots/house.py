@@ -41,6 +41,9 @@ MOST_ROWS = 60
 DENSE = 400
 RASTER_DPI = 200
 
+# Hollow and larger than what it may lie upon, which stays to be seen.
+SOURCE: Any = {"mfc": "none", "mec": "#555555", "ms": 8, "mew": 1.2}
+
 Factors = Mapping[str, Sequence[str]]
 
 
@@ -150,6 +153,16 @@ def level_handles(factor: str, factors: Factors, *, lines: bool = False) -> list
 def handle(marker: str, label: str, **style: Any) -> Line2D:
     """Return a legend entry that is a marker alone."""
     return Line2D([], [], marker=marker, label=label, **{"linestyle": "none", **style})
+
+
+def add_source(axes: Axes, row: float, value: float) -> None:
+    """Mark the number that a source reports."""
+    axes.plot(value, row, "D", zorder=4, **SOURCE)
+
+
+def source_handle() -> Line2D:
+    """Return the legend entry of the sources' numbers."""
+    return handle("D", "reported by a source", **SOURCE)
 
 
 def add_legend(figure: Figure, handles: Sequence[Line2D]) -> None:

@@ -17,7 +17,7 @@ from bnexp.plots.panels import panel_rows
 
 
 def time_to_accuracy(shares: pd.DataFrame, factors: Factors) -> Figure:
-    """Return the share of runs that have reached each threshold, by epoch.
+    """Return the share of runs that have reached each threshold, by epoch, with its interval.
 
     A line for each level of the first factor, a row of panels for each threshold, a panel
     for each combination of the other factors. More combinations than fit beside each other
@@ -47,6 +47,16 @@ def time_to_accuracy(shares: pd.DataFrame, factors: Factors) -> Figure:
         for i, level in enumerate(levels_of_first):
             line = here[here[first] == level] if first else here
             style = look(first, level, factors)
+            trained = line[line["epoch"] > 0]  # before, nothing can have been reached
+            axes.fill_between(
+                trained["epoch"],
+                trained["low"] * 100,
+                trained["high"] * 100,
+                step="post",
+                color=style.colour,
+                alpha=0.15,
+                linewidth=0,
+            )
             axes.plot(
                 line["epoch"],
                 line["share"] * 100,
@@ -74,8 +84,9 @@ def time_to_accuracy(shares: pd.DataFrame, factors: Factors) -> Figure:
     n = int(shares["n"].max())
     add_note(
         figure,
-        f"share of up to {n} runs; those that never reach it, diverged or not, keep it below "
-        "100 %" + (f"; {more} more combinations are in runs.csv" if more else ""),
+        f"line: share of up to {n} runs, band: its 95 % Wilson interval; runs that never reach "
+        "it, diverged or not, keep it below 100 %"
+        + (f"; {more} more combinations are in runs.csv" if more else ""),
     )
     return figure
 

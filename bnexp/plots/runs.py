@@ -18,9 +18,9 @@ from bnexp.plots.house import (
     Factors,
     add_legend,
     add_note,
+    add_source,
     cell_name,
     draw_interval,
-    handle,
     level_handles,
     look,
     new_figure,
@@ -28,6 +28,7 @@ from bnexp.plots.house import (
     scaled,
     share_x,
     short,
+    source_handle,
     wrapped,
 )
 from bnexp.records import response as describe
@@ -144,8 +145,7 @@ def cell_means(
                 axes, row, scaled(cell, "mean", what.scale), colour=colour, marker=marker
             )
             if (response, row) in reported:
-                value = reported[response, row] * what.scale
-                axes.plot(value, row, "D", mfc="none", mec="black", ms=6.5, zorder=4)
+                add_source(axes, row, reported[response, row] * what.scale)
         axes.set_xlabel(wrapped(what.label, what.unit))
         axes.margins(x=0.08)
     share_x(grid.flat, responses)
@@ -154,7 +154,7 @@ def cell_means(
     axes.set_ylim(len(names) - 0.4, -0.6)
     handles = level_handles(first, factors) if first else []
     if reported:
-        handles.append(handle("D", "source", mfc="none", mec="black"))
+        handles.append(source_handle())
     add_legend(figure, handles)
     n = int(cells["n"].max())
     note = (

@@ -49,19 +49,21 @@ class Answer:
 
 def answers(study: Declared, tables: Tables) -> list[Answer]:
     """Return an answer for each response; none where nothing was compared."""
-    if not study.factors or not len(tables.contrasts):
+    varied = _varied(study)
+    if not varied or not len(tables.contrasts):
         return []
     found = []
     for name, what in described(tables.responses).items():
         effects = tables.contrasts[tables.contrasts["response"] == name]
         mains = list(each(effects[effects["kind"] == "main"]))
-        if len(study.factors) == 1:
+        if len(varied) == 1:
             lines = [_line(study, what, main, None, _levels(main)) for main in mains]
             settled = sum(line.settled for line in lines)
             sentence = _signs(settled, len(lines))
             done = settled == len(lines)
         else:
-            shares = list(each(tables.shares[tables.shares["response"] == name]))
+            shares = tables.shares[tables.shares["response"] == name]
+            shares = list(each(shares[shares["factor"].isin(varied)]))
             shares.sort(key=lambda share: -math.inf if _none(share) else -share.estimate)
             lines = [_factor_line(study, what, mains, share) for share in shares]
             sentence, done = _most(shares)
@@ -72,7 +74,12 @@ def answers(study: Declared, tables: Tables) -> list[Answer]:
 
 def rule(study: Declared) -> str:
     """Return the rule by which the answers' sentences follow from their numbers."""
-    return RULE_OF_SIGNS if len(study.factors) == 1 else RULE_OF_SHARES
+    return RULE_OF_SIGNS if len(_varied(study)) == 1 else RULE_OF_SHARES
+
+
+def _varied(study: Declared) -> list[str]:
+    """Return the factors that differ between runs: one may be narrowed to a single level."""
+    return [factor for factor, levels in study.factors.items() if len(levels) > 1]
 
 
 def _factor_line(study: Declared, what: Response, mains: Sequence[Any], share: Any) -> Line:

@@ -11,9 +11,10 @@ from urllib.parse import quote
 from bnexp.errors import UsageError
 from bnexp.report.analysis import Analysis
 from bnexp.report.content import setting
+from bnexp.report.effects import effects_table
 from bnexp.report.links import Linked
 from bnexp.report.pair import Pair, pair
-from bnexp.report.rows import TableText, effects_table
+from bnexp.report.rows import TableText
 from bnexp.report.verdicts import claims_table
 
 
@@ -136,7 +137,8 @@ def _mains(part: Part) -> list[list[str]]:
     """Return the main effects of a study on its own."""
     for table in part.tables:
         if table.name.endswith("-effects"):
-            return [row for row in [table.header, *table.rows] if row[1] != "share"]
+            plain = table.plain
+            return [row for row in [plain.header, *plain.rows] if row[1] != "share"]
     return []
 
 

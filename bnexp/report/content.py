@@ -8,15 +8,9 @@ from bnexp.config.study import label
 from bnexp.frames import Declared
 from bnexp.records import RunRecord
 from bnexp.report.answer import Answer, answers, rule
+from bnexp.report.effects import comparisons_table, effects_table
 from bnexp.report.rates import footing_table, max_lr_table, ratios_table
-from bnexp.report.rows import (
-    TableText,
-    cells_table,
-    described,
-    effects_table,
-    runs_table,
-    simple_table,
-)
+from bnexp.report.rows import TableText, cells_table, described, missing, runs_table
 from bnexp.report.show import each
 from bnexp.report.tables import Tables
 from bnexp.report.verdicts import claims_table, tally
@@ -52,7 +46,7 @@ def page(study: Declared, tables: Tables, records: Sequence[RunRecord], n_other:
         title=study.name,
         question=study.question,
         source=study.source,
-        warnings=_warnings(study, records, n_other),
+        warnings=_warnings(study, tables, records, n_other),
         caveats=_caveats(tables),
         answers=answers(study, tables),
         tally=tally(tables) if len(tables.claims) else "",
@@ -65,21 +59,24 @@ def page(study: Declared, tables: Tables, records: Sequence[RunRecord], n_other:
 
 def _tables(study: Declared, tables: Tables) -> list[TableText]:
     """Return the tables that have rows."""
-    simple = tables.contrasts["kind"] == "simple"
+    effects = tables.contrasts[tables.contrasts["kind"] != "simple"]
     found = [
         claims_table(study, tables),
-        effects_table(study, tables, tables.contrasts[~simple]),
+        effects_table(study, tables, effects),
         cells_table(study, tables),
         max_lr_table(tables),
         ratios_table(tables),
         footing_table(tables),
-        simple_table(study, tables, tables.contrasts[simple]),
+        comparisons_table(study, tables, simple=False),
+        comparisons_table(study, tables, simple=True),
         runs_table(study, tables),
     ]
     return [table for table in found if table.rows]
 
 
-def _warnings(study: Declared, records: Sequence[RunRecord], n_other: int) -> list[str]:
+def _warnings(
+    study: Declared, tables: Tables, records: Sequence[RunRecord], n_other: int
+) -> list[str]:
     found = []
     status = Counter(record.status for record in records)
     n_runs = len(study.run_ids)
@@ -94,11 +91,15 @@ def _warnings(study: Declared, records: Sequence[RunRecord], n_other: int) -> li
             f"estimate. To try them again: {study.command}"
         )
     if status["diverged"]:
+        s = "s" * (status["diverged"] > 1)
         found.append(
-            f"{status['diverged']} runs diverged (their loss stopped being finite). They have "
-            "no final loss or accuracy, so means are of the other seeds and flatter the "
-            "cells they come from; n_diverged in the table of cells says which."
+            f"{status['diverged']} run{s} diverged (the loss stopped being finite) without a "
+            "final loss or accuracy: means are of the other seeds and flatter the cells that "
+            "lack some, see “diverged” in the table of cells."
         )
+    lacking = _lacking(study, tables)
+    if lacking:
+        found = [*found[:-1], " ".join([*found[-1:], lacking])]
     if len(study.seeds) == 1:
         found.append(
             "One seed: no number here has an interval, and none of the differences can be "
@@ -112,11 +113,24 @@ def _warnings(study: Declared, records: Sequence[RunRecord], n_other: int) -> li
     return found
 
 
+def _lacking(study: Declared, tables: Tables) -> str:
+    """Return how many seeds a comparison lacks at most, and why; nothing if none does."""
+    if not tables.contrasts["n_missing"].any():
+        return ""
+    lost = tables.contrasts[["n_missing", "n_diverged", "n_untrained"]].max()
+    why = missing(lost["n_diverged"], lost["n_untrained"])
+    return f"Of {len(study.seeds)} seeds a comparison lacks up to {lost['n_missing']}" + (
+        f" (up to {why.replace(', ', ', up to ')})." if why else "."
+    )
+
+
 def _caveats(tables: Tables) -> list[str]:
     """Return what the design cannot tell, a sentence each."""
     responses = described(tables.responses)
     found, detectable, skewed = [], [], []
     for row in each(tables.caveats):
+        if row.code == "pairs_missing":
+            continue  # the warnings say it before anything else
         what = responses.get(row.response)
         if row.code == "detectable" and what is not None:
             size = what.show(row.value, difference=True).lstrip("+")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from bnexp import plots, stats
-from bnexp.config.study import ValueClaim
+from bnexp.config.study import DifferenceClaim, ValueClaim
 from bnexp.frames import Declared
 from bnexp.report.tables import Tables
 
@@ -30,12 +30,18 @@ def draw(study: Declared, tables: Tables) -> Iterator[Drawn]:
     """Yield the figures that this design has data for, the answer first."""
     factors, seeds, responses = study.factors, study.seeds, list(tables.responses)
     if len(tables.contrasts):
+        differences = _differences(study, tables)
         yield Drawn(
             "effects",
             "What each factor changes, averaged over all others. An interval that crosses "
             "zero does not settle the direction; an interaction says how much one effect "
-            "depends on another factor.",
-            plots.effects(tables.contrasts, responses),
+            "depends on another factor."
+            + (
+                " Diamonds are the differences that the sources report, of one run each."
+                if differences
+                else ""
+            ),
+            plots.effects(tables.contrasts, responses, differences),
         )
     if len(factors) > 1:
         lines, axis = list(factors)[:2]
@@ -158,6 +164,26 @@ def _reported(study: Declared, responses: list[str]) -> dict[tuple[str, int], fl
             for row, (levels, _) in enumerate(study.cells):
                 if all(levels[key] == level for key, level in claim.cell.items()):
                     found[claim.response, row] = claim.reported
+    return found
+
+
+def _differences(study: Declared, tables: Tables) -> dict[tuple[str, str, str, str], float]:
+    """Return the sources' differences by response and main effect, level a minus level b.
+
+    One at a fixed level of another factor is none of these, which average over it.
+    """
+    main = tables.contrasts[tables.contrasts["kind"] == "main"]
+    rows = set(
+        main[["response", "factor", "level_a", "level_b"]].itertuples(index=False, name=None)
+    )
+    found = {}
+    for claim in study.claims:
+        if isinstance(claim, DifferenceClaim) and claim.reported is not None:
+            pair = (claim.higher, claim.lower)
+            for sign, (a, b) in ((1, pair), (-1, pair[::-1])):
+                row = (claim.response, claim.factor, a, b)
+                if row in rows and not claim.given:
+                    found[row] = sign * claim.reported
     return found
 
 

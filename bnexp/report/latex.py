@@ -7,7 +7,7 @@ from bnexp.report.rows import TableText
 
 # What a table shows that a page of a paper can hold; longer ones go on in another.
 ROWS_A_TABLE = 40
-SHOWN = ("claims", "effects", "cells")
+SHOWN = ("claims", "effects", "cells", "max_lr")
 WIDEST = 28
 
 _ESCAPED = {
@@ -26,7 +26,7 @@ _NEGATIVE = re.compile(r"(?<![\w.-])-(?=[\d.])")
 
 
 def to_latex(page: Page) -> str:
-    """Return the tables of claims, effects and cells as LaTeX; every string is escaped."""
+    """Return the tables that a paper needs as LaTeX; every string is escaped."""
     title = " ".join(page.title.split())
     parts = [
         f"% {title}: the tables of report.md. In the preamble:\n"
@@ -37,7 +37,7 @@ def to_latex(page: Page) -> str:
         "% Each is labelled, as in \\ref{" + _label(page.title, "effects") + "}; "
         "bnexp report writes this file anew.\n"
     ]
-    for table in page.tables:
+    for table in (one.plain for one in page.tables):
         if table.name in SHOWN:
             starts = range(0, len(table.rows), ROWS_A_TABLE)
             parts += [_table(page.title, table, start) for start in starts]

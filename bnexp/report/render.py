@@ -12,10 +12,11 @@ from markupsafe import Markup
 
 from bnexp.report.content import Page
 from bnexp.report.drawing import Drawn
+from bnexp.report.rows import Loud
 
 Figures = Mapping[str, tuple[Drawn, Mapping[str, bytes]]]
 
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)( \[.*\].*)?|< \.0001|none")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)( \[.*\].*| to .*)?|< \.0001|none")
 VERDICTS = {"supported", "refuted", "inconclusive", "yes", "no"}
 # A cell with more letters is a sentence, which may not be squeezed into a narrow column.
 LONG_TEXT = 30
@@ -83,7 +84,9 @@ def _typeset(text: str) -> str:
 def _kind(text: str) -> Markup:
     """Return the class of a cell, by what stands in it."""
     name = ""
-    if text in VERDICTS:
+    if isinstance(text, Loud):
+        name = "loud"
+    elif text in VERDICTS:
         name = text
     elif NUMBER.fullmatch(text):
         name = "number"

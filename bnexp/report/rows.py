@@ -1,20 +1,35 @@
-"""The report's tables as rows of text, the same for every page."""
+"""The report's tables as rows of text, the same for every page: cells and runs."""
 
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from bnexp.frames import Declared, where
-from bnexp.plots import contrast_name
 from bnexp.records import Response, response
 from bnexp.report import links
-from bnexp.report.show import column, each, interval, p_value, percent, shown
+from bnexp.report.show import chance, column, each, interval, shown
 from bnexp.report.tables import Tables
 
 # Longer tables of a page are cut, which keeps it under 5 MB; the CSV files have every row.
 MOST_ROWS = 2000
+
+
+class Hinted(str):
+    """A column's name that needs an explanation; only the HTML page has such columns."""
+
+    hint: str
+
+    def __new__(cls, name: str, hint: str) -> "Hinted":
+        hinted = super().__new__(cls, name)
+        hinted.hint = hint
+        return hinted
+
+
+class Loud(str):
+    """A text that says that something is missing, and may not be overlooked."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +38,7 @@ class TableText:
 
     Attributes:
         name: What an address of the page calls it, as in `report.html#runs`.
+        brief: What pages without its hinted columns say instead of them.
     """
 
     name: str
@@ -30,6 +46,29 @@ class TableText:
     note: str
     header: list[str]
     rows: list[list[str]]
+    brief: str = ""
+
+    @property
+    def hints(self) -> list[Hinted]:
+        """Return the columns that are explained below the note, each once."""
+        return [name for name in dict.fromkeys(self.header) if isinstance(name, Hinted)]
+
+    @property
+    def plain(self) -> "TableText":
+        """Return the table without its hinted columns, for pages that are read as text."""
+        kept = [i for i, name in enumerate(self.header) if not isinstance(name, Hinted)]
+        return dataclasses.replace(
+            self,
+            note=" ".join(filter(None, (self.note, self.brief))),
+            header=[self.header[i] for i in kept],
+            rows=[[row[i] for i in kept] for row in self.rows],
+        )
+
+
+def filled(header: list[str], rows: list[list[str]]) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows without the columns in which no row has a text."""
+    kept = [i for i in range(len(header)) if any(row[i] for row in rows)]
+    return [header[i] for i in kept], [[row[i] for i in kept] for row in rows]
 
 
 def described(names: Sequence[str]) -> dict[str, Response]:
@@ -42,44 +81,11 @@ def described(names: Sequence[str]) -> dict[str, Response]:
     return found
 
 
-def effects_table(study: Declared, tables: Tables, effects: pd.DataFrame) -> TableText:
-    """Return main effects and interactions, a column for each response."""
-    responses = described(tables.responses)
-    rows = []
-    keys = ["kind", "factor", "level_a", "level_b"]
-    for key, group in effects.groupby(keys, sort=False):
-        kind, factor, a, b = map(str, key)
-        by_response = {row.response: row for row in each(group)}
-        numbers = [
-            interval(what, by_response[name], difference=True)
-            for name, what in responses.items()
-        ]
-        only = links.of_contrast(study.factors, factor, a, b, "")
-        n = links.to_runs(str(group["n"].min()), only)
-        rows.append([contrast_name(factor, a, b), kind, *numbers, n])
-    # With one factor its share is all there is.
-    shares = tables.shares if tables.shares["factor"].nunique() > 1 else tables.shares.iloc[:0]
-    for name, group in shares.groupby("factor", sort=False):
-        numbers = [percent(one) for one in each(group)]
-        share = f"{name}: share of the differences between cells"
-        rows.append([share, "share", *numbers, links.to_runs(str(group["n"].min()), {})])
-    return TableText(
-        "effects",
-        "What each factor changes",
-        "Difference of two levels within each seed, averaged over the levels of all other "
-        "factors; its mean over the seeds and 95 % Student-t interval. An interaction is the "
-        "difference of two such differences, not halved. The share is the part of the sum of "
-        "squares between cells that a factor accounts for, an interaction counting equally "
-        "for its factors (Shapley value).",
-        ["comparison", "kind", *(column(what, True) for what in responses.values()), "n"],
-        rows,
-    )
-
-
 def cells_table(study: Declared, tables: Tables) -> TableText:
     """Return a row for each cell, a column for each response."""
     rows = []
     responses = described(tables.responses)
+    diverged = bool(tables.cells["n_diverged"].any())
     for levels, _ in study.cells:
         by_response = {row.response: row for row in each(where(tables.cells, levels))}
         first = by_response[tables.responses[0]]
@@ -87,50 +93,44 @@ def cells_table(study: Declared, tables: Tables) -> TableText:
             interval(what, by_response[name], mean="mean") for name, what in responses.items()
         ]
         n = links.to_runs(str(first.n), {key: [level] for key, level in levels.items()})
-        rows.append([*levels.values(), *numbers, n, str(first.n_diverged)])
+        lost = first.n_failed + first.n_untrained
+        rate = _divergence(first, len(study.seeds) - lost) if diverged else ""
+        rows.append([*levels.values(), *numbers, n, rate, missing(0, lost)])
+    columns = [column(what) for what in responses.values()]
+    header, texts = filled(
+        [*study.factors, *columns, "n", "diverged, % [95 %]", "missing"], rows
+    )
     return TableText(
         "cells",
         "Every cell",
         "Mean over the seeds and its 95 % Student-t interval. Two cells whose intervals "
-        "overlap can still differ: the comparison is paired by seed, see the effects."
-        + _cut(rows, "cells"),
-        [*study.factors, *(column(what) for what in responses.values()), "n", "n diverged"],
-        rows[:MOST_ROWS],
-    )
-
-
-def simple_table(study: Declared, tables: Tables, simple: pd.DataFrame) -> TableText:
-    """Return every simple effect with its p-values."""
-    rows = []
-    responses = described(tables.responses)
-    for one in each(simple):
-        what = responses[one.response]
-        unit = f" {what.unit_difference}" if what.unit_difference else ""
-        only = links.of_contrast(study.factors, one.factor, one.level_a, one.level_b, one.given)
-        rows.append(
-            [
-                contrast_name(one.factor, one.level_a, one.level_b),
-                one.given,
-                what.label,
-                interval(what, one, difference=True) + unit,
-                links.to_runs(str(one.n), only),
-                p_value(one.p_t),
-                p_value(one.p),
-                p_value(one.p_adjusted),
-            ]
+        "overlap can still differ: the comparison is paired by seed, see the effects. "
+        + (
+            "Diverged: of the runs that ended, with the 95 % Wilson interval."
+            if diverged
+            else "No run diverged."
         )
-    return TableText(
-        "simple",
-        "Simple effects",
-        "The same differences at fixed levels of other factors. p t belongs to the interval (t "
-        "test); p sign-flip assumes no distribution, and cannot fall below 2/2^n; p adjusted "
-        "is Holm's on it, over the simple effects of a response." + _cut(rows, "contrasts"),
-        [
-            *("comparison", "given", "response", "difference [95 %]", "n"),
-            *("p t", "p sign-flip", "p adjusted"),
-        ],
-        rows[:MOST_ROWS],
+        + cut(rows, "cells"),
+        header,
+        texts[:MOST_ROWS],
     )
+
+
+def _divergence(cell: Any, n_ended: int) -> str:
+    """Return how often a cell's runs diverge."""
+    rate = chance(cell.divergence_rate, cell.divergence_low, cell.divergence_high)
+    count = f"{cell.n_diverged} of {n_ended}".replace(" ", "\N{NO-BREAK SPACE}")
+    return Loud(f"{rate}, {count}") if cell.n_diverged else rate
+
+
+def missing(n_diverged: int, n_untrained: int) -> str:
+    """Return which runs a number lacks, and why; nothing where it lacks none."""
+    parts = [
+        f"{n} {why}"
+        for n, why in ((n_diverged, "diverged"), (n_untrained, "failed or not trained"))
+        if n
+    ]
+    return Loud(", ".join(parts)) if parts else ""
 
 
 def runs_table(study: Declared, tables: Tables) -> TableText:
@@ -151,13 +151,14 @@ def runs_table(study: Declared, tables: Tables) -> TableText:
         "runs",
         "Every run",
         "One trained network a row; runs/<id>.json has its curves and configuration."
-        + _cut(tables.runs, "runs"),
+        + cut(tables.runs, "runs"),
         [*study.factors, "seed", "status", *columns, "run id"],
         rows,
     )
 
 
-def _cut(rows: Sequence[object] | pd.DataFrame, file: str) -> str:
+def cut(rows: Sequence[object] | pd.DataFrame, file: str) -> str:
+    """Return a sentence where a table is longer than the page shows."""
     if len(rows) <= MOST_ROWS:
         return ""
     return f" The first {MOST_ROWS} of {len(rows)}; tables/{file}.csv has all."

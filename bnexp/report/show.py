@@ -38,6 +38,20 @@ def interval(
     return f"{text} [{', '.join(ends)}]"
 
 
+def ends(what: Response, low: float, high: float, *, difference: bool = False) -> str:
+    """Return `low to high`, or nothing where there is no such range."""
+    if math.isnan(low):
+        return ""
+    return " to ".join(what.show(end, difference=difference) for end in (low, high))
+
+
+def chance(share: float, low: float, high: float) -> str:
+    """Return how often something happens, in whole per cent, or nothing if it never could."""
+    if math.isnan(share):
+        return ""
+    return f"{share:.0%} [{low:.0%}, {high:.0%}]".replace("%", "")
+
+
 def percent(row: object) -> str:
     """Return a share with its interval."""
     return interval(SHARE, row)

@@ -9,7 +9,7 @@ from bnexp.report import links
 from bnexp.report.rows import TableText, described
 from bnexp.report.show import each, interval, shown
 from bnexp.report.tables import Tables
-from bnexp.stats import RULES
+from bnexp.stats import REGIONS, RULE
 from bnexp.stats.estimate import CONFIDENCE
 
 VERDICTS = ("supported", "refuted", "inconclusive")
@@ -35,12 +35,12 @@ def claims_table(study: Declared, tables: Tables) -> TableText:
                 links.to_runs(str(found.n), links.of_claim(claim)),
             ]
         )
-    rules = " ".join(RULES[kind] for kind in dict.fromkeys(tables.claims["kind"]))
+    regions = "; ".join(REGIONS[kind] for kind in dict.fromkeys(tables.claims["kind"]))
     return TableText(
         "claims",
         "What the sources claimed",
-        f"{rules} The sources' numbers are single runs; one marked * lies outside the range in "
-        "which 95 % of single runs of ours would lie.",
+        f"{RULE} {regions[:1].upper()}{regions[1:]}. The sources' numbers are single runs; one "
+        "marked * lies outside the range in which 95 % of single runs of ours would lie.",
         ["verdict", "claim", "source", "reported", "supported inside", "ours [95 %]", "n"],
         rows,
     )

@@ -13,7 +13,7 @@ table each.
 
 from bnexp.stats.caveats import caveats
 from bnexp.stats.cells import cells, curves
-from bnexp.stats.claims import RULES, judge
+from bnexp.stats.claims import REGIONS, RULE, judge
 from bnexp.stats.contrasts import contrasts
 from bnexp.stats.footing import equal_footing
 from bnexp.stats.max_lr import max_lr, max_lr_ratios
@@ -21,7 +21,8 @@ from bnexp.stats.reached import reached
 from bnexp.stats.shares import shares
 
 __all__ = [
-    "RULES",
+    "REGIONS",
+    "RULE",
     "caveats",
     "cells",
     "contrasts",

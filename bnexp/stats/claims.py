@@ -22,26 +22,24 @@ from bnexp.stats.estimate import CONFIDENCE, Estimate, Values, paired_t, predict
 from bnexp.stats.planned import difference_weights, within_seeds
 from bnexp.stats.testing import ALPHA, tost
 
-_THEN = (
-    "The claim is supported if the {} % interval lies inside that region, refuted if it lies "
-    "outside, and inconclusive otherwise."
+RULE = (
+    "A claim is supported if the 95 % interval lies inside the region that it claims, refuted "
+    "if it lies outside, and inconclusive otherwise."
 )
-_AT_95, _AT_90 = _THEN.format(95), _THEN.format(90)
-
-# One rule a kind, as the report prints it.
-RULES = {
-    "value": "A value claims the region of the reported number plus or minus the tolerance "
-    f"that the study file states. {_AT_95}",
-    "difference": f"A difference claims its sign: all above zero. {_AT_95}",
-    "dominance": "“Changes more than” claims that the size of one main effect minus the size "
-    f"of another is above zero, each in the direction it has on average. {_AT_95}",
-    "equivalence": "Equivalence claims the region between minus and plus the stated margin. "
-    f"{_AT_90} (Two one-sided t-tests at 5 %.)",
-    "interaction": "An interaction claims that one difference exceeds another by more than the "
-    f"stated amount, which is zero unless the study file says otherwise. {_AT_95}",
-    "threshold": f"A threshold claims all above, or all below, the stated number. {_AT_95}",
-    "spread": "A spread claims that runs which differ in their seed alone have a standard "
-    f"deviation above, or below, the stated number. {_AT_95} (Chi-square, normal runs.)",
+# The region of each kind, as the report prints it after the rule.
+REGIONS = {
+    "value": "a value claims the reported number plus or minus the tolerance that the study "
+    "file states",
+    "difference": "a difference claims its sign, all above zero",
+    "dominance": "“changes more than” claims that the size of one main effect minus the size "
+    "of another, each in the direction it has on average, is above zero",
+    "equivalence": "equivalence claims all between minus and plus the stated margin, by the "
+    "90 % interval (two one-sided t-tests at 5 %)",
+    "interaction": "an interaction claims that one difference exceeds another by more than the "
+    "stated amount, which is zero unless the study file says otherwise",
+    "threshold": "a threshold claims all above, or all below, the stated number",
+    "spread": "a spread claims that the standard deviation of runs that differ in their seed "
+    "alone is above, or below, the stated number (chi-square, normal runs)",
 }
 
 CLAIM_COLUMNS = [
@@ -58,7 +56,7 @@ def judge(
     seeds: Sequence[int],
     was_declared: Callable[[AnyClaim], bool] = lambda claim: True,
 ) -> pd.DataFrame:
-    """Return the verdict on each claim, by the rule of its kind in `RULES`.
+    """Return the verdict on each claim, by `RULE` and the region of its kind in `REGIONS`.
 
     Columns beside those of the contract:
         region_low, region_high: The region of values that it claims.

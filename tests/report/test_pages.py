@@ -142,6 +142,13 @@ def test_every_number_is_that_of_the_tables(built: Store, page: str) -> None:
             assert text in latex
 
 
+def test_the_rule_of_verdicts_is_said_once(page: str) -> None:
+    """However many kinds of claims there are, each adds its region and no rule of its own."""
+    assert page.count("if it lies outside, and inconclusive otherwise") == 1
+    assert "a value claims the reported number" in page
+    assert "A difference claims its sign" in page
+
+
 def test_links_to_files_resolve(built: Store, page: str) -> None:
     """Every run of the study is linked, and every link leads to a file."""
     files = re.findall(r'href="(runs/[^"]+)"', page)

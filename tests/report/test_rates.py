@@ -38,6 +38,16 @@ def test_every_learning_rate_of_the_tables_is_on_the_page(store: Store) -> None:
     assert "On an equal footing" in (store.folder / "report.html").read_text()
 
 
+def test_largest_learning_rates_can_be_printed(store: Store) -> None:
+    """The table of the largest learning rates stands in report.tex, a line a row."""
+    text = (store.folder / "report.tex").read_text()
+    rest = text.partition("\\label{tab:sweep:max_lr}")[2]
+    lines = rest.partition("\\midrule")[2].partition("\\bottomrule")[0].strip().splitlines()
+    table = pd.read_csv(store.tables / "max_lr.csv")
+    names = [name.replace("_", "\\_") for name in table["definition"]]
+    assert [line.partition(" & ")[0] for line in lines] == [f"{{{name}}}" for name in names]
+
+
 def test_what_the_design_cannot_tell_is_on_the_page(store: Store) -> None:
     """Every caveat of the table is among the warnings."""
     caveats = pd.read_csv(store.tables / "caveats.csv")

@@ -175,12 +175,13 @@ def test_a_source_is_compared_with_one_new_run() -> None:
     assert math.isnan(judged(difference("max", "avg"))["pi_low"])
 
 
-def test_every_kind_has_a_rule_that_names_its_interval() -> None:
-    """The report can print for each kind from which interval its verdict follows."""
+def test_every_kind_has_a_region_beside_the_one_rule() -> None:
+    """The report says once how verdicts follow, and for each kind from which region."""
     kinds = {type_.model_fields["kind"].annotation.__args__[0] for type_ in KINDS}
-    assert set(stats.RULES) == kinds
-    for kind, rule in stats.RULES.items():
-        assert ("90 %" if kind == "equivalence" else "95 %") in rule
+    assert set(stats.REGIONS) == kinds
+    assert "95 % interval" in stats.RULE
+    for kind, region in stats.REGIONS.items():
+        assert ("90 % interval" in region) == (kind == "equivalence")
 
 
 KINDS = (
