@@ -1,17 +1,20 @@
 """From overrides to a checked `Config`: Hydra composes, the schema checks."""
 
+import copy
 import difflib
+import functools
 import importlib.metadata
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Self, TypeVar
 
+import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override, Transformer
+from hydra.core.override_parser.types import Glob, Override, OverrideType, Transformer
 from hydra.errors import HydraException, OverrideParseException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -25,13 +28,16 @@ from bnexp.errors import UsageError
 class Composer:
     """Hydra's compose API over the shipped and the user's configuration folders.
 
-    Opening Hydra is what costs; a `with` block composes any number of cells.
+    Opening Hydra and choosing files are what costs; a `with` block opens it once and has it
+    choose once for all cells that take the same files and differ in values.
     """
 
     def __init__(self, config_dir: Path | None = None) -> None:
         if config_dir is not None and not config_dir.is_dir():
             raise UsageError(f"--config-dir {config_dir}: no such folder")
         self.folders = [conf_dir()] + ([config_dir.resolve()] if config_dir else [])
+        self._options: dict[str, list[str]] = {}
+        self._chosen: dict[tuple[str, ...], DictConfig] = {}
 
     def __enter__(self) -> Self:
         GlobalHydra.instance().clear()
@@ -49,9 +55,10 @@ class Composer:
 
     def options(self, group: str) -> list[str]:
         """Return the names that a configuration group offers, sorted."""
-        return sorted(
-            {file.stem for folder in self.folders for file in folder.glob(f"{group}/*.yaml")}
-        )
+        if group not in self._options:
+            files = [file for folder in self.folders for file in folder.glob(f"{group}/*.yaml")]
+            self._options[group] = sorted({file.stem for file in files})
+        return self._options[group]
 
     def parse(self, arguments: Sequence[str], also: Collection[str] = ()) -> list[Override]:
         """Return the arguments as Hydra understands them.
@@ -66,7 +73,7 @@ class Composer:
         overrides = []
         for argument in arguments:
             try:
-                (override,) = OverridesParser.create().parse_overrides([argument])
+                override = _parsed(argument)
             except OverrideParseException as error:
                 reason = str(error).splitlines()[0]
                 raise UsageError(
@@ -130,15 +137,39 @@ class Composer:
         for group in ("data", "model", "norm", "optimizer", "engine", "preset", "study"):
             self._check_options(group, overrides)
         try:
-            composed = compose("config", overrides=[*self.searchpath, *overrides])
-            plain = OmegaConf.to_container(composed, resolve=True)
+            plain = OmegaConf.to_container(self._composed(overrides), resolve=True)
         except (HydraException, OmegaConfBaseException) as error:
             raise UsageError(_explain(error, overrides)) from None
+        except yaml.YAMLError as error:
+            raise UsageError(f"a configuration file is not YAML: {_line(error)}") from None
         assert isinstance(plain, dict)
         study = plain.pop("study", None)
         plain.pop("preset", None)
         config = _checked(Config, plain, "")
         return config, None if study is None else _checked(StudySpec, study, "study.")
+
+    def _composed(self, overrides: Sequence[str]) -> DictConfig:
+        """Return what Hydra composes, from an earlier choice of the same files if there is one.
+
+        Hydra chooses files first and then sets the values one by one: so does this.
+        """
+        parsed = [(text, _parsed(text)) for text in overrides]
+        files = tuple(text for text, one in parsed if not self._is_value(one))
+        try:
+            if files not in self._chosen:
+                self._chosen[files] = compose("config", overrides=[*self.searchpath, *files])
+            composed = copy.deepcopy(self._chosen[files])
+            for _, one in parsed:
+                if self._is_value(one):
+                    OmegaConf.update(composed, one.key_or_group, one.value(), merge=True)
+        except (HydraException, OmegaConfBaseException):
+            # Hydra's own complaint names the override.
+            composed = compose("config", overrides=[*self.searchpath, *overrides])
+        return composed
+
+    def _is_value(self, override: Override) -> bool:
+        """Return whether an override sets a value, instead of choosing a file."""
+        return override.type == OverrideType.CHANGE and not self.options(override.key_or_group)
 
     def _check_options(self, group: str, overrides: Sequence[str]) -> None:
         for override in overrides:
@@ -152,9 +183,19 @@ class Composer:
                 )
 
 
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+@functools.cache
+def _parsed(text: str) -> Override:
+    (override,) = OverridesParser.create().parse_overrides([text])
+    return override
+
+
 def _explain(error: Exception, overrides: Sequence[str]) -> str:
     """Return Hydra's complaint about a key that exists, but not in this combination."""
-    text = " ".join((str(error) or str(error.__cause__)).split())
+    text = _line(error if str(error) else error.__cause__ or error)
     for override in overrides:
         key = override.partition("=")[0]
         if f"'{key}'" in text and "Could not override" in text:

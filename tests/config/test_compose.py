@@ -2,6 +2,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hydra
 import pytest
 from pydantic import BaseModel, ValidationError
 
@@ -471,14 +472,19 @@ LATER = {
     "data.standardize": ("true",),
     "model.bias": ("auto", "false"),
     "model.dropout": ("0.5", "0.25"),
+    "model.init_gain_where": ("[conv1]", "[fc1,output]"),
+    "model.init_seed": ("0", "7"),
     "norm.where": ("[conv1]", "[fc1,fc2]", "[input]"),
     "norm.affine": ("gamma", "beta", "none"),
     "norm.epsilon_inside": ("false",),
     "norm.center": ("false",),
     "norm.scale": ("false",),
     "norm.noise": ("1.0", "0.5"),
+    "train.order": ("by_class",),
+    "train.order_seed": ("0", "7"),
     "train.tf32": ("true",),
     "eval.grad": ("true",),
+    "eval.affine": ("true",),
 }
 # Ids of stored runs, as in tests/test_design.py.
 GOLDEN = {("preset=d2l_lenet", 0): "05a14477d0c0", ("preset=d2l_bn", 3): "0db44c477028"}
@@ -487,6 +493,36 @@ GOLDEN = {("preset=d2l_lenet", 0): "05a14477d0c0", ("preset=d2l_bn", 3): "0db44c
 def run_id(config: Config, seed: int) -> str:
     """Return the id of a run of a single cell."""
     return Cell({}, config).run_id(seed)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["optimizer.lr=0.3", "model.pool=max"],
+        ["model.pool=max", "model.pool=avg"],  # the last counts
+        ["model.hidden=[64,64]", "model.activation=tanh"],
+        ["data.train_size=null", "model.fc120=true"],
+        ["data.root='~/my data'", "norm.where=[conv1,fc1]", "seed=3"],
+        ["eval.statistics=[running,population]", "optimizer.weight_decay=5e-4"],
+    ],
+)
+def test_values_are_set_as_hydra_sets_them(composer: Composer, values: list[str]) -> None:
+    """Files that an earlier cell chose, with other values, give what Hydra composes itself."""
+    model = "mlp" if "model.hidden=[64,64]" in values else "lenet"
+    files = [f"model={model}", "norm=batch", "data=mnist"]
+    composer.compose([*files, "optimizer.lr=0.7"])
+    mixed = [files[0], *values, *files[1:]]
+    expected = hydra.compose("config", overrides=mixed)
+    assert composer._composed(mixed) == expected
+
+
+def test_a_file_that_is_not_yaml_is_told_in_words(tmp_path: Path) -> None:
+    """A slip in the user's own file names the file and the line."""
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "own.yaml").write_text("study: [1,\n")
+    message = "not YAML.*own.yaml.*line"
+    with Composer(tmp_path) as own, pytest.raises(UsageError, match=message):
+        own.compose(["study=own"])
 
 
 def test_every_later_key_is_tried() -> None:
@@ -503,7 +539,8 @@ def test_a_later_key_at_its_neutral_value_leaves_the_ids(
         assert run_id(compose(preset), seed) == expected
         if key.startswith("norm.") and preset == "preset=d2l_lenet":
             continue  # norm=none has no such key
-        neutral = str(NEUTRAL_VALUES[key]).lower()
+        value = NEUTRAL_VALUES[key]
+        neutral = "null" if value is None else str(value).lower()
         assert run_id(compose(preset, f"{key}={neutral}"), seed) == expected
 
 
