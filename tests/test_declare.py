@@ -3,9 +3,12 @@ from pathlib import Path
 import pytest
 
 from bnexp.config.compose import Composer
+from bnexp.config.keys import conf_dir
 from bnexp.declare import declare, folder_of, open_design
 from bnexp.design import Design, Study, enumerate_design, enumerate_size
 from bnexp.errors import UsageError
+
+SHIPPED = sorted(path.stem for path in conf_dir().glob("study/*.yaml"))
 
 
 def labels(study: Study) -> dict[str, list[str]]:
@@ -184,16 +187,70 @@ def test_a_declared_study(composer: Composer) -> None:
     assert len(study.claims) == 1
 
 
-def test_every_shipped_study_is_whole(composer: Composer) -> None:
-    """Each shipped study has valid cells and keeps every claim that its file makes."""
-    names = composer.options("study")
-    assert len(names) >= 3
-    for name in names:
-        design = design_of(composer, [f"study={name}"])
-        _, spec = composer.compose([f"study={name}"])
-        assert spec is not None
-        assert len(design.study.claims) == len(spec.claims), name
-        assert len({run.run_id for run in design.runs}) == enumerate_size(design.study), name
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_study_is_whole(composer: Composer, name: str) -> None:
+    """A shipped study has valid cells and runs of its own, and keeps every claim it makes."""
+    design = design_of(composer, [f"study={name}"])
+    _, spec = composer.compose([f"study={name}"])
+    assert spec is not None
+    assert len(design.study.claims) == len(spec.claims)
+    assert len({run.run_id for run in design.runs}) == enumerate_size(design.study)
+
+
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name != "quickstart"])
+def test_every_shipped_study_has_three_sizes(composer: Composer, name: str) -> None:
+    """`smoke` is smaller than what the file says and judges nothing; `full` is not smaller."""
+    cpu = declare(composer, [f"study={name}"], multirun=False)
+    smoke, full = (
+        declare(composer, [f"study={name}", f"budget={size}"], multirun=False)
+        for size in ("smoke", "full")
+    )
+    assert examples(smoke) < examples(cpu) <= examples(full)
+    assert smoke.claims == ()
+    assert {*labels(smoke)} == {*labels(cpu)} == {*labels(full)}
+    assert smoke.name == cpu.name == full.name
+
+
+def examples(study: Study) -> int:
+    """Return an upper bound of the images that a study's base runs train on."""
+    base = study.base
+    return enumerate_size(study) * base.train.epochs * (base.data.train_size or 60_000)
+
+
+def test_a_size_is_what_its_overrides_say(own: Path) -> None:
+    """A budget is its overrides typed by hand, and what the user types comes after them."""
+    sized = OWN + "  budgets: {smoke: 'seed=4 norm=plain,slow train.epochs=1'}\n"
+    (own / "study" / "own.yaml").write_text(sized)
+    with Composer(own) as composer:
+        typed = declare(
+            composer,
+            ["study=own", "seed=4", "norm=plain,slow", "train.epochs=1"],
+            multirun=True,
+        )
+        small = declare(composer, ["study=own", "budget=smoke"], multirun=False)
+        assert (small.factors, small.seeds) == (typed.factors, typed.seeds)
+        assert small.base.identity() == typed.base.identity()
+        longer = declare(
+            composer, ["study=own", "budget=smoke", "train.epochs=2"], multirun=False
+        )
+        assert longer.base.train.epochs == 2
+        assert longer.seeds == (4,)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["budget=smoke"], "add study=NAME"),
+        (["study=quickstart", "budget=smoke"], "has the sizes cpu"),
+        (["study=bias", "budget=huge"], "budget=huge.*cpu, smoke, full"),
+    ],
+)
+def test_a_size_that_is_not_there(
+    composer: Composer, arguments: list[str], message: str
+) -> None:
+    """A size that the study lacks, or one without a study, is refused with what there is."""
+    with pytest.raises(UsageError, match=message):
+        declare(composer, arguments, multirun=False)
 
 
 def test_narrowing_keeps_the_runs(composer: Composer) -> None:

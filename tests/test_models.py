@@ -217,6 +217,28 @@ def test_the_gain_multiplies_the_weights(compose: Callable[..., Config]) -> None
         assert torch.equal(weights(two)[name], factor * weight)
 
 
+def test_the_gain_may_be_of_some_layers(compose: Callable[..., Config]) -> None:
+    """`init_gain_where` names the layers whose weights the gain multiplies, and no other's."""
+    one = weights(build(compose(), 0))
+    two = weights(
+        build(compose("model.init_gain=2", "model.init_gain_where=[conv2,output]"), 0)
+    )
+    for name, weight in one.items():
+        factor = 2 if name in ("conv2.weight", "output.weight") else 1
+        assert torch.equal(two[name], factor * weight)
+
+
+def test_a_seed_of_the_weights_leaves_the_runs_seed_no_say(
+    compose: Callable[..., Config],
+) -> None:
+    """With `init_seed` every run starts from the weights that this seed draws."""
+    fixed = compose("model.init_seed=5")
+    for seed in (0, 5):
+        drawn = weights(build(fixed, seed))
+        for name, weight in weights(build(compose(), 5)).items():
+            assert torch.equal(drawn[name], weight)
+
+
 def test_a_stride_is_a_subsampled_convolution(
     compose: Callable[..., Config], images: Tensor
 ) -> None:

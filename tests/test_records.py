@@ -52,6 +52,9 @@ def test_a_record_is_immutable() -> None:
         ("epochs_to_80", "epochs to 80 % test accuracy", "lower"),
         ("epochs_to_97.5", "epochs to 97.5 % test accuracy", "lower"),
         ("wall_s", "training time (s)", "lower"),
+        ("n_parameters", "trained parameters", "none"),
+        ("gamma_max_conv1", "largest gamma of conv1", "none"),
+        ("beta_mean_fc2", "mean beta of fc2", "none"),
         ("examples_per_s", "training speed (examples/s)", "higher"),
     ],
 )
@@ -62,7 +65,16 @@ def test_every_response_says_what_it_is(name: str, axis: str, better: str) -> No
 
 
 @pytest.mark.parametrize(
-    "name", ["tset_accuracy", "accuracy", "test_f1", "test_accuracy_populaton", "loss", ""]
+    "name",
+    [
+        "tset_accuracy",
+        "accuracy",
+        "test_f1",
+        "test_accuracy_populaton",
+        "gamma_max",
+        "loss",
+        "",
+    ],
 )
 def test_a_response_that_no_run_reports(name: str) -> None:
     """A name that is no metric is an error, not a label."""

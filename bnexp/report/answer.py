@@ -62,8 +62,8 @@ def answers(study: Declared, tables: Tables) -> list[Answer]:
             sentence = _signs(settled, len(lines))
             done = settled == len(lines)
         else:
-            shares = tables.shares[tables.shares["response"] == name]
-            shares = list(each(shares[shares["factor"].isin(varied)]))
+            of_response = tables.shares[tables.shares["response"] == name]
+            shares = list(each(of_response[of_response["factor"].isin(varied)]))
             shares.sort(key=lambda share: -math.inf if _none(share) else -share.estimate)
             lines = [_factor_line(study, what, mains, share) for share in shares]
             sentence, done = _most(shares)

@@ -234,6 +234,23 @@ def test_one_factor_is_answered_by_its_differences(tmp_path: Path) -> None:
     assert not any(line.share for line in answer.lines)
 
 
+def test_a_factor_of_one_level_is_no_rival(tmp_path: Path) -> None:
+    """A study narrowed to one level of a factor is answered by what is left of its factors."""
+
+    def pool(run: Run) -> dict[str, float | None]:
+        more = 0.1 * (run.cell.labels["model.pool"] == "max")
+        return {"test_accuracy": 0.7 + more + NOISE[run.seed], "train_loss": 0.5 - more}
+
+    narrowed = ["study=quickstart", "norm=batch", "eval.statistics=[running]"]
+    store = planted(narrowed, tmp_path, pool)[1]
+    study = declared(store.read_study())
+    tables = analyse(study, store.load(study.run_ids))
+    found = {answer.response: answer for answer in answers(study, tables)}
+    answer = found["accuracy (test, running statistics)"]
+    assert answer.sentence == "The direction is settled."
+    assert [line.factor for line in answer.lines] == ["pool"]
+
+
 def test_a_page_of_pooling_answers_its_question() -> None:
     """The published study says of each response which factor explains more, if it can."""
     store = Store(Path(__file__).resolve().parents[2] / "results" / "pooling_vs_bn")

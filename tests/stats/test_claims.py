@@ -11,6 +11,7 @@ from bnexp.config.study import (
     DominanceClaim,
     EquivalenceClaim,
     InteractionClaim,
+    SpreadClaim,
     ThresholdClaim,
     ValueClaim,
 )
@@ -70,6 +71,11 @@ def threshold(**fields: object) -> ThresholdClaim:
 
 NORM = {"factor": "norm", "level_a": "batch", "level_b": "none"}
 CELL = {"norm": "batch", "pool": "avg"}
+
+
+def spread(**fields: float) -> SpreadClaim:
+    cell = {"norm": "none", "pool": "max"}
+    return SpreadClaim(kind="spread", cell=cell, **fields, **COMMON)
 
 
 def judged(claim: AnyClaim) -> pd.Series:
@@ -186,7 +192,7 @@ def test_every_kind_has_a_region_beside_the_one_rule() -> None:
 
 KINDS = (
     *(ValueClaim, DifferenceClaim, DominanceClaim),
-    *(EquivalenceClaim, InteractionClaim, ThresholdClaim),
+    *(EquivalenceClaim, InteractionClaim, ThresholdClaim, SpreadClaim),
 )
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from bnexp.stats.estimate import paired_t
+from bnexp.stats.estimate import paired_t, spread
 from bnexp.stats.testing import EXACT_UP_TO, sign_flip, t_test_p
 
 VALUES = arrays(
@@ -79,3 +79,34 @@ def test_scale_and_shift_pass_through(values: np.ndarray, scale: float, shift: f
         assert getattr(after, end) == pytest.approx(
             getattr(before, end) * scale + shift, abs=1e-8
         )
+
+
+@given(VALUES, st.floats(0.5, 50), st.floats(-50, 50))
+def test_a_spread_follows_the_scale_alone(
+    values: np.ndarray, scale: float, shift: float
+) -> None:
+    """Other units change the spread and its interval alike; a shift changes neither."""
+    before, after = spread(values), spread(values * scale + shift)
+    for one, other in (
+        (before.estimate, after.estimate),
+        (before.ci_low, after.ci_low),
+        (before.ci_high, after.ci_high),
+    ):
+        # What is left of the sum of a shift and numbers up to 5,000.
+        assert other == pytest.approx(scale * one, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [2, 5, 30])
+def test_the_interval_of_a_spread_covers(rng: np.random.Generator, n: int) -> None:
+    """Of normal samples, 95 % have an interval that covers the SD."""
+    draws = 4000
+    found = [spread(rng.normal(size=n)) for _ in range(draws)]
+    covered = np.mean([one.ci_low <= 1 <= one.ci_high for one in found])
+    assert covered == pytest.approx(0.95, abs=4 * math.sqrt(0.95 * 0.05 / draws))
+
+
+def test_one_seed_has_no_spread() -> None:
+    """The spread of one number is unknown, not zero."""
+    found = spread(np.array([0.7, math.nan]))
+    assert found.n == 1
+    assert math.isnan(found.estimate)

@@ -14,7 +14,7 @@ from bnexp.streams import generator
 from bnexp.train import measure, plain
 from bnexp.train.evaluate import EVAL_BATCH
 from bnexp.train.outcome import Outcome
-from bnexp.train.plain import train_run
+from bnexp.train.plain import epoch_order, train_run
 
 CPU = torch.device("cpu")
 # What depends on the machine and its mood, not on the run.
@@ -453,3 +453,43 @@ def test_what_a_norm_does_not_learn_stays(compose: Callable[..., Config], norm: 
         before = {"weight": torch.ones(6), "bias": torch.zeros(6)}
         assert torch.equal(getattr(network.conv1_norm, kept), before[kept])
         assert not torch.equal(getattr(network.conv1_norm, learned), before[learned])
+
+
+def test_batches_by_class_are_the_same_images_sorted(compose: Callable[..., Config]) -> None:
+    """`train.order=by_class` goes through class after class, shuffled within, none left out."""
+    config = compose(*SMALL, "train.order=by_class")
+    train = data_of(config).train
+    orders = [epoch_order(config.train, 0, epoch, train) for epoch in (1, 2)]
+    for order in orders:
+        assert train.labels[order].diff().min() >= 0
+        assert torch.equal(order.sort().values, torch.arange(len(train)))
+    assert not torch.equal(*orders)
+
+
+def test_a_seed_of_the_order_leaves_the_runs_seed_no_say(
+    compose: Callable[..., Config],
+) -> None:
+    """With `order_seed` every run sees the images in the order that this seed draws."""
+    free, fixed = compose(*SMALL), compose(*SMALL, "train.order_seed=5")
+    train = data_of(free).train
+    expected = epoch_order(free.train, 5, 1, train)
+    for seed in (0, 5):
+        assert torch.equal(epoch_order(fixed.train, seed, 1, train), expected)
+
+
+def test_gamma_and_beta_are_told_where_asked_for(compose: Callable[..., Config]) -> None:
+    """`eval.affine` reports both by layer as they end; a frozen one has its start."""
+    where = ("norm=batch", "norm.where=[conv1,fc1]")
+    metrics = train(compose(*SMALL, *where, "eval.affine=true", "norm.affine=beta")).metrics
+    names = {name for name in metrics if name.startswith(("gamma_", "beta_"))}
+    assert names == {
+        f"{symbol}_{what}_{layer}"
+        for symbol in ("gamma", "beta")
+        for what in ("mean", "min", "max")
+        for layer in ("conv1", "fc1")
+    }
+    assert metrics["gamma_min_fc1"] == metrics["gamma_max_fc1"] == 1
+    low, mean, high = (metrics[f"beta_{what}_fc1"] or 0 for what in ("min", "mean", "max"))
+    assert low < mean < high
+    silent = train(compose(*SMALL, *where)).metrics
+    assert not any(name.startswith(("gamma_", "beta_")) for name in silent)

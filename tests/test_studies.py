@@ -1,0 +1,28 @@
+"""Every shipped study, as small as its file says: it trains, and its page can be read."""
+
+from pathlib import Path
+
+import pytest
+
+from bnexp.cli import main
+from bnexp.config.keys import conf_dir
+from bnexp.frames import declared
+from bnexp.store import Store
+
+STUDIES = sorted(path.stem for path in conf_dir().glob("study/*.yaml"))
+
+
+@pytest.mark.parametrize("study", [name for name in STUDIES if name != "quickstart"])
+def test_every_study_runs_at_smoke(
+    study: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One command trains every run of a study, without a failure, and writes its report."""
+    command = [f"study={study}", "budget=smoke", "engine=inline", f"results_dir='{tmp_path}'"]
+    assert main(["run", *command]) == 0
+    store = Store(tmp_path / study)
+    told = declared(store.read_study())
+    records = store.load(told.run_ids)
+    assert len(records) == len(told.run_ids) > 0
+    assert {record.status for record in records} <= {"ok", "diverged"}
+    assert told.question in (store.folder / "report.md").read_text()
+    assert capsys.readouterr().out.rstrip().endswith("report.html")
