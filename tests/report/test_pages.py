@@ -239,14 +239,13 @@ def test_a_factor_of_one_level_is_no_rival(tmp_path: Path) -> None:
 
     def pool(run: Run) -> dict[str, float | None]:
         more = 0.1 * (run.cell.labels["model.pool"] == "max")
-        return {"test_accuracy": 0.7 + more + NOISE[run.seed], "train_loss": 0.5 - more}
+        return {"test_accuracy_population": 0.7 + more + NOISE[run.seed], "train_loss": 0.5}
 
-    narrowed = ["study=quickstart", "norm=batch", "eval.statistics=[running]"]
-    store = planted(narrowed, tmp_path, pool)[1]
+    store = planted(["study=quickstart", "norm=batch"], tmp_path, pool)[1]
     study = declared(store.read_study())
     tables = analyse(study, store.load(study.run_ids))
     found = {answer.response: answer for answer in answers(study, tables)}
-    answer = found["accuracy (test, running statistics)"]
+    answer = found["accuracy (test, population statistics)"]
     assert answer.sentence == "The direction is settled."
     assert [line.factor for line in answer.lines] == ["pool"]
 
