@@ -192,8 +192,8 @@ def wrapped(label: str, unit: str) -> str:
     text = f"{label} ({unit})" if unit else label
     if len(text) <= 28:
         return text
-    text = label.replace(" (", "\n(", 1)
-    return f"{text}\n({unit})" if unit else text
+    parts = [*label.replace(" (", "\n(", 1).split("\n"), *([f"({unit})"] if unit else [])]
+    return "\n".join(line for part in parts for line in textwrap.wrap(part, 30))
 
 
 def share_x(panels: Iterable[Axes], responses: Sequence[str]) -> None:

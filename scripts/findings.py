@@ -1,0 +1,196 @@
+"""python scripts/findings.py: write results/README.md anew.
+
+With the package installed. The words are those of findings.yaml; every number in them, and
+all else on the page, is read from the tables of the published studies.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+import yaml
+
+from bnexp.frames import Declared, declared
+from bnexp.records import response
+from bnexp.report.show import each, interval, shown
+from bnexp.store import Store
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "results"
+PAGE = RESULTS / "README.md"
+WORDS = Path(__file__).with_suffix(".yaml")
+TEMPLATE = Path(__file__).with_suffix(".md.j2")
+
+
+class Published:
+    """One published study and its tables, as the words ask for them."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.folder = RESULTS / name
+        self.store = Store(self.folder)
+        self.study: Declared = declared(self.store.read_study())
+        self.report = (self.folder / "report.md").read_text(encoding="utf-8")
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Return one of the study's tables, levels as text."""
+        text = dict.fromkeys(("level_a", "level_b", "given", *self.study.factors), str)
+        path = self.folder / "tables" / f"{name}.csv"
+        return pd.read_csv(path, dtype=text, keep_default_na=True, na_values=[""])
+
+    def cell(self, name: str, **levels: str) -> str:
+        """Return a cell's mean and interval; levels by the last part of their factor's key."""
+        table = self.table("cells")
+        row = _only(table[table["response"] == name], self._keys(levels))
+        return f"{interval(response(name), row, mean='mean')}{_unit(name)}"
+
+    def extremes(self, name: str, **levels: str) -> str:
+        """Return the lowest and the highest of a cell's runs."""
+        table = self.table("cells")
+        row = _only(table[table["response"] == name], self._keys(levels))
+        low, high = (response(name).show(value) for value in (row.min, row.max))
+        return f"{low} to {high}{_unit(name)}"
+
+    def sd(self, name: str, **levels: str) -> str:
+        """Return the SD of a cell's runs."""
+        table = self.table("cells")
+        row = _only(table[table["response"] == name], self._keys(levels))
+        return f"{response(name).show(row.sd)}{_unit(name, difference=True)}"
+
+    def effect(self, name: str, factor: str, a: str, b: str, given: str = "") -> str:
+        """Return the difference of two levels, a - b, with its interval."""
+        table = self.table("contrasts")
+        table = table[(table["response"] == name) & (table["given"].fillna("") == given)]
+        keys = {"factor": self._key(factor), "level_a": a, "level_b": b}
+        row = _only(table, keys)
+        return f"{interval(response(name), row, difference=True)}{_unit(name, difference=True)}"
+
+    def share(self, name: str, factor: str) -> str:
+        """Return what a factor explains of the differences between cells, in per cent."""
+        table = self.table("shares")
+        row = _only(table[table["response"] == name], {"factor": self._key(factor)})
+        return f"{100 * row.estimate:.0f} % [{100 * row.ci_low:.0f}, {100 * row.ci_high:.0f}]"
+
+    @property
+    def claims(self) -> Iterator[dict[str, str]]:
+        """Yield every claim with its verdict, number and source as text."""
+        path = self.folder / "tables" / "claims.csv"
+        if not self.study.claims:
+            return
+        for claim, found in zip(self.study.claims, each(pd.read_csv(path)), strict=True):
+            what, difference = response(claim.response), claim.is_difference
+            unit = _unit(claim.response, difference=difference)
+            reported = shown(what, found.reported, difference=difference)
+            yield {
+                "verdict": found.verdict,
+                "claim": found.claim,
+                "source": found.source,
+                "reported": reported and reported + unit,
+                "outside": reported and str(found.reported_in_pi) == "False",
+                "prediction": shown(what, found.pi_low)
+                and f"{shown(what, found.pi_low)} to {shown(what, found.pi_high)}{unit}",
+                "ours": interval(what, found, difference=difference) + unit,
+                "n": str(found.n),
+            }
+
+    @property
+    def thumbnail(self) -> str:
+        """Return the figure that says most: of comparisons where there are any."""
+        for figure in ("max_lr", "effects", "interaction", "cells"):
+            if (self.folder / "figures" / f"{figure}.png").is_file():
+                return f"{self.name}/figures/{figure}.png"
+        raise FileNotFoundError(f"{self.name} has no figure")
+
+    @property
+    def made(self) -> dict[str, str]:
+        """Return how many runs, of which program and on what, they are."""
+        provenances = [
+            json.loads(path.read_text(encoding="utf-8"))["provenance"]
+            for path in sorted(self.folder.glob("runs/*.json"))
+        ]
+        values = {key: _values(provenances, key) for key in ("torch", "hardware", "commit")}
+        n_seeds = len(self.study.seeds)
+        return {"runs": str(len(provenances)), "seeds": str(n_seeds), **values}
+
+    def _keys(self, levels: dict[str, str]) -> dict[str, str]:
+        return {self._key(short): level for short, level in levels.items()}
+
+    def _key(self, short: str) -> str:
+        (key,) = [one for one in self.study.factors if one.rpartition(".")[2] == short]
+        return key
+
+
+def _values(provenances: list[dict[str, Any]], key: str) -> str:
+    return ", ".join(sorted({str(one.get(key)) for one in provenances}))
+
+
+def _unit(name: str, *, difference: bool = False) -> str:
+    what = response(name)
+    unit = what.unit_difference if difference else what.unit
+    short = {"percentage points": "points"}.get(unit, unit)
+    return f" {short}" if short else ""
+
+
+def _only(table: pd.DataFrame, levels: dict[str, str]) -> Any:
+    """Return the one row with these levels."""
+    for key, level in levels.items():
+        table = table[table[key] == level]
+    (row,) = each(table)
+    return row
+
+
+def published() -> dict[str, Published]:
+    """Return the published studies in the order of the words."""
+    words = yaml.safe_load(WORDS.read_text(encoding="utf-8"))["answers"]
+    found = {path.parent.name for path in RESULTS.glob("*/study.json")}
+    kept = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
+    found = {name for name in found if f"!/results/{name}/" in kept}
+    if missing := found - words.keys():
+        raise LookupError(f"{WORDS.name} has no answer for {', '.join(sorted(missing))}")
+    return {name: Published(name) for name in words if name in found}
+
+
+def text() -> str:
+    """Return the page as it should be.
+
+    Raises:
+        LookupError: If a study has no answer, or a number unlike ours no reason.
+    """
+    words = yaml.safe_load(WORDS.read_text(encoding="utf-8"))
+    studies = published()
+    environment = jinja2.Environment(
+        autoescape=False,  # Markdown
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+    def said(words: str) -> str:
+        return " ".join(environment.from_string(words).render(studies).split())
+
+    answers = {name: said(words["answers"][name]) for name in studies}
+    outside = []
+    for name, study in studies.items():
+        reasons = words["outside"].get(name, {})
+        for claim in study.claims:
+            if claim["outside"]:
+                if claim["claim"] not in reasons:
+                    raise LookupError(f"{WORDS.name} has no reason for {name}: {claim}")
+                outside.append((study, claim, said(reasons[claim["claim"]])))
+    template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
+    contradictions = [
+        (one["between"], said(one["from"]))
+        for one in words["contradictions"]
+        if all(name in studies for name in one["studies"])
+    ]
+    return template.render(
+        studies=studies, answers=answers, outside=outside, contradictions=contradictions
+    )
+
+
+if __name__ == "__main__":
+    PAGE.write_text(text(), encoding="utf-8")
