@@ -78,7 +78,9 @@ class Response:
         """Return a stored number as text with the digits that seeds can tell apart."""
         digits = 2 if self.scale == 100 else 3
         sign = "+" if difference else ""
-        return f"{value * self.scale:{sign}.{digits}f}"
+        scaled = value * self.scale
+        # All digits of a loss that exploded would say nothing.
+        return f"{scaled:{sign}.{digits}f}" if abs(scaled) < 1e5 else f"{scaled:{sign}.3g}"
 
 
 # Responses that are the difference of two metrics of the same run.

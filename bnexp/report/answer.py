@@ -9,12 +9,16 @@ from bnexp.frames import Declared
 from bnexp.plots import short
 from bnexp.records import Response
 from bnexp.report import links
+from bnexp.report.rates import rate
 from bnexp.report.rows import described
 from bnexp.report.show import each, interval, percent
 from bnexp.report.tables import Tables
 
 # A compact block shows no more rows; the table of effects has all.
 MOST_ROWS = 6
+
+# Of the definitions of a largest learning rate, the one that a user means by "it trains".
+DEFINITION = "near_best"
 
 RULE_OF_SHARES = (
     "A factor “explains most” if the 95 % interval of its share lies wholly above that of "
@@ -52,7 +56,7 @@ def answers(study: Declared, tables: Tables) -> list[Answer]:
     varied = _varied(study)
     if not varied or not len(tables.contrasts):
         return []
-    found = []
+    found = _largest_rates(tables, varied)
     for name, what in described(tables.responses).items():
         effects = tables.contrasts[tables.contrasts["response"] == name]
         mains = list(each(effects[effects["kind"] == "main"]))
@@ -70,6 +74,44 @@ def answers(study: Declared, tables: Tables) -> list[Answer]:
         unit = what.unit_difference
         found.append(Answer(what.label, unit, sentence, done, lines[:MOST_ROWS]))
     return found
+
+
+def _largest_rates(tables: Tables, varied: Sequence[str]) -> list[Answer]:
+    """Return by what factor one level bears larger learning rates than another."""
+    ratios = tables.max_lr_ratios
+    ratios = ratios[ratios["definition"] == DEFINITION] if len(ratios) else ratios
+    if not len(ratios):
+        return []
+    lines = [
+        Line(
+            factor=short(row.factor),
+            comparison=f"{row.level_a} by {row.level_b}" + _beside(row.given, varied),
+            effect=rate(row.ratio, row.ratio_low, row.ratio_high, row.bound),
+            settled=row.ratio_low > 1 or row.ratio_high < 1,
+            share="",
+            width=0,
+        )
+        for row in each(ratios)
+    ]
+    of_first = ratios[ratios["factor"] == ratios["factor"].iloc[0]]
+    pair = next(each(of_first))
+    same = of_first[
+        (of_first["level_a"] == pair.level_a) & (of_first["level_b"] == pair.level_b)
+    ]
+    larger, smaller = (same["ratio_low"] > 1).all(), (same["ratio_high"] < 1).all()
+    sentence = f"Not settled between {pair.level_a} and {pair.level_b}."
+    if larger or smaller:
+        a, b = (pair.level_a, pair.level_b)[:: 1 if larger else -1]
+        sentence = f"Larger with {short(pair.factor)} {a} than with {b}."
+    label = "largest learning rate with 90 % of the best accuracy"
+    return [Answer(label, "times", sentence, bool(larger or smaller), lines[:MOST_ROWS])]
+
+
+def _beside(given: str, varied: Sequence[str]) -> str:
+    """Return the levels of the other factors, less those that have only one."""
+    levels = (pair.partition("=") for pair in given.split(", ") if pair)
+    told = [f"{short(key)} {level}" for key, _, level in levels if key in varied]
+    return f" ({', '.join(told)})" if told else ""
 
 
 def rule(study: Declared) -> str:

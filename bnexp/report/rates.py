@@ -21,7 +21,7 @@ def max_lr_table(tables: Tables) -> TableText:
         [
             row["definition"],
             *(str(row[key]) for key in factors),
-            _rate(row["lr"], row["lr_low"], row["lr_high"], row["bound"]),
+            rate(row["lr"], row["lr_low"], row["lr_high"], row["bound"]),
             str(row["n"]),
             str(row["method"]),
         ]
@@ -44,7 +44,7 @@ def ratios_table(tables: Tables) -> TableText:
             row["definition"],
             f"{row['factor']}: {row['level_a']} by {row['level_b']}",
             str(row["given"]),
-            _rate(row["ratio"], row["ratio_low"], row["ratio_high"], row["bound"]),
+            rate(row["ratio"], row["ratio_low"], row["ratio_high"], row["bound"]),
         ]
         for row in tables.max_lr_ratios.to_dict("records")
     ]
@@ -91,10 +91,11 @@ def footing_table(tables: Tables) -> TableText:
 NUMBERS = ("lr", "lr_low", "lr_high", "bound", "n", "method")
 
 
-def _rate(value: float, low: float, high: float, bound: object) -> str:
+def rate(value: float, low: float, high: float, bound: object) -> str:
     """Return a learning rate or a ratio with its interval, or the bound that is known."""
-    if bound == "?" or math.isnan(value):
-        return "unknown"
+    if math.isnan(value):
+        end = {">": low, "<": high}.get(str(bound), math.nan)
+        return f"{bound} {end:.3g}" if 0 < end < math.inf else "unknown"
     if isinstance(bound, str) and bound:
         return f"{bound} {value:.3g}"
     return f"{value:.3g} [{low:.3g}, {high:.3g}]"
