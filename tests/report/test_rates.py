@@ -1,12 +1,16 @@
 """What the page says of learning rates, from a planted sweep with runs that diverge."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from bnexp.cli import main
-from bnexp.report.rates import _rate
+from bnexp.frames import declared
+from bnexp.report import analyse
+from bnexp.report.answer import answers
+from bnexp.report.rates import rate
 from bnexp.store import Store
 
 SWEEP = [
@@ -71,10 +75,41 @@ def test_a_study_without_learning_rates_has_no_such_tables(tmp_path: Path) -> No
         ((0.5, 0.25, 1.0, ""), "0.5 [0.25, 1]"),
         ((8.0, float("nan"), float("nan"), ">"), "> 8"),
         ((float("nan"),) * 3 + ("?",), "unknown"),
+        ((float("nan"), 9.96, float("inf"), ">"), "> 9.96"),
+        ((float("nan"), 0.0, 0.456, "<"), "< 0.456"),
     ],
 )
 def test_a_bound_is_shown_as_one(
     numbers: tuple[float, float, float, str], expected: str
 ) -> None:
     """Beyond the learning rates tried there is no estimate, only a bound."""
-    assert _rate(*numbers) == expected
+    assert rate(*numbers) == expected
+
+
+RATIO = {"definition": "near_best", "factor": "norm", "level_a": "batch", "level_b": "none"}
+
+
+@pytest.mark.parametrize(
+    ("intervals", "sentence"),
+    [
+        ([(4.0, 16.0), (2.0, 30.0)], "Larger with norm batch than with none."),
+        ([(0.1, 0.5), (0.2, 0.9)], "Larger with norm none than with batch."),
+        ([(4.0, 16.0), (0.5, 3.0)], "Not settled between batch and none."),
+    ],
+)
+def test_the_answer_of_a_sweep_is_its_ratio(
+    store: Store, intervals: list[tuple[float, float]], sentence: str
+) -> None:
+    """The page opens with a larger learning rate where every ratio's interval excludes one."""
+    study = declared(store.read_study())
+    rows = [
+        {**RATIO, "given": f"g={at}", "ratio": low, "ratio_low": low, "ratio_high": high}
+        for at, (low, high) in enumerate(intervals)
+    ]
+    tables = analyse(study, store.load(study.run_ids))
+    ratios = pd.DataFrame(rows).assign(bound="")
+    first, *_ = answers(study, replace(tables, max_lr_ratios=ratios))
+    assert (first.sentence, first.settled) == (sentence, not sentence.startswith("Not"))
+    assert [line.settled for line in first.lines] == [
+        low > 1 or high < 1 for low, high in intervals
+    ]
