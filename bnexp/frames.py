@@ -54,6 +54,11 @@ class Declared:
     declarations: tuple[Declaration, ...]
 
     @property
+    def varied(self) -> list[str]:
+        """Return the factors that differ between runs: one may have a single level."""
+        return [factor for factor, levels in self.factors.items() if len(levels) > 1]
+
+    @property
     def run_ids(self) -> list[str]:
         """Return the id of every run of the design, each once."""
         return list(dict.fromkeys(i for _, runs in self.cells for i in runs.values()))

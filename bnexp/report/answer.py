@@ -53,7 +53,7 @@ class Answer:
 
 def answers(study: Declared, tables: Tables) -> list[Answer]:
     """Return an answer for each response; none where nothing was compared."""
-    varied = _varied(study)
+    varied = study.varied
     if not varied or not len(tables.contrasts):
         return []
     found = _largest_rates(tables, varied)
@@ -116,12 +116,7 @@ def _beside(given: str, varied: Sequence[str]) -> str:
 
 def rule(study: Declared) -> str:
     """Return the rule by which the answers' sentences follow from their numbers."""
-    return RULE_OF_SIGNS if len(_varied(study)) == 1 else RULE_OF_SHARES
-
-
-def _varied(study: Declared) -> list[str]:
-    """Return the factors that differ between runs: one may be narrowed to a single level."""
-    return [factor for factor, levels in study.factors.items() if len(levels) > 1]
+    return RULE_OF_SIGNS if len(study.varied) == 1 else RULE_OF_SHARES
 
 
 def _factor_line(study: Declared, what: Response, mains: Sequence[Any], share: Any) -> Line:

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -13,6 +13,7 @@ from bnexp.frames import Declared
 from bnexp.report.tables import Tables
 
 FEWEST = 3  # levels of a curve
+MOST_EFFECTS = 24  # rows of a forest plot: with more, the main effects alone
 LR, LIMIT = "optimizer.lr", "near_best"
 RUNNING, POPULATION = "test_accuracy", "test_accuracy_population"
 
@@ -29,22 +30,32 @@ class Drawn:
 def draw(study: Declared, tables: Tables) -> Iterator[Drawn]:
     """Yield the figures that this design has data for, the answer first."""
     factors, seeds, responses = study.factors, study.seeds, list(tables.responses)
+    if len(tables.max_lr):
+        yield from _swept(study, tables, [LR])
     if len(tables.contrasts):
         differences = _differences(study, tables)
+        compared = tables.contrasts[tables.contrasts["kind"] != "simple"]
+        n_rows = len(compared) // len(responses)
+        mains = compared[compared["kind"] == "main"]
+        too_many = n_rows > MOST_EFFECTS
         yield Drawn(
             "effects",
             "What each factor changes, averaged over all others. An interval that crosses "
-            "zero does not settle the direction; an interaction says how much one effect "
-            "depends on another factor."
+            "zero does not settle the direction"
+            + (
+                f"; all {n_rows} effects, the interactions among them, are in the table."
+                if too_many
+                else "; an interaction says how much one effect depends on another factor."
+            )
             + (
                 " Diamonds are the differences that the sources report, of one run each."
                 if differences
                 else ""
             ),
-            plots.effects(tables.contrasts, responses, differences),
+            plots.effects(mains if too_many else compared, responses, differences),
         )
-    if len(factors) > 1:
-        lines, axis = list(factors)[:2]
+    if len(study.varied) > 1:
+        lines, axis = study.varied[:2]
         yield Drawn(
             "interaction",
             f"Parallel lines: {plots.short(lines)} does the same at every level of "
@@ -53,7 +64,9 @@ def draw(study: Declared, tables: Tables) -> Iterator[Drawn]:
                 _averaged(study, tables, (lines, axis)), factors, responses, (lines, axis)
             ),
         )
-    yield from _swept(study, tables)
+    swept = [key for key in factors if key != LR or not len(tables.max_lr)]
+    yield from _swept(study, tables, swept)
+    yield from _maps(study, tables)
     yield Drawn(
         "cells",
         "Every trained network is a dot. Diamonds are the numbers that the sources report, "
@@ -101,12 +114,11 @@ def draw(study: Declared, tables: Tables) -> Iterator[Drawn]:
         )
 
 
-def _swept(study: Declared, tables: Tables) -> Iterator[Drawn]:
-    """Yield a curve for each factor of numbers, a map for each two of at least three levels."""
+def _swept(study: Declared, tables: Tables, keys: Sequence[str]) -> Iterator[Drawn]:
+    """Yield a curve for each of these factors that has enough numbers for one."""
     factors, responses = study.factors, list(tables.responses)
-    many = [key for key, levels in factors.items() if len(levels) >= FEWEST]
-    for key in many:
-        if plots.numbers(factors[key]):
+    for key in keys:
+        if len(factors[key]) >= FEWEST and plots.numbers(factors[key]):
             limits = _limits(tables) if key == LR else None
             yield Drawn(
                 f"sweep_{_file_name(key)}",
@@ -122,6 +134,12 @@ def _swept(study: Declared, tables: Tables) -> Iterator[Drawn]:
                     tables.cells, tables.runs, factors, responses, axis=key, limits=limits
                 ),
             )
+
+
+def _maps(study: Declared, tables: Tables) -> Iterator[Drawn]:
+    """Yield a map for each two factors of at least three levels."""
+    factors, responses = study.factors, list(tables.responses)
+    many = [key for key, levels in factors.items() if len(levels) >= FEWEST]
     for rows, columns in itertools.combinations(many, 2):
         yield Drawn(
             f"map_{_file_name(rows)}_{_file_name(columns)}",
