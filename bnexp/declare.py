@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra.core.override_parser.types import Override
 
@@ -33,10 +34,23 @@ def declare(composer: Composer, arguments: Sequence[str], *, multirun: bool) -> 
     declared: Config | None = None
     spec: StudySpec | None = None
     factors: list[Factor] = []
+    seeds: tuple[int, ...] = (0,)
+    sized: list[str] = []  # settings that make the study smaller or larger
     if name is not None:
-        declared, spec, factors = _study_file(composer, name)
-    overrides = composer.parse(arguments, also=[factor.key for factor in factors])
-    factors, seeds, fixed = _applied(composer, overrides, spec, factors, multirun=multirun)
+        spec, factors = _study_file(composer, name)
+        seeds = tuple(range(spec.seeds)) if isinstance(spec.seeds, int) else spec.seeds
+    keys = [factor.key for factor in factors]
+    overrides = composer.parse(arguments, also=keys)
+    budget = _budget(overrides, name, spec)
+    if spec is not None:
+        size = composer.parse(shlex.split(spec.budgets.get(budget, "")), also=keys)
+        factors, seeds, sized = _applied(composer, size, spec, factors, seeds, multirun=True)
+        declared, _ = composer.compose([f"study={name}", *sized])
+    factors, seeds, fixed = _applied(
+        composer, overrides, spec, factors, seeds, multirun=multirun
+    )
+    said = {override.key_or_group for override in overrides}
+    fixed += [text for text in sized if text.partition("=")[0] not in said]
     base, _ = composer.compose(fixed)
     as_declared = declared is not None and declared.identity() == base.identity()
     swept = "+".join(factor.key for factor in factors) or "single"
@@ -49,7 +63,8 @@ def declare(composer: Composer, arguments: Sequence[str], *, multirun: bool) -> 
         seeds=seeds,
         fixed=tuple(fixed),
         responses=_responses(spec, base),
-        claims=_claims_that_apply(spec, factors) if as_declared else (),
+        # A few steps on other data answer nothing.
+        claims=_claims_that_apply(spec, factors) if as_declared and budget != "smoke" else (),
         base=base,
     )
     if any(part in study.name for part in ("/", "\\")) or study.name in (".", ".."):
@@ -78,13 +93,30 @@ def _study_name(composer: Composer, arguments: Sequence[str]) -> str | None:
     return None if value is None else str(value)
 
 
-def _study_file(composer: Composer, name: str) -> tuple[Config, StudySpec, list[Factor]]:
-    """Return what a study file declares: fixed settings, the study, its factors.
+def _budget(overrides: Sequence[Override], name: str | None, spec: StudySpec | None) -> Any:
+    """Return the size that is asked for.
+
+    Raises:
+        UsageError: If the study has no such size.
+    """
+    asked = [one.value() for one in overrides if one.key_or_group == "budget"]
+    if not asked:
+        return "cpu"
+    if spec is None:
+        raise UsageError(f"budget={asked[-1]} is the size of a study: add study=NAME")
+    sizes = ["cpu", *spec.budgets]
+    if asked[-1] not in sizes:
+        raise UsageError(f"budget={asked[-1]}: study={name} has the sizes {', '.join(sizes)}")
+    return asked[-1]
+
+
+def _study_file(composer: Composer, name: str) -> tuple[StudySpec, list[Factor]]:
+    """Return what a study file declares, and its factors.
 
     Raises:
         UsageError: If it declares no study, or a claim about what it does not vary.
     """
-    declared, spec = composer.compose([f"study={name}"])
+    _, spec = composer.compose([f"study={name}"])
     if spec is None:
         raise UsageError(f"study={name} has no study: section")
     factors = [_declared_factor(composer, *item) for item in spec.factors.items()]
@@ -96,7 +128,7 @@ def _study_file(composer: Composer, name: str) -> tuple[Config, StudySpec, list[
             response(key)
         except KeyError:
             raise UsageError(f"study={name}: no run reports a response {key!r}") from None
-    return declared, spec, factors
+    return spec, factors
 
 
 def _applied(
@@ -104,12 +136,12 @@ def _applied(
     overrides: Sequence[Override],
     spec: StudySpec | None,
     declared: Sequence[Factor],
+    seeds: tuple[int, ...],
     *,
     multirun: bool,
 ) -> tuple[list[Factor], tuple[int, ...], list[str]]:
     """Return factors, seeds and fixed overrides after the arguments had their say."""
     factors = list(declared)
-    seeds = _declared_seeds(spec)
     fixed = []
     for override in overrides:
         key, text = override.key_or_group, str(override.input_line)
@@ -140,7 +172,8 @@ def _command(overrides: Sequence[Override], *, multirun: bool) -> str:
     said = [
         str(override.input_line)
         for override in overrides
-        if override.key_or_group == "name" or determines_result(override.key_or_group)
+        if override.key_or_group in ("name", "budget")
+        or determines_result(override.key_or_group)
     ]
     return shlex.join(["bnexp", "run", *(["-m"] if multirun else []), *said])
 
@@ -176,7 +209,7 @@ def _swept(composer: Composer, override: Override) -> Factor:
         return Factor(key, (Level(text, (str(override.input_line),), _value(override)),))
     levels = []
     for text, single in composer.levels(override):
-        (parsed,) = composer.parse([single])
+        (parsed,) = composer.parse([single], also=[key])
         levels.append(Level(text, (single,), _value(parsed)))
     return Factor(key, tuple(levels))
 
@@ -215,12 +248,6 @@ def _owner(factors: Sequence[Factor], key: str) -> str | None:
             if any(text.partition("=")[0] == key for text in level.overrides):
                 return factor.key
     return None
-
-
-def _declared_seeds(spec: StudySpec | None) -> tuple[int, ...]:
-    if spec is None:
-        return (0,)
-    return tuple(range(spec.seeds)) if isinstance(spec.seeds, int) else spec.seeds
 
 
 def _seeds(composer: Composer, override: Override) -> tuple[int, ...]:

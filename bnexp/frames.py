@@ -9,7 +9,7 @@ import pandas as pd
 from pydantic import TypeAdapter
 
 from bnexp.config.study import AnyClaim
-from bnexp.records import RunRecord
+from bnexp.records import DIFFERENCES, RunRecord
 
 CLAIMS: TypeAdapter[tuple[AnyClaim, ...]] = TypeAdapter(tuple[AnyClaim, ...])
 
@@ -124,6 +124,9 @@ def runs_frame(study: Declared, records: Sequence[RunRecord]) -> pd.DataFrame:
                     | {"run_id": record.run_id, "error": record.error}
                 )
     frame = pd.DataFrame(rows, columns=None if rows else [*study.factors, "seed", "status"])
+    for name, (one, other) in DIFFERENCES.items():
+        if one in frame and other in frame:
+            frame[name] = frame[one] - frame[other]
     last = [name for name in ("run_id", "error") if name in frame]
     return frame[[name for name in frame if name not in last] + last]
 

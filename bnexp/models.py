@@ -7,7 +7,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from bnexp.config.networks import Custom, DenseHead, Layer
+from bnexp.config.networks import Custom, DenseHead, Layer, Network
 from bnexp.config.normalization import AnyNorm, BatchNorm, NoNorm
 from bnexp.config.schema import Config
 from bnexp.custom import from_function
@@ -42,7 +42,7 @@ def build(config: Config, seed: int) -> nn.Sequential:
     """
     if isinstance(config.model, Custom):
         network = from_function(config, config.model, seed)
-        initialize(network, config.model.init, config.model.init_gain, seed)
+        initialize(network, config.model, seed)
         return network
     layers: Layers = OrderedDict()
     channels, size = 1, PIXELS  # size 0: flattened
@@ -70,7 +70,7 @@ def build(config: Config, seed: int) -> nn.Sequential:
     channels, _ = _flatten(layers, channels, size)
     layers["output"] = nn.Linear(channels, CLASSES)
     network = nn.Sequential(layers)
-    initialize(network, config.model.init, config.model.init_gain, seed)
+    initialize(network, config.model, seed)
     _drop_redundant_biases(network, config)
     return network
 
@@ -177,16 +177,19 @@ def _drop_redundant_biases(network: nn.Sequential, config: Config) -> None:
 
 
 @torch.no_grad()
-def initialize(network: nn.Sequential, init: str, gain: float, seed: int) -> None:
+def initialize(network: nn.Sequential, model: Network, seed: int) -> None:
     """Draw the weights of every convolution and dense layer, each from its own stream.
 
     Weights follow `init`; `default` is PyTorch's own U(-1/sqrt(f), 1/sqrt(f)) with f
-    inputs, which biases always follow (the sources set weights only). `gain` multiplies
-    the weights.
+    inputs, which biases always follow (the sources set weights only). `init_gain`
+    multiplies the weights of the layers that `init_gain_where` names.
 
     Source: Glorot and Bengio (2010) for Xavier; He et al. (2015), arXiv 1502.01852, for
     Kaiming (with the gain of ReLU); `torch.nn.Linear.reset_parameters` for the default.
     """
+    if model.init_seed is not None:
+        seed = model.init_seed
+    init = model.init
     for name, layer in network.named_modules():
         if not isinstance(layer, nn.Conv2d | nn.Linear):
             continue
@@ -203,7 +206,8 @@ def initialize(network: nn.Sequential, init: str, gain: float, seed: int) -> Non
             weight.normal_(0, 0.01, generator=stream)
         else:
             weight.uniform_(-bound[init], bound[init], generator=stream)
-        weight.mul_(gain)
+        if model.init_gain_where == "all" or name in model.init_gain_where:
+            weight.mul_(model.init_gain)
         if layer.bias is None:  # only in a user's network
             continue
         stream = generator(seed, "init", f"{name}.bias")

@@ -1,6 +1,7 @@
 """What one run yields, and what each of its numbers means."""
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -80,6 +81,32 @@ class Response:
         return f"{value * self.scale:{sign}.{digits}f}"
 
 
+# Responses that are the difference of two metrics of the same run.
+DIFFERENCES = {
+    "generalization_gap": ("train_eval_accuracy", "test_accuracy"),
+    "population_gain": ("test_accuracy_population", "test_accuracy"),
+}
+_PLAIN = {
+    "wall_s": Response("training time", "s", "s", 1, "lower"),
+    "examples_per_s": Response("training speed", "examples/s", "examples/s", 1, "higher"),
+    "n_parameters": Response("trained parameters", "", "", 1, "none"),
+    "generalization_gap": Response(
+        "accuracy, training minus test set",
+        "percentage points",
+        "percentage points",
+        100,
+        "none",
+    ),
+    "population_gain": Response(
+        "accuracy, population minus running statistics",
+        "percentage points",
+        "percentage points",
+        100,
+        "none",
+    ),
+}
+_AFFINE = re.compile(r"(gamma|beta)_(mean|min|max)_(\w+)")
+_EXTREMES = {"mean": "mean", "min": "smallest", "max": "largest"}
 _SETS = {
     "train": "train, moving weights",
     "train_eval": "train, fixed weights",
@@ -98,12 +125,11 @@ def response(name: str) -> Response:
     if name.startswith("epochs_to_"):
         goal = name.removeprefix("epochs_to_")
         return Response(f"epochs to {goal} % test accuracy", "", "", 1, "lower")
-    plain = {
-        "wall_s": Response("training time", "s", "s", 1, "lower"),
-        "examples_per_s": Response("training speed", "examples/s", "examples/s", 1, "higher"),
-    }
-    if name in plain:
-        return plain[name]
+    if name in _PLAIN:
+        return _PLAIN[name]
+    if found := _AFFINE.fullmatch(name):
+        symbol, what, layer = found.groups()
+        return Response(f"{_EXTREMES[what]} {symbol} of {layer}", "", "", 1, "none")
     for suffix, statistics in sorted(_STATISTICS.items(), reverse=True):
         stem = name.removesuffix(suffix)
         subset, _, kind = stem.rpartition("_")

@@ -22,6 +22,8 @@ FREE = (
     ("optimizer", "weight_decay"),
     ("model", "init"),
     ("model", "init_gain"),
+    ("model", "init_gain_where"),
+    ("model", "init_seed"),
 )
 FREE_WHERE_POSITIVE = (("model", "dropout"), ("norm", "noise"))
 

@@ -279,6 +279,21 @@ def test_without_a_norm_there_is_none(compose: Callable[..., Config]) -> None:
     assert not any("norm" in name for name in names(compose, "norm=none"))
 
 
+@pytest.mark.parametrize("preset", ["d2l_lenet", "lab_mlp"])
+def test_the_mode_matters_to_what_has_one(
+    compose: Callable[..., Config], images: Tensor, preset: str
+) -> None:
+    """Without a norm and dropout train() and eval() compute the same, with one they do not."""
+    for more, alike in (
+        (("norm=none",), True),
+        (("norm=batch",), False),
+        (("norm=none", "model.dropout=0.5"), False),
+    ):
+        network = build(compose(f"preset={preset}", *more), 0)
+        outputs = [network.train(mode)(images) for mode in (True, False)]
+        assert torch.equal(*outputs) == alike, more
+
+
 @pytest.mark.parametrize("pool", ["max", "avg", "stride", "none"])
 @pytest.mark.parametrize("padding", [0, 2])
 @pytest.mark.parametrize("fc120", ["true", "false"])

@@ -204,6 +204,24 @@ def test_without_a_norm_the_rest_keeps_its_order(
     assert names(compose(*MODELS[model], "norm=none")) == expected
 
 
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
+def test_a_norm_has_the_units_of_the_layer_before(
+    compose: Callable[..., Config], model: tuple[str, ...]
+) -> None:
+    """A dense layer of n units is followed by a 1-D BN of n, C filters by a 2-D BN of C."""
+    layers = list(build(compose(*model, "norm=batch"), 0).children())
+    seen = 0
+    for before, layer in itertools.pairwise(layers):
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            dense = isinstance(before, nn.Linear)
+            assert type(layer) is (nn.BatchNorm1d if dense else nn.BatchNorm2d)
+            width = before.out_features if dense else before.out_channels
+            assert layer.num_features == width
+            assert layer.weight.shape == layer.bias.shape == (width,)
+            seen += 1
+    assert seen >= 2
+
+
 def test_the_flattened_norm_has_a_unit_a_value(compose: Callable[..., Config]) -> None:
     """Behind the flatten a norm has C * H * W units, before it C."""
     sizes = {}

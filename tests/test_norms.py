@@ -142,6 +142,29 @@ def test_make_norm_passes_the_settings_on(compose: Callable[..., Config]) -> Non
         assert torch.equal(state["bias"], torch.zeros(6))
 
 
+def test_the_default_batch_norm_is_pytorchs(compose: Callable[..., Config]) -> None:
+    """Without a word about it epsilon, momentum, affine and tracking are PyTorch's."""
+    for spatial, kind in ((True, nn.BatchNorm2d), (False, nn.BatchNorm1d)):
+        layer = make_norm(compose("norm=batch").norm, 6, spatial=spatial)
+        assert repr(layer) == repr(kind(6))
+        assert all(parameter.requires_grad for parameter in layer.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "kept", "epsilon"),
+    [("batch", 0.9, 1e-5), ("scratch", 0.9, 1e-5), ("keras", 0.99, 1e-3), ("blog", 0.1, 1e-5)],
+)
+def test_each_convention_keeps_its_share(
+    compose: Callable[..., Config], name: str, kept: float, epsilon: float
+) -> None:
+    """PyTorch keeps .9 of the running mean at each step, Keras .99, the blog's words .1."""
+    layer = make_norm(compose(f"norm={name}").norm, 1, spatial=False)
+    layer.running_mean.fill_(1.0)
+    layer(torch.tensor([[-1.0], [1.0]]))
+    assert layer.running_mean.item() == pytest.approx(kept, rel=1e-6)  # float32
+    assert layer.eps == epsilon
+
+
 def test_no_norm_is_no_layer(compose: Callable[..., Config]) -> None:
     """`norm=none` makes nothing, not a layer that does nothing."""
     assert make_norm(compose("norm=none").norm, 6, spatial=True) is None

@@ -19,7 +19,7 @@ COMMANDS = {
     "plan": "show factors, cells, runs done and missing, and the time; train nothing",
     "report": "rebuild tables, figures and reports from the stored runs; compare folders",
     "config": "print the composed configuration as YAML",
-    "studies": "list the shipped studies",
+    "studies": "list the shipped studies, and what each source says with its answers",
     "bench": "measure examples a second beside the sources' training loops",
 }
 OVERRIDES = """\
@@ -107,6 +107,11 @@ def _parser() -> argparse.ArgumentParser:
             "--config-dir", type=Path, metavar="DIR", help="a folder with your own YAML files"
         )
         if name == "studies":
+            sub.add_argument(
+                "--source",
+                metavar="NAME",
+                help="show what a source says and what answers it: d2l, blog, fastai or lab",
+            )
             continue
         overrides = sub.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
         overrides.completer = _complete  # type: ignore[attr-defined] # argcomplete's hook

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bnexp.config.part import Count, Lax, Part, Positive
+from bnexp.config.part import Count, Lax, Part, Positive, Seed
 
 Pool = Literal["max", "avg", "stride", "none"]
 
@@ -45,6 +45,8 @@ class Network(Part):
     activation: Literal["sigmoid", "relu", "tanh"]
     init: Literal["xavier_uniform", "kaiming", "normal", "default"]
     init_gain: Positive
+    init_gain_where: Literal["all"] | Annotated[tuple[str, ...], Lax, Field(min_length=1)]
+    init_seed: Seed | None
     bias: bool | Literal["auto"]
     dropout: Annotated[float, Field(ge=0, lt=1)]
 

@@ -58,6 +58,8 @@ class Train(Part):
     epochs: Count
     batch_size: Count
     drop_last: bool
+    order: Literal["shuffled", "by_class"]
+    order_seed: Seed | None
     tf32: bool
 
 
@@ -68,6 +70,7 @@ class Eval(Part):
         Lax,
     ]
     grad: bool
+    affine: bool
 
 
 class Engine(Part):
@@ -82,6 +85,8 @@ def _device(text: str) -> str:
     return text
 
 
+# Sizes of a study: seconds; what its file says; what a GPU or a night is for.
+Budget = Literal["smoke", "cpu", "full"]
 Optimizer = Annotated[Sgd | Adam, Field(discriminator="name")]
 
 
@@ -98,6 +103,7 @@ class Config(Part):
     seed: Seed
     device: Annotated[str, AfterValidator(_device)]
     name: Annotated[str, Field(min_length=1)] | None
+    budget: Budget
     results_dir: Annotated[str, Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -132,6 +138,18 @@ class Config(Part):
             raise ValueError(reason)
         return self
 
+    @model_validator(mode="after")
+    def _gained_layers_exist(self) -> Self:
+        if self.model.init_gain_where == "all" or self.model.name == "custom":
+            return self
+        names = [*(layer.name for layer in self.model.layers), "output"]
+        for name in self.model.init_gain_where:
+            if name not in names:
+                raise ValueError(
+                    f"model.init_gain_where={name}: this model's layers are {', '.join(names)}"
+                )
+        return self
+
     def identity(self) -> dict[str, Any]:
         """Return the part that determines the result, as plain JSON values.
 
@@ -153,7 +171,7 @@ class Config(Part):
 # Values of later keys that mean what bnexp did before it had them.
 NEUTRAL: dict[str, dict[str, Any]] = {
     "data": {"standardize": False},
-    "model": {"bias": True, "dropout": 0.0},
+    "model": {"bias": True, "dropout": 0.0, "init_gain_where": "all", "init_seed": None},
     "norm": {
         "where": "all",
         "affine": "both",
@@ -162,12 +180,12 @@ NEUTRAL: dict[str, dict[str, Any]] = {
         "scale": True,
         "noise": 0.0,
     },
-    "train": {"tf32": False},
-    "eval": {"grad": False},
+    "train": {"order": "shuffled", "order_seed": None, "tf32": False},
+    "eval": {"grad": False, "affine": False},
 }
 ABSENT = object()
 # Sections and keys that do not determine a result, beside `data.root`.
-NOT_IDENTITY = ("engine", "device", "name", "results_dir")
+NOT_IDENTITY = ("engine", "device", "name", "budget", "results_dir")
 
 
 def determines_result(key: str) -> bool:

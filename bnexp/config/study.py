@@ -35,6 +35,11 @@ class Claim(Part):
         raise NotImplementedError
 
     @property
+    def is_difference(self) -> bool:
+        """Return whether it compares cells; otherwise it speaks of one."""
+        return True
+
+    @property
     def two_level_factors(self) -> tuple[str, ...]:
         """Return the factors that must have two levels for it to be judged."""
         return ()
@@ -47,6 +52,10 @@ class ValueClaim(Claim):
     cell: dict[str, Label]
     reported: float
     within: Positive
+
+    @property
+    def is_difference(self) -> bool:
+        return False
 
     @property
     def levels(self) -> Levels:
@@ -146,6 +155,10 @@ class ThresholdClaim(Claim):
     below: FiniteFloat | None = None
 
     @property
+    def is_difference(self) -> bool:
+        return self.cell is None
+
+    @property
     def levels(self) -> Levels:
         if self.cell is not None:
             return tuple(self.cell.items())
@@ -170,13 +183,37 @@ def _pair(factor: str, a: str, b: str, given: Mapping[str, str]) -> Levels:
     return (*given.items(), (factor, a), (factor, b))
 
 
+class SpreadClaim(Claim):
+    """Runs of `cell` that differ in their seed alone have an SD above or below a number."""
+
+    kind: Literal["spread"]
+    cell: dict[str, Label]
+    above: Positive | None = None
+    below: Positive | None = None
+
+    @property
+    def is_difference(self) -> bool:
+        return False
+
+    @property
+    def levels(self) -> Levels:
+        return tuple(self.cell.items())
+
+    @model_validator(mode="after")
+    def _one_side(self) -> Self:
+        if (self.above is None) == (self.below is None):
+            raise ValueError("should name either above or below")
+        return self
+
+
 AnyClaim = Annotated[
     ValueClaim
     | DifferenceClaim
     | DominanceClaim
     | EquivalenceClaim
     | InteractionClaim
-    | ThresholdClaim,
+    | ThresholdClaim
+    | SpreadClaim,
     Field(discriminator="kind"),
 ]
 
@@ -191,7 +228,8 @@ class StudySpec(Part):
     """The `study:` section of a file under `conf/study/`.
 
     A factor's levels are either a sweep in Hydra's grammar (`avg,max`) or a mapping
-    from a level's name to the overrides that make it.
+    from a level's name to the overrides that make it. The file's own settings are the
+    size `cpu`; `budgets` says with which overrides it is made smaller or larger.
     """
 
     question: str
@@ -200,3 +238,6 @@ class StudySpec(Part):
     seeds: Count | Annotated[tuple[Seed, ...], Lax, Field(min_length=1), AfterValidator(_once)]
     responses: Annotated[tuple[str, ...], Lax, Field(min_length=1)]
     claims: Annotated[tuple[AnyClaim, ...], Lax] = ()
+    # Rows of `bnexp/sources.yaml` that the study answers.
+    answers: Annotated[tuple[str, ...], Lax] = ()
+    budgets: dict[Literal["smoke", "full"], str] = Field(default_factory=dict)

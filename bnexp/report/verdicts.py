@@ -20,16 +20,18 @@ def claims_table(study: Declared, tables: Tables) -> TableText:
     rows = []
     for claim, found in zip(study.claims, each(tables.claims), strict=True):
         what = described([claim.response])[claim.response]
-        difference = not math.isfinite(found.pi_low)  # a value has a prediction interval
         later = " (exploratory)" if found.declared == "exploratory" else ""
         rows.append(
             [
                 found.verdict + later,
                 found.claim,
                 found.source,
-                shown(what, found.reported, difference=difference) + _in_prediction(found),
-                _region(what, found.region_low, found.region_high, difference=difference),
-                _judged(what, found, difference=difference),
+                shown(what, found.reported, difference=claim.is_difference)
+                + _in_prediction(found),
+                _region(
+                    what, found.region_low, found.region_high, difference=claim.is_difference
+                ),
+                _judged(what, found, difference=claim.is_difference),
                 links.to_runs(str(found.n), links.of_claim(claim)),
             ]
         )

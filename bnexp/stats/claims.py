@@ -13,11 +13,12 @@ from bnexp.config.study import (
     DominanceClaim,
     EquivalenceClaim,
     InteractionClaim,
+    SpreadClaim,
     ThresholdClaim,
     ValueClaim,
 )
 from bnexp.stats.cells import Factors, response_array
-from bnexp.stats.estimate import CONFIDENCE, Estimate, Values, paired_t, prediction
+from bnexp.stats.estimate import CONFIDENCE, Estimate, Values, paired_t, prediction, spread
 from bnexp.stats.planned import difference_weights, within_seeds
 from bnexp.stats.testing import ALPHA, tost
 
@@ -39,6 +40,8 @@ RULES = {
     "interaction": "An interaction claims that one difference exceeds another by more than the "
     f"stated amount, which is zero unless the study file says otherwise. {_AT_95}",
     "threshold": f"A threshold claims all above, or all below, the stated number. {_AT_95}",
+    "spread": "A spread claims that runs which differ in their seed alone have a standard "
+    f"deviation above, or below, the stated number. {_AT_95} (Chi-square, normal runs.)",
 }
 
 CLAIM_COLUMNS = [
@@ -70,7 +73,9 @@ def judge(
     for claim in claims:
         values = _claimed(claim, response_array(runs, factors, seeds, claim.response), factors)
         low, high = _region(claim)
-        estimate = judged = paired_t(values)
+        estimate = judged = (
+            spread(values) if isinstance(claim, SpreadClaim) else paired_t(values)
+        )
         confidence, p_tost = CONFIDENCE, math.nan
         if isinstance(claim, EquivalenceClaim):
             equivalence = tost(values, claim.margin)
@@ -119,7 +124,7 @@ def _region(claim: AnyClaim) -> tuple[float, float]:
         return -claim.margin, claim.margin
     if isinstance(claim, InteractionClaim):
         return claim.by, math.inf
-    if isinstance(claim, ThresholdClaim):
+    if isinstance(claim, ThresholdClaim | SpreadClaim):
         return (
             -math.inf if claim.above is None else claim.above,
             math.inf if claim.below is None else claim.below,
@@ -129,9 +134,7 @@ def _region(claim: AnyClaim) -> tuple[float, float]:
 
 def _claimed(claim: AnyClaim, array: Values, factors: Factors) -> Values:
     """Return the claimed quantity within each seed, shape (S,)."""
-    if isinstance(claim, ValueClaim):
-        return _cell(claim.cell, array, factors)
-    if isinstance(claim, ThresholdClaim) and claim.cell is not None:
+    if isinstance(claim, ValueClaim | ThresholdClaim | SpreadClaim) and claim.cell is not None:
         return _cell(claim.cell, array, factors)
     if isinstance(claim, DominanceClaim):
         return _size(claim.larger, claim, array, factors) - _size(

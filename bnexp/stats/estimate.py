@@ -69,6 +69,24 @@ def standard_error(values: Values) -> float:
     return float(values.std(ddof=1) / math.sqrt(len(values)))
 
 
+def spread(values: Values) -> Estimate:
+    """Return the SD of runs that differ in their seed, with its 95 % interval.
+
+    The interval is that of chi-square, which holds for normally distributed runs only; of
+    runs with heavy tails it is too short.
+    """
+    values = known(values)
+    n = len(values)
+    if n < 2:
+        return Estimate(math.nan, math.nan, math.nan, n)
+    sd = float(values.std(ddof=1))
+    low, high = (
+        sd * math.sqrt((n - 1) / stats.chi2.ppf(q, n - 1))
+        for q in ((1 + CONFIDENCE) / 2, (1 - CONFIDENCE) / 2)
+    )
+    return Estimate(sd, low, high, n)
+
+
 def prediction(values: Values) -> tuple[float, float]:
     """Return the 95 % interval of one more run: a source's single number belongs beside it.
 

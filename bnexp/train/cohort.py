@@ -48,10 +48,10 @@ def train_runs(
     training = list(range(len(runs)))  # positions of the runs that still train, by row
     for epoch in range(1, config.train.epochs + 1):
         orders = {
-            seed: epoch_order(seed, epoch, len(data.train))
+            seed: epoch_order(config.train, seed, epoch, data.train)
             for seed in {runs[run][1] for run in training}
         }
-        order = torch.stack([orders[runs[run][1]] for run in training]).to(device)
+        order = torch.stack([orders[runs[run][1]] for run in training])
         start = time.perf_counter()
         losses, sizes, correct = train_epoch(
             stack, stepper, data.train, order, config, captured=captured

@@ -97,6 +97,8 @@ class Log:
             "diverged_step": self.diverged_step,
             "n_parameters": n_parameters(network),
         }
+        if self.config.eval.affine:
+            metrics |= affine(network)
         return Outcome("diverged" if error else "ok", metrics, self.history, error)
 
 
@@ -114,6 +116,22 @@ def named(subset: str, suffix: str, loss: float, accuracy: float) -> Metrics:
         f"{subset}_loss{suffix}": finite(loss),
         f"{subset}_accuracy{suffix}": None if math.isnan(loss) else accuracy,
     }
+
+
+def affine(network: nn.Module) -> Metrics:
+    """Return mean, smallest and largest gamma and beta of each normalization, by layer."""
+    found: Metrics = {}
+    for name, layer in network.named_children():
+        if not name.endswith("_norm"):
+            continue
+        for symbol, parameter in (("gamma", layer.weight), ("beta", layer.bias)):
+            if isinstance(parameter, Tensor):
+                values = parameter.detach().double()
+                measured = {"mean": values.mean(), "min": values.min(), "max": values.max()}
+                for what, value in measured.items():
+                    key = f"{symbol}_{what}_{name.removesuffix('_norm')}"
+                    found[key] = finite(value.item())
+    return found
 
 
 def _reported(config: Config) -> list[str]:

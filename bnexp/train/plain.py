@@ -39,7 +39,7 @@ def train_run(
     optimizer = make_optimizer(config, network)
     log = Log(config)
     for epoch in range(1, config.train.epochs + 1):
-        order = epoch_order(seed, epoch, len(data.train)).to(data.train.images.device)
+        order = epoch_order(config.train, seed, epoch, data.train)
         start = time.perf_counter()
         losses, sizes, correct = train_epoch(fast, optimizer, data.train, order, config)
         losses = losses.cpu()  # the one place where the host waits
@@ -51,9 +51,14 @@ def train_run(
     return log.outcome(on_train(network, data, config), network)
 
 
-def epoch_order(seed: int, epoch: int, n: int) -> Tensor:
-    """Return the order of the n training images in an epoch, shape (n,), on the CPU."""
-    return torch.randperm(n, generator=generator(seed, "order", epoch))
+def epoch_order(settings: Train, seed: int, epoch: int, train: Split) -> Tensor:
+    """Return the order of the n training images in an epoch, shape (n,), on their device."""
+    if settings.order_seed is not None:
+        seed = settings.order_seed
+    order = torch.randperm(len(train), generator=generator(seed, "order", epoch))
+    if settings.order == "by_class":
+        order = order[train.labels.cpu()[order].argsort(stable=True)]
+    return order.to(train.images.device)
 
 
 def train_epoch(

@@ -516,6 +516,22 @@ def test_one_image_has_pixels_and_one_unit_has_nothing(name: str) -> None:
 
 
 @both
+def test_a_batch_of_one_would_teach_nothing(name: str) -> None:
+    """Where all samples are one, output is beta and the weights before get no gradient."""
+    dense, x = nn.Linear(2, 3).double(), draw((1, 2)).expand(6, 2)
+    module = layer(name, dense(x)).train()
+    output = module(dense(x))
+    # What rounding leaves of x - mean, 1e-16, over sqrt(1e-5).
+    expected = module.bias.detach().expand(6, 3)
+    torch.testing.assert_close(output.detach(), expected, rtol=0, atol=1e-12)
+    upstream = draw((6, 3), seed=5)
+    output.backward(upstream)
+    # The gradients of the samples, some hundreds each, sum to nothing.
+    assert dense.weight.grad.abs().max() < 1e-9
+    torch.testing.assert_close(module.bias.grad, upstream.sum(0), **CLOSE)
+
+
+@both
 def test_a_refused_batch_is_not_counted(name: str) -> None:
     """After a batch of one the running statistics are what they were."""
     x = torch.ones(1, 3)

@@ -159,6 +159,22 @@ def test_the_default_momentum_weighs_the_new_batch(name: str) -> None:
     assert module.running_var.item() == pytest.approx(1.1, rel=1e-6)
 
 
+@pytest.mark.parametrize("name", KINDS)
+def test_the_running_mean_is_wilders_smoothed_average(name: str) -> None:
+    """At momentum 1/N it is Wilder's average of length N: (N - 1) parts old, one part new.
+
+    Source: Wilder (1978), "New Concepts in Technical Trading Systems". What BN keeps at
+    momentum 0.1 is his average of length 10, from 0 where his began with a plain mean.
+    """
+    length, smoothed = 10, 0.0
+    module = plain(name, torch.zeros(2, 1).double(), momentum=1 / length)
+    for mean in (3.0, -1.0, 4.0, 1.0, -5.0, 9.0):
+        module(torch.tensor([[mean - 1], [mean + 1]]).double())
+        smoothed = (smoothed * (length - 1) + mean) / length
+        # Rounding of two orders of the same sums.
+        assert module.running_mean.item() == pytest.approx(smoothed, rel=1e-12)
+
+
 def test_the_formula_has_pytorchs_defaults_of_state() -> None:
     """Fresh buffers are 0, 1 and no batch; weight is 1 and bias 0, one per channel."""
     fresh, theirs = FormulaBatchNorm(3, 1e-5, 0.1), nn.BatchNorm2d(3)

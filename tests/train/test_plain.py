@@ -366,6 +366,34 @@ def test_the_final_population_statistics_see_every_image(
     assert sizes == [16, 16, 128]
 
 
+def test_train_and_train_eval_differ_in_mode_and_moment(
+    compose: Callable[..., Config],
+) -> None:
+    """The two are one number only where no weight moves and no layer has two modes."""
+    still = ("optimizer.lr=1e-12", "train.epochs=1")
+    for words, alike in (
+        ((*still, "norm=none"), True),
+        ((*still, "norm=batch"), False),  # each batch's own statistics, then the running ones
+        (("norm=none",), False),  # the mean over an epoch in which the loss fell
+    ):
+        metrics = train(compose(*SMALL, *words)).metrics
+        # Other batches: the same sums in float32 in another order.
+        expected = pytest.approx(metrics["train_eval_loss"], rel=1e-5)
+        assert (metrics["train_loss"] == expected) == alike, words
+
+
+def test_saturated_sigmoids_do_not_diverge(compose: Callable[..., Config]) -> None:
+    """At a learning rate of 4096 every loss is finite, and the network guesses."""
+    config = compose(
+        *SMALL, "model=mlp", "norm=none", "model.activation=sigmoid", "optimizer.lr=4096"
+    )
+    outcome = train(config)
+    assert outcome.status == "ok"
+    assert all(math.isfinite(epoch["train_loss"]) for epoch in outcome.history)
+    # A tenth, and what one class has more than another among 360.
+    assert outcome.metrics["test_accuracy"] < 0.25
+
+
 def test_epochs_to_a_threshold(compose: Callable[..., Config]) -> None:
     """It is the first epoch whose test accuracy reached the goal, or None if none did."""
     config = compose(*SMALL, "norm=batch", "train.epochs=4", "eval.thresholds=[0.125,0.999]")
