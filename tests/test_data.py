@@ -250,6 +250,19 @@ def test_a_truncated_file(weird_path: Path, offline: None, size: int) -> None:
         ensure(config)
 
 
+@pytest.mark.parametrize("file", NAMES[:2])
+def test_a_file_of_another_kind(weird_path: Path, offline: None, file: str) -> None:
+    """A file in another format, or with fewer labels than images, is not taken for data."""
+    folder = fake(weird_path, "mnist")
+    kept = (folder / file).read_bytes()
+    (folder / file).write_bytes(b"\x1f\x8b" + kept[2:])
+    with pytest.raises(UsageError, match=f"{file} is not in the IDX format"):
+        load(config_of("mnist", weird_path), CPU)
+    (folder / file).write_bytes(idx(np.zeros((19, 28, 28) if "images" in file else 19)))
+    with pytest.raises(UsageError, match="not as many labels as images"):
+        load(config_of("mnist", weird_path), CPU)
+
+
 def test_a_root_below_home(monkeypatch: pytest.MonkeyPatch, weird_path: Path) -> None:
     """A tilde in data.root is the user's home."""
     monkeypatch.setenv("HOME", str(weird_path))

@@ -13,7 +13,7 @@ from typing import Any
 from bnexp.bench import measure, reference
 from bnexp.config.compose import Composer
 from bnexp.config.schema import Config
-from bnexp.engine.local import CONTEXT
+from bnexp.engine.processes import FRESH
 from bnexp.train.device import tune_process
 
 ROUNDS = 3
@@ -132,7 +132,7 @@ def bench(
 
 def _apart(task: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     """Return what a fresh process computes: with its own threads and memory."""
-    with ProcessPoolExecutor(1, mp_context=CONTEXT, initializer=tune_process) as pool:
+    with ProcessPoolExecutor(1, mp_context=FRESH, initializer=tune_process) as pool:
         return pool.submit(task, *arguments, **options).result()
 
 

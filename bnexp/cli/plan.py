@@ -7,7 +7,9 @@ from bnexp.cli.progress import duration
 from bnexp.declare import folder_of, open_design
 from bnexp.design import Design, Run
 from bnexp.engine import n_workers
+from bnexp.engine.devices import resolve
 from bnexp.engine.speeds import speeds_of
+from bnexp.idx import ensure
 from bnexp.schedule import estimate_s, make_cohorts, missing
 from bnexp.store import Store
 
@@ -45,9 +47,6 @@ def main(options: argparse.Namespace) -> int:
 
 def _effort(design: Design, todo: list[Run]) -> str:
     """Return a line with cohorts, workers and the time, measured on this machine."""
-    from bnexp.data import ensure  # imports torch, needed only to measure
-    from bnexp.train.device import resolve
-
     study = design.study
     devices = resolve(study.base.device)
     workers = n_workers(study.base.engine, devices)

@@ -7,9 +7,13 @@ import threading
 
 from bnexp.cli import plan
 from bnexp.cli.progress import Progress
-from bnexp.declare import folder_of, open_design
-from bnexp.design import Design, Run
+from bnexp.config.compose import Composer
+from bnexp.declare import declare, folder_of
+from bnexp.design import Design, Run, enumerate_design, enumerate_size
 from bnexp.engine import EpochDone, execute, n_workers
+from bnexp.engine.devices import resolve
+from bnexp.engine.processes import prepare
+from bnexp.idx import ensure
 from bnexp.records import RunRecord
 from bnexp.schedule import make_cohorts, missing
 from bnexp.store import Store
@@ -23,8 +27,12 @@ def main(options: argparse.Namespace) -> int:
     """Run the command; return its exit code."""
     if options.dry_run:
         return plan.main(options)
-    design = open_design(options.overrides, options.multirun, options.config_dir)
-    store = Store(folder_of(design.study))
+    with Composer(options.config_dir) as composer:
+        study = declare(composer, options.overrides, multirun=options.multirun)
+        store = Store(folder_of(study))
+        if study.base.engine.name == "local" and len(store.done()) < enumerate_size(study):
+            prepare()  # imports torch for the workers while this process composes
+        design = enumerate_design(study, lambda overrides: composer.compose(overrides)[0])
     todo = missing(design.runs, store.done())
     print(plan.headline(design, len(todo)))
     interrupted = False
@@ -72,15 +80,13 @@ def _ready(design: Design) -> list[str]:
         UsageError: If a device, data or a user's network are missing: before anything is
             written.
     """
-    from bnexp.data import ensure  # imports torch, needed only where something trains
-    from bnexp.models import build
-    from bnexp.train.device import resolve
-
     devices = resolve(design.study.base.device)
     for data in dict.fromkeys(cell.config.data for cell in design.cells):
         ensure(data)
     for cell in design.cells:
         if cell.config.model.name == "custom":
+            from bnexp.models import build  # imports torch
+
             build(cell.config, seed=0)  # a function that is wrong says so now
     return devices
 

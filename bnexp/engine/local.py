@@ -1,20 +1,18 @@
 """Child processes on this machine: a crash costs the run that crashed, no other."""
 
-import multiprocessing
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 
 from bnexp.engine.messages import CohortDone, EpochDone
+from bnexp.engine.processes import WORKERS
 from bnexp.engine.worker import child
 from bnexp.records import SCHEMA_VERSION, RunRecord
 from bnexp.schedule import Cohort
 
-# A fresh interpreter: a forked one would share torch's thread pool and CUDA context.
-CONTEXT = multiprocessing.get_context("spawn")
 # Something else may have had a run killed (the system's memory, a user): try it again,
 # alone, this often in all.
 ATTEMPTS = 2
@@ -24,7 +22,7 @@ ATTEMPTS = 2
 class Worker:
     """A child process and the cohort that it is training."""
 
-    process: SpawnProcess
+    process: BaseProcess
     pipe: Connection
     device: str
     cohort: Cohort | None = None
@@ -76,8 +74,8 @@ def run_in_children(
 
 
 def _start(device: str) -> Worker:
-    ours, theirs = CONTEXT.Pipe()
-    process = CONTEXT.Process(target=child, args=(theirs, device), daemon=True)
+    ours, theirs = WORKERS.Pipe()
+    process = WORKERS.Process(target=child, args=(theirs, device), daemon=True)
     process.start()
     theirs.close()  # else its end stays open here and a death is never noticed
     return Worker(process, ours, device)

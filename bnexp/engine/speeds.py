@@ -12,7 +12,7 @@ from typing import Any
 
 import bnexp
 from bnexp.config.schema import Config
-from bnexp.engine.local import CONTEXT
+from bnexp.engine.processes import WORKERS
 from bnexp.schedule import Cohort, Speed, structure
 from bnexp.store import write_json
 
@@ -39,7 +39,7 @@ def speeds_of(
     todo = {key: wanted[key] for key in wanted if names[key] not in known}
     measured = dict(list(todo.items())[:MOST_MEASURED])
     if measured:
-        with ProcessPoolExecutor(workers, mp_context=CONTEXT) as pool:
+        with ProcessPoolExecutor(workers, mp_context=WORKERS) as pool:
             start = time.time()
             tasks = [
                 pool.submit(_measure, list(measured.values()), devices[n % len(devices)], start)

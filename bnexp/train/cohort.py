@@ -14,6 +14,7 @@ from bnexp.config.schema import Config
 from bnexp.data import Dataset, Split
 from bnexp.models import build
 from bnexp.train.capture import CapturedStep
+from bnexp.train.cpu.dense import evaluate_dense, train_dense
 from bnexp.train.evaluate import eval_batch, totals
 from bnexp.train.measure import with_other_statistics
 from bnexp.train.optimizers import Stepper, make_stepper
@@ -104,17 +105,22 @@ def train_epoch(
         classified right in train mode while its weights moved, shape (R,).
     """
     stack.train(mode=True)
-    losses, sizes = [], []
+    if stack.is_dense:
+        cuts = list(batches(order.shape[1], config.train))
+        used = order[:, : cuts[-1].stop]
+        losses, correct = train_dense(stack, stepper, train, used, config.train.batch_size)
+        return losses, [cut.stop - cut.start for cut in cuts], correct
+    steps, sizes = [], []
     correct = torch.zeros(len(stack), dtype=torch.int64, device=order.device)
     for batch in batches(order.shape[1], config.train):
         index = order[:, batch]
         if captured and index.shape[1] == config.train.batch_size:
-            losses.append(captured(index, correct))
+            steps.append(captured(index, correct))
         else:
             stack.prepare_step(index.shape[1])
-            losses.append(take_step(stack, stepper, train, index, correct))
+            steps.append(take_step(stack, stepper, train, index, correct))
         sizes.append(index.shape[1])
-    return torch.stack(losses), sizes, correct
+    return torch.stack(steps), sizes, correct
 
 
 def capture(
@@ -168,7 +174,10 @@ def _tests(stack: Stack, data: Dataset, config: Config, *, exact: bool) -> list[
 def _each(stack: Stack, split: Split, name: tuple[str, str], config: Config) -> list[Metrics]:
     """Return a split's loss and accuracy, by row."""
     stack.train(mode=False)
-    losses, accuracies = totals(stack, split, eval_batch(split), grad=config.eval.grad)
+    if stack.is_dense:
+        losses, accuracies = evaluate_dense(stack, split)
+    else:
+        losses, accuracies = totals(stack, split, eval_batch(split), grad=config.eval.grad)
     return [
         named(*name, loss, accuracy)
         for loss, accuracy in zip(losses.tolist(), accuracies.tolist(), strict=True)

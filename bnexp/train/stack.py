@@ -13,6 +13,7 @@ from torch.func import functional_call, stack_module_state, vmap
 from bnexp.models import PIXELS
 from bnexp.norms import FormulaBatchNorm
 from bnexp.stochastic import Drawing
+from bnexp.train.cpu.dense import is_dense
 from bnexp.train.cpu.dense_norm import with_dense_norms
 from bnexp.train.evaluate import norm_layers
 
@@ -23,6 +24,7 @@ class Stack:
     Attributes:
         parameters: By name, each of shape (R, ...); those that learn require gradients.
         buffers: By name, each of shape (R, ...).
+        is_dense: Whether the kernels can train them.
 
     Args:
         networks: On the device; they agree in everything but numbers.
@@ -33,6 +35,7 @@ class Stack:
         self.parameters, self.buffers = stack_module_state(self.networks)
         for name, parameter in self.parameters.items():
             self.parameters[name] = _laid_out(parameter.detach(), parameter.requires_grad)
+        self.is_dense = is_dense(networks[0])
         self._network = with_dense_norms(networks[0])
         self._steps = 0
         self._drawing = _drawing(self._network)
@@ -46,6 +49,11 @@ class Stack:
 
     def __len__(self) -> int:
         return len(self.networks)
+
+    @property
+    def structure(self) -> nn.Sequential:
+        """Return the layers, with parameters and buffers of no meaning."""
+        return self._network
 
     @property
     def learned(self) -> dict[str, Tensor]:

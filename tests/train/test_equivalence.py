@@ -18,7 +18,8 @@ from bnexp.train.stack import Stack
 STEPS, BATCH, RUNS = 20, 4, 2
 MODELS = {
     "lenet": ("model=lenet", "model.activation=sigmoid", "model.init=xavier_uniform"),
-    "mlp": ("model=mlp", "model.hidden=[12,8]", "model.dropout=0.3"),
+    "mlp": ("model=mlp", "model.hidden=[12,8]"),
+    "mlp, dropout": ("model=mlp", "model.hidden=[12,8]", "model.dropout=0.3"),
     "fastai_cnn": ("model=fastai_cnn", "model.dropout=0.5"),
     "dense_head": ("model=dense_head", "model.hidden=[12]"),
 }
@@ -44,7 +45,7 @@ OPTIMIZERS = {
 CASES = [
     case
     for case in itertools.product(MODELS, NORMS, OPTIMIZERS)
-    if not (case[1] == "instance" and case[0] in ("mlp", "dense_head"))
+    if not (case[1] == "instance" and case[0] not in ("lenet", "fastai_cnn"))
 ]
 
 

@@ -14,6 +14,7 @@ from bnexp.records import RunRecord
 from bnexp.schedule import Cohort
 from bnexp.train import speed, train_cohort
 from bnexp.train.cohort import train_runs
+from bnexp.train.cpu.kernels import library
 from bnexp.train.outcome import Outcome
 from bnexp.train.plain import train_run
 
@@ -170,7 +171,7 @@ def test_the_size_is_found_by_timing(
         return cost.get(size, 0.5)
 
     monkeypatch.setattr(speed, "measured_stacked_s", timed)
-    config = compose(*SMALL)
+    config = compose(*SMALL, "model.dropout=0.1")
     assert speed.best_size(config, data_of(config), 2000) == 32
     assert tried == [1, 8, 32, 128, 256]  # 128 is hardly faster: not worth its memory
     tried.clear()
@@ -179,6 +180,16 @@ def test_the_size_is_found_by_timing(
     assert speed.best_size(config, data_of(config), 1) == 1
     lenet = compose(*SMALL[:2], "model=lenet")
     assert speed.best_size(lenet, data_of(lenet), 50) == 1
+
+
+@pytest.mark.skipif(library() is None, reason="no C compiler")
+def test_what_the_kernels_train_run_by_run_is_not_timed(
+    compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its size makes no difference: there is nothing to find out."""
+    monkeypatch.delattr(speed, "measured_stacked_s")
+    config = compose(*SMALL)
+    assert speed.best_size(config, data_of(config), 2000) == speed.DENSE_SIZE
 
 
 def test_portions_are_equal(

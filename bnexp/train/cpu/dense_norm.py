@@ -40,7 +40,7 @@ def with_dense_norms(network: nn.Sequential) -> nn.Sequential:
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for name, layer in network.named_children():
         layers[name] = layer
-        if type(layer) is nn.BatchNorm1d:
+        if type(layer) is nn.BatchNorm1d and layer.affine and layer.track_running_stats:
             layers[name] = DenseNorm(layer.num_features, layer.eps, layer.momentum)
             layers[name].load_state_dict(layer.state_dict())
     return nn.Sequential(layers)

@@ -1,12 +1,13 @@
 /* The inner loops that PyTorch's own kernels do slowly on a CPU, for one thread and floats.
 
-   normalization -> activation -> 2x2 pooling in one pass, and back; and Adam's update of
-   many runs. Compiled at first use by bnexp/train/cpu/kernels.py, without fast-math: a loss
-   that is not finite must stay so. Sums are taken in 16 lanes, because a compiler may not
+   normalization -> activation -> 2x2 pooling in one pass, and back; networks of dense layers
+   (dense.h); Adam's update of many runs. Compiled at first use by
+   bnexp/train/cpu/kernels.py, without fast-math: a loss that is not finite must stay so. Sums are taken in 16 lanes, because a compiler may not
    reorder them, then in double precision. */
 
 #include <math.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define LANES 16
@@ -263,70 +264,70 @@ void bnexp_backward(const float *z, const float *g, long N, long C, long h, long
     for (long c = 0; c < C; c++) dbias[c] = (float)s3[c];
 }
 
+/* Rows of a matrix product computed at a time: two vectors of sums each must fit into the
+   registers, 32 of 16 floats with AVX-512, fewer or smaller ones elsewhere. */
+#ifdef __AVX512F__
+#define ROWS 8
+#else
+#define ROWS 2
+#endif
+
+/* What follows is there for floats and, for tests to the last digits, for doubles. */
+
+/* x / 255 to the last bit: what rounding leaves of the product is added (for every byte: see
+   the tests). A division would take as long as the first layer. */
+static inline float unit_float(uint8_t byte) {
+    float x = byte, q = x * (1 / 255.0f);
+    return fmaf(fmaf(-q, 255, x), 1 / 255.0f, q);
+}
+
+static inline double unit_double(uint8_t byte) { return byte / 255.0; }
+
+#define REAL float
+#define NAME(x) x##_float
+#define EXP fast_exp
+#define LOG logf
+#define SQRT sqrtf
+#define UNIT unit_float
+#include "dense.h"
+#undef REAL
+#undef NAME
+#undef EXP
+#undef LOG
+#undef SQRT
+#undef UNIT
+
+#define REAL double
+#define NAME(x) x##_double
+#define EXP exp
+#define LOG log
+#define SQRT sqrt
+#define UNIT unit_double
+#include "dense.h"
+
 /* Adam's update of R runs of n values each; size = lr / (1 - beta1^t), root = sqrt(1 - beta2^t). */
 void bnexp_adam(float *p, const float *g, float *m, float *v, long R, long n, const float *size,
                 const float *decay, float root, float beta1, float beta2, float epsilon) {
-    float inverse = 1 / root;
-    for (long r = 0; r < R; r++) {
-        float lr = size[r], wd = decay[r];
-        float *restrict P = p + r * n, *restrict M = m + r * n, *restrict V = v + r * n;
-        const float *restrict G = g + r * n;
-        for (long i = 0; i < n; i++) {
-            float grad = G[i] + wd * P[i];
-            float mean = M[i] + (1 - beta1) * (grad - M[i]);
-            float square = beta2 * V[i] + (1 - beta2) * grad * grad;
-            M[i] = mean, V[i] = square;
-            P[i] -= lr * mean / (sqrtf(square) * inverse + epsilon);
-        }
-    }
+    for (long r = 0; r < R; r++)
+        adam_float(p + r * n, g + r * n, m + r * n, v + r * n, n, size[r], decay[r], root, beta1,
+                   beta2, epsilon);
 }
 
 /* Batch normalization of R dense layers, x of shape (R, N, C), each run by itself: what a run
    gets depends on nothing that stands beside it. `mean` and `var` are the batch's, biased. */
 void bnexp_dense_norm(const float *x, long R, long N, long C, const float *gamma,
                       const float *beta, float epsilon, float *y, float *mean, float *var) {
-    for (long r = 0; r < R; r++) {
-        const float *restrict X = x + r * N * C;
-        float *restrict Y = y + r * N * C, *restrict M = mean + r * C, *restrict V = var + r * C;
-        float a[C], b[C];
-        for (long c = 0; c < C; c++) M[c] = V[c] = 0;
-        for (long n = 0; n < N; n++)
-            for (long c = 0; c < C; c++) M[c] += X[n * C + c];
-        for (long c = 0; c < C; c++) M[c] /= N;
-        for (long n = 0; n < N; n++)
-            for (long c = 0; c < C; c++) V[c] += (X[n * C + c] - M[c]) * (X[n * C + c] - M[c]);
-        for (long c = 0; c < C; c++) {
-            V[c] /= N;
-            a[c] = gamma[r * C + c] / sqrtf(V[c] + epsilon), b[c] = beta[r * C + c];
-        }
-        for (long n = 0; n < N; n++)
-            for (long c = 0; c < C; c++) Y[n * C + c] = (X[n * C + c] - M[c]) * a[c] + b[c];
-    }
+    for (long r = 0; r < R; r++)
+        norm_float(x + r * N * C, N, C, gamma + r * C, beta + r * C, epsilon, y + r * N * C,
+                   mean + r * C, var + r * C);
 }
 
 /* The way back: g is the gradient with respect to y, d that with respect to x. */
 void bnexp_dense_norm_back(const float *x, const float *g, long R, long N, long C,
                            const float *gamma, float epsilon, const float *mean,
                            const float *var, float *d, float *dgamma, float *dbeta) {
-    for (long r = 0; r < R; r++) {
-        const float *restrict X = x + r * N * C, *restrict G = g + r * N * C;
-        const float *restrict M = mean + r * C;
-        float *restrict D = d + r * N * C;
-        float *restrict A = dgamma + r * C, *restrict B = dbeta + r * C;
-        float rstd[C], scale[C];
-        for (long c = 0; c < C; c++) {
-            A[c] = B[c] = 0;
-            rstd[c] = 1 / sqrtf(var[r * C + c] + epsilon);
-            scale[c] = gamma[r * C + c] * rstd[c];
-        }
-        for (long n = 0; n < N; n++)
-            for (long c = 0; c < C; c++) {
-                B[c] += G[n * C + c];
-                A[c] += G[n * C + c] * (X[n * C + c] - M[c]) * rstd[c];
-            }
-        for (long n = 0; n < N; n++)
-            for (long c = 0; c < C; c++)
-                D[n * C + c] = scale[c] * (G[n * C + c] - B[c] / N
-                                           - (X[n * C + c] - M[c]) * rstd[c] * A[c] / N);
-    }
+    for (long r = 0; r < R; r++)
+        norm_back_float(x + r * N * C, g + r * N * C, N, C, gamma + r * C, epsilon,
+                        mean + r * C, var + r * C, d + r * N * C, dgamma + r * C,
+                        dbeta + r * C);
 }

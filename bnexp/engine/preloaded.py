@@ -1,0 +1,9 @@
+"""What is imported once for all workers; see `bnexp.engine.processes.prepare`."""
+
+import os
+import signal
+
+# Ctrl-C reaches every process of a terminal; this one has nothing to say about it.
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch starts its thread pool
+import bnexp.train  # noqa: E402, F401

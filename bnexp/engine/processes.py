@@ -1,0 +1,21 @@
+"""How child processes start: fresh ones, and workers, for which PyTorch is imported once."""
+
+import multiprocessing
+from multiprocessing import get_all_start_methods
+
+# A fresh interpreter, with threads and memory of its own.
+FRESH = multiprocessing.get_context("spawn")
+# A copy of a process that has imported PyTorch and computed nothing: there is no thread pool
+# and no CUDA context to share. Not on Windows.
+CAN_FORK = "forkserver" in get_all_start_methods()
+WORKERS = multiprocessing.get_context("forkserver") if CAN_FORK else FRESH
+if CAN_FORK:
+    WORKERS.set_forkserver_preload(["bnexp.engine.preloaded"])
+
+
+def prepare() -> None:
+    """Begin to import what workers need, while this process composes and checks."""
+    if CAN_FORK:
+        from multiprocessing import forkserver
+
+        forkserver.ensure_running()

@@ -1,0 +1,401 @@
+/* Training and evaluation of one network of dense layers, for one thread.
+
+   A template: kernels.c includes it with REAL, NAME, EXP, LOG, SQRT and UNIT defined, once
+   for floats and once for doubles (which tests compare to the last digits).
+
+   One call trains a run for an epoch. Its weights and the optimizer's moments stay in the
+   second cache all the while, which those of a whole cohort, step by step, would not. */
+
+typedef REAL NAME(vector) __attribute__((vector_size(LANES * sizeof(REAL))));
+
+/* A parameter of one run and what the optimizer keeps of it. */
+struct NAME(parameter) {
+    REAL *value, *first, *second;
+    int64_t learns;
+};
+
+enum NAME(what) { NAME(DENSE) = 0, NAME(NORM) = 1, NAME(ACTIVATION) = 2 };
+
+/* One layer. `weight` and `bias` are gamma and beta of a normalization, whose running moments
+   are `mean` and `var`; a dense layer's weights lie as (in, out). */
+struct NAME(layer) {
+    int64_t what, kind, in, out;
+    struct NAME(parameter) weight, bias;
+    REAL *mean, *var;
+    double epsilon, momentum;
+};
+
+/* SGD, or Adam with what corrects its moments at each step: 1 - beta1^t, sqrt(1 - beta2^t). */
+struct NAME(optimizer) {
+    int64_t adam;
+    double lr, decay, momentum, beta1, beta2, epsilon;
+    const double *correction;
+    const REAL *root;
+};
+
+/* The images of a split, what is subtracted from a pixel in [0, 1] and what it is divided by. */
+struct NAME(images) {
+    const uint8_t *pixels;
+    const int64_t *labels;
+    int64_t size;
+    double mean, sd;
+};
+
+static inline NAME(vector) NAME(load)(const REAL *x) {
+    NAME(vector) v;
+    memcpy(&v, x, sizeof v);
+    return v;
+}
+
+/* Bytes as pixels in [0, 1], or standardized. */
+void NAME(bnexp_pixels)(const uint8_t *restrict from, int64_t n, double mean, double sd,
+                        REAL *restrict to) {
+    for (int64_t i = 0; i < n; i++) to[i] = UNIT(from[i]);
+    if (sd != 1)
+        for (int64_t i = 0; i < n; i++) to[i] = (to[i] - (REAL)mean) / (REAL)sd;
+}
+
+/* Some rows and vectors of a product; both are constants where it is called. */
+static inline __attribute__((always_inline)) void NAME(tile)(
+    int rows, int vectors, int64_t depth, const REAL *a, int64_t by_row, int64_t by_depth,
+    const REAL *b, int64_t b_width, const REAL *b_last, const REAL *start, REAL *c,
+    int64_t c_width, int64_t left) {
+    NAME(vector) sums[ROWS][2], of_b[2];
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++) sums[r][v] = NAME(load)(start + v * LANES);
+    for (int64_t p = 0; p < depth; p++) {
+        const REAL *row = p < depth - 1 ? b + p * b_width : b_last;
+        for (int v = 0; v < vectors; v++) of_b[v] = NAME(load)(row + v * LANES);
+        for (int r = 0; r < rows; r++)
+            for (int v = 0; v < vectors; v++)
+                sums[r][v] += a[r * by_row + p * by_depth] * of_b[v];
+    }
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < vectors; v++) {
+            REAL *to = c + r * c_width + v * LANES;
+            if (left >= (v + 1) * LANES)
+                memcpy(to, &sums[r][v], sizeof sums[r][v]);
+            else
+                memcpy(to, &sums[r][v], (left - v * LANES) * sizeof(REAL));
+        }
+}
+
+/* c (rows, width) = a b, plus `start` (width) in every row where it is given.
+
+   Element (i, p) of `a` lies at a[i * by_row + p * by_depth], so that `a` may be transposed;
+   b is (depth, width). */
+static void NAME(product)(int64_t rows, int64_t width, int64_t depth, const REAL *a,
+                          int64_t by_row, int64_t by_depth, const REAL *b, const REAL *start,
+                          REAL *c) {
+    /* Whole vectors are read: behind these rows there may be nothing. */
+    REAL last[width + 2 * LANES], first[width + 2 * LANES];
+    memcpy(last, b + (depth - 1) * width, width * sizeof(REAL));
+    for (int64_t j = 0; j < width; j++) first[j] = start ? start[j] : 0;
+#define TILE(HEIGHT, VECTORS)                                                               \
+    NAME(tile)(HEIGHT, VECTORS, depth, a + i * by_row, by_row, by_depth, b + j, width,     \
+               last + j, first + j, c + i * width + j, width, width - j)
+    for (int64_t j = 0; j < width; j += 2 * LANES) {
+        int64_t i = 0;
+        if (width - j > LANES) {
+            for (; i + ROWS <= rows; i += ROWS) TILE(ROWS, 2);
+            for (; i < rows; i++) TILE(1, 2);
+        } else {
+            for (; i + ROWS <= rows; i += ROWS) TILE(ROWS, 1);
+            for (; i < rows; i++) TILE(1, 1);
+        }
+    }
+#undef TILE
+}
+
+/* Adam's update of n values; size = lr / (1 - beta1^t), root = sqrt(1 - beta2^t). */
+static void NAME(adam)(REAL *restrict p, const REAL *restrict g, REAL *restrict m,
+                       REAL *restrict v, int64_t n, REAL size, REAL decay, REAL root,
+                       REAL beta1, REAL beta2, REAL epsilon) {
+    REAL inverse = 1 / root;
+    for (int64_t i = 0; i < n; i++) {
+        REAL grad = g[i] + decay * p[i];
+        REAL mean = m[i] + (1 - beta1) * (grad - m[i]);
+        REAL square = beta2 * v[i] + (1 - beta2) * grad * grad;
+        m[i] = mean, v[i] = square;
+        p[i] -= size * mean / (SQRT(square) * inverse + epsilon);
+    }
+}
+
+/* SGD's update of n values; there are no velocities without momentum. */
+static void NAME(sgd)(REAL *restrict p, const REAL *restrict g, REAL *restrict velocity,
+                      int64_t n, REAL lr, REAL decay, REAL momentum) {
+    for (int64_t i = 0; i < n; i++) {
+        REAL change = g[i] + decay * p[i];
+        if (velocity) change = velocity[i] = momentum * velocity[i] + change;
+        p[i] -= lr * change;
+    }
+}
+
+/* Move n values of a parameter, from the given one on, by their gradients at step t. */
+static void NAME(move)(const struct NAME(optimizer) *o, int64_t t,
+                       const struct NAME(parameter) *parameter, int64_t from, int64_t n,
+                       const REAL *g) {
+    REAL *p = parameter->value + from;
+    REAL *first = parameter->first ? parameter->first + from : 0;
+    if (o->adam)
+        NAME(adam)(p, g, first, parameter->second + from, n, (REAL)(o->lr / o->correction[t]),
+                   (REAL)o->decay, o->root[t], (REAL)o->beta1, (REAL)o->beta2,
+                   (REAL)o->epsilon);
+    else
+        NAME(sgd)(p, g, first, n, (REAL)o->lr, (REAL)o->decay, (REAL)o->momentum);
+}
+
+/* Batch normalization of x (N, C). `M` and `V` are the batch's moments, V the biased one. */
+static void NAME(norm)(const REAL *restrict X, int64_t N, int64_t C, const REAL *gamma,
+                       const REAL *beta, REAL epsilon, REAL *restrict Y, REAL *restrict M,
+                       REAL *restrict V) {
+    REAL a[C], b[C];
+    for (int64_t c = 0; c < C; c++) M[c] = V[c] = 0;
+    for (int64_t n = 0; n < N; n++)
+        for (int64_t c = 0; c < C; c++) M[c] += X[n * C + c];
+    for (int64_t c = 0; c < C; c++) M[c] /= N;
+    for (int64_t n = 0; n < N; n++)
+        for (int64_t c = 0; c < C; c++) V[c] += (X[n * C + c] - M[c]) * (X[n * C + c] - M[c]);
+    for (int64_t c = 0; c < C; c++) {
+        V[c] /= N;
+        a[c] = gamma[c] / SQRT(V[c] + epsilon), b[c] = beta[c];
+    }
+    for (int64_t n = 0; n < N; n++)
+        for (int64_t c = 0; c < C; c++) Y[n * C + c] = (X[n * C + c] - M[c]) * a[c] + b[c];
+}
+
+/* The way back: G is the gradient with respect to y, D that with respect to x. */
+static void NAME(norm_back)(const REAL *restrict X, const REAL *restrict G, int64_t N,
+                            int64_t C, const REAL *gamma, REAL epsilon, const REAL *M,
+                            const REAL *V, REAL *restrict D, REAL *restrict of_gamma,
+                            REAL *restrict of_beta) {
+    REAL rstd[C], scale[C];
+    for (int64_t c = 0; c < C; c++) {
+        of_gamma[c] = of_beta[c] = 0;
+        rstd[c] = 1 / SQRT(V[c] + epsilon);
+        scale[c] = gamma[c] * rstd[c];
+    }
+    for (int64_t n = 0; n < N; n++)
+        for (int64_t c = 0; c < C; c++) {
+            of_beta[c] += G[n * C + c];
+            of_gamma[c] += G[n * C + c] * (X[n * C + c] - M[c]) * rstd[c];
+        }
+    for (int64_t n = 0; n < N; n++)
+        for (int64_t c = 0; c < C; c++)
+            D[n * C + c] = scale[c] * (G[n * C + c] - of_beta[c] / N
+                                       - (X[n * C + c] - M[c]) * rstd[c] * of_gamma[c] / N);
+}
+
+/* Where a network's values lie, for minibatches up to a size. */
+struct NAME(scratch) {
+    REAL **values;         /* the input, then the output of each layer */
+    REAL **means, **vars;  /* a normalization's batch moments */
+    REAL *g, *d;           /* gradients with respect to an output and an input */
+    REAL *turned, *of_parameters, *row;
+};
+
+#define WEIGHT_ROWS 64 /* whose gradients stay in the first cache until they are used */
+
+static void *NAME(take)(char **free, int64_t n, size_t size) {
+    void *taken = *free;
+    if (*free) *free += (n * size + 63) / 64 * 64;
+    return taken;
+}
+
+/* Divide a block of memory; return its size. With `block` = 0 only the size is found. */
+static int64_t NAME(divide)(struct NAME(scratch) *s, char *block, int64_t batch,
+                            const struct NAME(layer) *layers, int64_t n_layers) {
+    char *start = block ? block : (char *)64, *free = start; /* any address that is not 0 */
+    int64_t widest = layers[0].in, most = 0;
+    s->values = NAME(take)(&free, n_layers + 1, sizeof(REAL *));
+    s->means = NAME(take)(&free, n_layers, sizeof(REAL *));
+    s->vars = NAME(take)(&free, n_layers, sizeof(REAL *));
+    for (int64_t i = 0; i <= n_layers; i++) {
+        int64_t width = i ? layers[i - 1].out : layers[0].in;
+        REAL *values = NAME(take)(&free, batch * width, sizeof(REAL));
+        if (block) s->values[i] = values;
+        if (i && layers[i - 1].what == NAME(NORM)) {
+            REAL *mean = NAME(take)(&free, width, sizeof(REAL));
+            REAL *var = NAME(take)(&free, width, sizeof(REAL));
+            if (block) s->means[i - 1] = mean, s->vars[i - 1] = var;
+        }
+        if (i && layers[i - 1].what == NAME(DENSE)) {
+            int64_t size = layers[i - 1].in * width;
+            most = size > most ? size : most;
+        }
+        widest = width > widest ? width : widest;
+    }
+    s->g = NAME(take)(&free, batch * widest, sizeof(REAL));
+    s->d = NAME(take)(&free, batch * widest, sizeof(REAL));
+    s->turned = NAME(take)(&free, most, sizeof(REAL));
+    s->of_parameters = NAME(take)(&free, WEIGHT_ROWS * widest, sizeof(REAL));
+    s->row = NAME(take)(&free, widest, sizeof(REAL));
+    return free - start;
+}
+
+/* Fill values[1] to values[n_layers] from values[0]. */
+static void NAME(forward)(const struct NAME(layer) *layers, int64_t n_layers, int64_t n,
+                          int training, struct NAME(scratch) *s) {
+    for (int64_t i = 0; i < n_layers; i++) {
+        const struct NAME(layer) *l = layers + i;
+        const REAL *x = s->values[i];
+        REAL *y = s->values[i + 1];
+        int64_t in = l->in, out = l->out;
+        if (l->what == NAME(DENSE)) {
+            NAME(product)(n, out, in, x, in, 1, l->weight.value, l->bias.value, y);
+        } else if (l->what == NAME(NORM) && training) {
+            REAL *mean = s->means[i], *var = s->vars[i];
+            NAME(norm)(x, n, out, l->weight.value, l->bias.value, (REAL)l->epsilon, y, mean, var);
+            REAL new = (REAL)l->momentum, unbiased = (REAL)((double)n / (n - 1));
+            for (int64_t c = 0; c < out; c++) {
+                l->mean[c] += new * (mean[c] - l->mean[c]);
+                l->var[c] += new * (var[c] * unbiased - l->var[c]);
+            }
+        } else if (l->what == NAME(NORM)) {
+            REAL scale[out];
+            for (int64_t c = 0; c < out; c++)
+                scale[c] = l->weight.value[c] / SQRT(l->var[c] + (REAL)l->epsilon);
+            for (int64_t k = 0; k < n; k++)
+                for (int64_t c = 0; c < out; c++)
+                    y[k * out + c] = (x[k * out + c] - l->mean[c]) * scale[c] + l->bias.value[c];
+        } else if (l->kind == RELU) {
+            for (int64_t k = 0; k < n * out; k++) y[k] = x[k] < 0 ? 0 : x[k];
+        } else if (l->kind == SIGMOID) {
+            for (int64_t k = 0; k < n * out; k++) y[k] = 1 / (1 + EXP(-x[k]));
+        } else if (l->kind == TANH) {
+            for (int64_t k = 0; k < n * out; k++) y[k] = 2 / (1 + EXP(-2 * x[k])) - 1;
+        }
+    }
+}
+
+/* Cross-entropy of n logits of C classes; how many are classified right. The gradient of the
+   mean goes to g where it is given. As for PyTorch, the first of the largest is the answer,
+   and NaN is larger than any number. */
+static int64_t NAME(loss)(const REAL *z, const int64_t *labels, int64_t n, int64_t C,
+                          REAL *shifted, REAL *g, double *sum) {
+    int64_t correct = 0;
+    for (int64_t k = 0; k < n; k++) {
+        const REAL *row = z + k * C;
+        int64_t best = 0;
+        for (int64_t c = 1; c < C; c++)
+            if (row[best] == row[best] && !(row[c] <= row[best])) best = c;
+        correct += best == labels[k];
+        for (int64_t c = 0; c < C; c++) shifted[k * C + c] = row[c] - row[best];
+    }
+    *sum = 0;
+    for (int64_t k = 0; k < n; k++) *sum -= shifted[k * C + labels[k]];
+    for (int64_t k = 0; k < n * C; k++) shifted[k] = EXP(shifted[k]);
+    for (int64_t k = 0; k < n; k++) {
+        REAL total = 0;
+        for (int64_t c = 0; c < C; c++) total += shifted[k * C + c];
+        *sum += LOG(total);
+        if (!g) continue;
+        REAL scale = 1 / (total * n);
+        for (int64_t c = 0; c < C; c++) g[k * C + c] = shifted[k * C + c] * scale;
+        g[k * C + labels[k]] -= (REAL)1 / n;
+    }
+    return correct;
+}
+
+/* Take the gradient with respect to the output, in s->g, back to the first layer; move every
+   parameter as soon as nothing needs it any more. */
+static void NAME(backward)(const struct NAME(layer) *layers, int64_t n_layers, int64_t n,
+                           const struct NAME(optimizer) *o, int64_t t,
+                           struct NAME(scratch) *s) {
+    for (int64_t i = n_layers - 1; i >= 0; i--) {
+        const struct NAME(layer) *l = layers + i;
+        const REAL *x = s->values[i], *y = s->values[i + 1];
+        int64_t in = l->in, out = l->out;
+        REAL *g = s->g, *d = s->d;
+        if (l->what == NAME(DENSE)) {
+            if (i) {
+                for (int64_t k = 0; k < in; k++)
+                    for (int64_t c = 0; c < out; c++)
+                        s->turned[c * in + k] = l->weight.value[k * out + c];
+                NAME(product)(n, in, out, g, out, 1, s->turned, 0, d);
+            }
+            for (int64_t k = 0; l->weight.learns && k < in; k += WEIGHT_ROWS) {
+                int64_t rows = in - k < WEIGHT_ROWS ? in - k : WEIGHT_ROWS;
+                NAME(product)(rows, out, n, x + k, 1, in, g, 0, s->of_parameters);
+                NAME(move)(o, t, &l->weight, k * out, rows * out, s->of_parameters);
+            }
+            if (l->bias.value && l->bias.learns) {
+                for (int64_t c = 0; c < out; c++) s->row[c] = 0;
+                for (int64_t k = 0; k < n; k++)
+                    for (int64_t c = 0; c < out; c++) s->row[c] += g[k * out + c];
+                NAME(move)(o, t, &l->bias, 0, out, s->row);
+            }
+        } else if (l->what == NAME(NORM)) {
+            NAME(norm_back)(x, g, n, out, l->weight.value, (REAL)l->epsilon, s->means[i],
+                            s->vars[i], d, s->of_parameters, s->row);
+            if (l->weight.learns) NAME(move)(o, t, &l->weight, 0, out, s->of_parameters);
+            if (l->bias.learns) NAME(move)(o, t, &l->bias, 0, out, s->row);
+        } else if (l->kind == RELU) {
+            for (int64_t k = 0; k < n * out; k++) d[k] = y[k] <= 0 ? 0 : g[k];
+        } else if (l->kind == SIGMOID) {
+            for (int64_t k = 0; k < n * out; k++) d[k] = g[k] * y[k] * (1 - y[k]);
+        } else if (l->kind == TANH) {
+            for (int64_t k = 0; k < n * out; k++) d[k] = g[k] * (1 - y[k] * y[k]);
+        }
+        s->g = d, s->d = g;
+    }
+}
+
+/* Train for n images in the given order, a step a minibatch, and note the loss of each step.
+   Return how many were classified right while the weights moved, -1 without memory. */
+int64_t NAME(bnexp_dense_train)(const struct NAME(layer) *layers, int64_t n_layers,
+                                const struct NAME(optimizer) *o,
+                                const struct NAME(images) *images, const int64_t *order,
+                                int64_t n, int64_t batch, REAL *losses) {
+    struct NAME(scratch) s;
+    int64_t correct = 0, size = images->size;
+    char *block = malloc(NAME(divide)(&s, 0, batch, layers, n_layers) + 64);
+    if (!block) return -1;
+    NAME(divide)(&s, block + (64 - (uintptr_t)block % 64), batch, layers, n_layers);
+    int64_t labels[batch];
+    for (int64_t t = 0, start = 0; start < n; t++, start += batch) {
+        int64_t here = n - start < batch ? n - start : batch;
+        for (int64_t k = 0; k < here; k++) {
+            int64_t image = order[start + k];
+            NAME(bnexp_pixels)(images->pixels + image * size, size, images->mean, images->sd,
+                               s.values[0] + k * size);
+            labels[k] = images->labels[image];
+        }
+        for (int64_t k = start + batch; k < n && k < start + 2 * batch; k++)
+            for (int64_t line = 0; line < size; line += 64)
+                __builtin_prefetch(images->pixels + order[k] * size + line, 0, 2);
+        NAME(forward)(layers, n_layers, here, 1, &s);
+        double sum;
+        int64_t classes = layers[n_layers - 1].out;
+        correct += NAME(loss)(s.values[n_layers], labels, here, classes, s.d, s.g, &sum);
+        losses[t] = (REAL)(sum / here);
+        NAME(backward)(layers, n_layers, here, o, t, &s);
+    }
+    free(block);
+    return correct;
+}
+
+/* Add up the losses of n images, in evaluation mode. Return how many are classified right, -1
+   without memory. */
+int64_t NAME(bnexp_dense_evaluate)(const struct NAME(layer) *layers, int64_t n_layers,
+                                   const struct NAME(images) *images, int64_t n,
+                                   double *loss) {
+    struct NAME(scratch) s;
+    int64_t batch = 32, correct = 0, size = images->size;
+    char *block = malloc(NAME(divide)(&s, 0, batch, layers, n_layers) + 64);
+    if (!block) return -1;
+    NAME(divide)(&s, block + (64 - (uintptr_t)block % 64), batch, layers, n_layers);
+    *loss = 0;
+    for (int64_t start = 0; start < n; start += batch) {
+        int64_t here = n - start < batch ? n - start : batch;
+        NAME(bnexp_pixels)(images->pixels + start * size, here * size, images->mean,
+                           images->sd, s.values[0]);
+        NAME(forward)(layers, n_layers, here, 0, &s);
+        double sum;
+        correct += NAME(loss)(s.values[n_layers], images->labels + start, here,
+                              layers[n_layers - 1].out, s.d, 0, &sum);
+        *loss += sum;
+    }
+    free(block);
+    return correct;
+}

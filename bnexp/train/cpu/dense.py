@@ -1,0 +1,220 @@
+"""Networks of dense layers on a CPU: a run's epoch as one call of a kernel.
+
+Stacked as one program, the runs of a cohort stream all their weights and moments through
+the processor at every step. One run's fit its cache: trained one after the other, each for a
+whole epoch, they take a third of the time, and nothing of PyTorch stands between two steps.
+"""
+
+from collections.abc import Sequence
+from ctypes import Structure, byref, c_double, c_int64, c_void_p
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from bnexp.data import Split
+from bnexp.train.cpu.blocks import ACTIVATIONS
+from bnexp.train.cpu.dense_norm import DenseNorm
+from bnexp.train.cpu.kernels import library
+from bnexp.train.optimizers import BETA1, BETA2, EPSILON, StackedAdam, StackedSgd, Stepper
+
+if TYPE_CHECKING:  # it asks `is_dense`
+    from bnexp.train.stack import Stack
+
+DENSE, NORM, ACTIVATION = 0, 1, 2  # as in dense.h
+# Of a layer: the weights of larger ones leave the cache, and PyTorch is as fast with them.
+MOST_WEIGHTS = 2**20
+SUFFIXES = {torch.float32: "float", torch.float64: "double"}
+
+
+class _Parameter(Structure):
+    _fields_ = (
+        *((name, c_void_p) for name in ("value", "first", "second")),
+        ("learns", c_int64),
+    )
+
+
+class _Layer(Structure):
+    _fields_ = (
+        *((name, c_int64) for name in ("what", "kind", "inputs", "outputs")),
+        *((name, _Parameter) for name in ("weight", "bias")),
+        *((name, c_void_p) for name in ("mean", "var")),
+        *((name, c_double) for name in ("epsilon", "momentum")),
+    )
+
+
+class _Optimizer(Structure):
+    _fields_ = (
+        ("adam", c_int64),
+        *((name, c_double) for name in ("lr", "decay", "momentum")),
+        *((name, c_double) for name in ("beta1", "beta2", "epsilon")),
+        *((name, c_void_p) for name in ("correction", "root")),
+    )
+
+
+class _Images(Structure):
+    _fields_ = (
+        *((name, c_void_p) for name in ("pixels", "labels")),
+        ("size", c_int64),
+        *((name, c_double) for name in ("mean", "sd")),
+    )
+
+
+def is_dense(network: nn.Sequential) -> bool:
+    """Return whether the kernels can train and evaluate networks like this one."""
+    first, *layers = network
+    kinds = [type(layer) for layer in layers]
+    dtypes = {parameter.dtype for parameter in network.parameters()}
+    return (
+        library() is not None
+        and {parameter.device.type for parameter in network.parameters()} == {"cpu"}
+        and len(dtypes) == len(dtypes & SUFFIXES.keys()) == 1
+        and type(first) is nn.Flatten
+        and kinds[:1] == kinds[-1:] == [nn.Linear]
+        and all(_is_known(layer) for layer in layers)
+    )
+
+
+def _is_known(layer: nn.Module) -> bool:
+    if type(layer) in (nn.BatchNorm1d, DenseNorm):
+        assert isinstance(layer, nn.BatchNorm1d)
+        return layer.affine and layer.track_running_stats and layer.momentum is not None
+    if type(layer) is nn.Linear:
+        return layer.weight.numel() <= MOST_WEIGHTS
+    return type(layer) in ACTIVATIONS
+
+
+def train_dense(
+    stack: "Stack", stepper: Stepper, train: Split, order: Tensor, batch_size: int
+) -> tuple[Tensor, Tensor]:
+    """Train every run for an epoch.
+
+    Args:
+        order: Indices of the training images, shape (R, n): no more than are used.
+
+    Returns:
+        The losses, shape (T, R), and how many images each run classified right, shape (R,).
+    """
+    n = order.shape[1]
+    if batch_size == 1 or n % batch_size == 1:
+        for layer in stack.structure:
+            if isinstance(layer, nn.BatchNorm1d):
+                raise ValueError("expected more than one image in every minibatch")
+    steps = -(-n // batch_size)
+    some = next(iter(stack.parameters.values()))
+    call = getattr(library(), f"bnexp_dense_train_{SUFFIXES[some.dtype]}")
+    call.restype = c_int64
+    assert isinstance(stepper, StackedSgd | StackedAdam)
+    correction, root = _corrections(stepper, steps, some.dtype)
+    kept = _kept(stack, stepper)
+    images = _images(train)
+    losses, correct = torch.empty(len(stack), steps, dtype=some.dtype), []
+    order = order.contiguous()
+    for row in range(len(stack)):
+        layers = _layers(stack, row, kept)
+        settings = _settings(stepper, row, correction, root)
+        correct.append(
+            call(
+                *(layers, c_int64(len(layers)), byref(settings), byref(images)),
+                *(_at(order, row), c_int64(n), c_int64(batch_size), _at(losses, row)),
+            )
+        )
+    _check(correct)
+    for name in stack.buffers:
+        if name.endswith("num_batches_tracked"):
+            stack.buffers[name] += steps
+    return losses.T, torch.tensor(correct)
+
+
+def evaluate_dense(stack: "Stack", split: Split) -> tuple[Tensor, Tensor]:
+    """Return mean loss and accuracy of every run over a split, shape (R,)."""
+    some = next(iter(stack.parameters.values()))
+    call = getattr(library(), f"bnexp_dense_evaluate_{SUFFIXES[some.dtype]}")
+    call.restype = c_int64
+    images = _images(split)
+    losses, correct = torch.empty(len(stack), dtype=torch.float64), []
+    for row in range(len(stack)):
+        layers = _layers(stack, row, {})
+        rest = (byref(images), c_int64(len(split)), _at(losses, row))
+        correct.append(call(layers, c_int64(len(layers)), *rest))
+    _check(correct)
+    return losses / len(split), torch.tensor(correct, dtype=torch.float64) / len(split)
+
+
+def _check(correct: Sequence[int]) -> None:
+    if min(correct) < 0:
+        raise MemoryError("no memory for a minibatch")
+
+
+def _at(tensor: Tensor | None, row: int) -> c_void_p:
+    """Return where a run's values lie."""
+    return c_void_p(None if tensor is None else tensor[row].data_ptr())
+
+
+def _images(split: Split) -> _Images:
+    assert split.images.is_contiguous()
+    pixels, labels = split.images.data_ptr(), split.labels.data_ptr()
+    return _Images(pixels, labels, split.images[0].numel(), split.mean, split.sd)
+
+
+def _corrections(stepper: Stepper, steps: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return what corrects Adam's moments at each of the next steps; count them."""
+    if not isinstance(stepper, StackedAdam):
+        return torch.empty(0), torch.empty(0)
+    count = stepper.count + torch.arange(1, steps + 1)
+    stepper.count += steps
+    return 1 - BETA1**count, (1 - BETA2**count).sqrt().to(dtype)
+
+
+def _settings(stepper: Stepper, row: int, correction: Tensor, root: Tensor) -> _Optimizer:
+    assert isinstance(stepper, StackedSgd | StackedAdam)
+    lr, decay = stepper.lr[row].item(), stepper.weight_decay[row].item()
+    momentum = stepper.momentum[row].item() if isinstance(stepper, StackedSgd) else 0.0
+    return _Optimizer(
+        *(isinstance(stepper, StackedAdam), lr, decay, momentum, BETA1, BETA2, EPSILON),
+        *(correction.data_ptr(), root.data_ptr()),
+    )
+
+
+def _kept(stack: "Stack", stepper: Stepper) -> dict[str, tuple[Tensor | None, Tensor | None]]:
+    """Return what the optimizer keeps of each parameter that learns, by name."""
+    if isinstance(stepper, StackedAdam):
+        return dict(
+            zip(stack.learned, zip(stepper.means, stepper.squares, strict=True), strict=True)
+        )
+    assert isinstance(stepper, StackedSgd)
+    velocities: Sequence[Tensor | None] = stepper.velocities or [None] * len(stack.learned)
+    return {name: (v, None) for name, v in zip(stack.learned, velocities, strict=True)}
+
+
+def _layers(
+    stack: "Stack", row: int, kept: dict[str, tuple[Tensor | None, Tensor | None]]
+) -> Any:
+    """Return the layers of one network as an array for the kernels."""
+
+    def parameter(name: str) -> _Parameter:
+        value = stack.parameters.get(name)
+        if value is None:
+            return _Parameter(None, None, None, 0)
+        assert value[row].mT.is_contiguous() if value.dim() == 3 else value.is_contiguous()
+        first, second = kept.get(name, (None, None))
+        for one in (first, second):
+            assert one is None or one.stride() == value.stride()
+        return _Parameter(_at(value, row), _at(first, row), _at(second, row), name in kept)
+
+    found: list[_Layer] = []
+    width = 0
+    for name, layer in list(stack.structure.named_children())[1:]:  # after the flatten
+        weights = (parameter(f"{name}.weight"), parameter(f"{name}.bias"))
+        if isinstance(layer, nn.Linear):
+            width = layer.out_features
+            found.append(_Layer(DENSE, 0, layer.in_features, width, *weights))
+        elif isinstance(layer, nn.BatchNorm1d):
+            moments = [
+                _at(stack.buffers[f"{name}.running_{of}"], row) for of in ("mean", "var")
+            ]
+            rest = (layer.eps, layer.momentum)
+            found.append(_Layer(NORM, 0, width, width, *weights, *moments, *rest))
+        else:
+            found.append(_Layer(ACTIVATION, ACTIVATIONS[type(layer)], width, width))
+    return (_Layer * len(found))(*found)

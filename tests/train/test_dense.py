@@ -1,0 +1,237 @@
+"""The kernels of dense networks against the plain trainer and PyTorch's own layers."""
+
+import ctypes
+import itertools
+from collections import OrderedDict
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bnexp.config.schema import Config
+from bnexp.data import Split
+from bnexp.models import build
+from bnexp.train.cohort import train_epoch
+from bnexp.train.cpu import dense, kernels
+from bnexp.train.cpu.dense import evaluate_dense, is_dense
+from bnexp.train.evaluate import evaluate
+from bnexp.train.optimizers import make_stepper
+from bnexp.train.plain import make_optimizer
+from bnexp.train.plain import train_epoch as train_plainly
+from bnexp.train.stack import Stack
+
+pytestmark = pytest.mark.skipif(kernels.library() is None, reason="no C compiler")
+
+# With widths around that of a tile (32) and of a vector (16), and narrower than the output.
+ACTIVATIONS = {"relu": "[33,8]", "tanh": "[16,32,5]", "sigmoid": "[70]"}
+NORMS = {
+    "none": (),
+    "batch": (),
+    "batch, gamma alone": ("norm.affine=gamma",),
+    "batch, neither": ("norm.affine=none",),
+    "batch, last moments": ("norm.momentum=1",),
+}
+OPTIMIZERS = {
+    "sgd": ("optimizer=sgd",),
+    "sgd with all": ("optimizer=sgd", "optimizer.weight_decay=0.01", "optimizer.momentum=0.9"),
+    "adam": ("optimizer=adam", "optimizer.weight_decay=0.01"),
+}
+BATCH = 9  # no multiple of the tile's rows
+
+
+def digits(n: int, **standardization: float) -> Split:
+    """Return images of noise."""
+    stream = torch.Generator().manual_seed(1)
+    images = torch.randint(0, 256, (n, 1, 28, 28), dtype=torch.uint8, generator=stream)
+    return Split(images, torch.randint(0, 10, (n,), generator=stream), **standardization)
+
+
+def two_ways(
+    runs: list[tuple[Config, int]], split: Split, dtype: torch.dtype
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Train runs by the kernels and plainly; return all they have, run by run."""
+    torch.set_default_dtype(dtype)
+    try:
+        stack = Stack([build(config, seed) for config, seed in runs])
+        assert stack.is_dense
+        stepper = make_stepper(list(stack.learned.values()), [config for config, _ in runs])
+        orders = [torch.randperm(len(split)) for _ in runs]
+        losses, sizes, correct = train_epoch(
+            stack, stepper, split, torch.stack(orders), runs[0][0]
+        )
+        found, expected = [], []
+        for row, (config, seed) in enumerate(runs):
+            network = build(config, seed)
+            theirs, their_sizes, n_correct = train_plainly(
+                network, make_optimizer(config, network), split, orders[row], config
+            )
+            assert sizes == their_sizes
+            assert correct[row] == n_correct
+            found += [losses[:, row], *stack.network(row).state_dict().values()]
+            expected += [theirs, *network.state_dict().values()]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    return found, expected
+
+
+@pytest.mark.parametrize(
+    ("activation", "norm", "optimizer"),
+    list(itertools.product(ACTIVATIONS, NORMS, OPTIMIZERS)),
+)
+def test_an_epoch_is_that_of_the_plain_trainer(
+    compose: Callable[..., Config], activation: str, norm: str, optimizer: str
+) -> None:
+    """Losses, weights and buffers agree to 1e-10 after 20 steps, the last a smaller one."""
+    common = (
+        *("model=mlp", f"model.activation={activation}"),
+        f"model.hidden={ACTIVATIONS[activation]}",
+        *(f"norm={norm.partition(',')[0]}", *NORMS[norm], *OPTIMIZERS[optimizer]),
+        *(f"train.batch_size={BATCH}", "train.drop_last=false", "data.train_size=176"),
+    )
+    runs = [
+        (compose(*common, f"optimizer.lr={lr}"), seed) for seed, lr in enumerate((0.001, 0.01))
+    ]
+    found, expected = two_ways(runs, digits(19 * BATCH + 5), torch.float64)
+    assert len(expected[0]) == 20
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("drop_last", ["true", "false"])
+@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_floats_agree_up_to_rounding(
+    compose: Callable[..., Config], norm: str, drop_last: str
+) -> None:
+    """In single precision a short epoch of standardized images agrees to rounding."""
+    config = compose(
+        *("model=mlp", "model.hidden=[33,20]", f"norm={norm}", "optimizer=sgd"),
+        *("optimizer.lr=0.05", "train.batch_size=32", f"train.drop_last={drop_last}"),
+        "data.train_size=100",
+    )
+    split = digits(100, mean=0.3, sd=0.4)
+    found, expected = two_ways([(config, 0)], split, torch.float32)
+    assert len(found[0]) == (3 if drop_last == "true" else 4)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_no_weight_decay_no_momentum_is_a_matter_of_each_run(
+    compose: Callable[..., Config],
+) -> None:
+    """Runs of one cohort may differ in learning rate, momentum and weight decay."""
+    common = ("model=mlp", "model.hidden=[20]", "norm=batch", "optimizer=sgd")
+    runs = [
+        (compose(*common, f"optimizer.momentum={m}", f"optimizer.weight_decay={d}"), 0)
+        for m, d in ((0.0, 0.0), (0.9, 0.0), (0.0, 0.1), (0.5, 0.01))
+    ]
+    found, expected = two_ways(runs, digits(160), torch.float64)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("norm", ["none", "batch"])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_evaluation_is_that_of_the_module(
+    compose: Callable[..., Config], activation: str, norm: str
+) -> None:
+    """Mean loss and accuracy over a split are the module's, in evaluation mode."""
+    config = compose(
+        *("model=mlp", "model.hidden=[33,20]", f"norm={norm}", f"model.activation={activation}")
+    )
+    networks = [build(config, seed) for seed in range(3)]
+    for network in networks:
+        for name, buffer in network.named_buffers():
+            if name.endswith(("mean", "var")):
+                buffer.uniform_(0.5, 2)
+    split = digits(777)
+    stack = Stack(networks)
+    stack.train(mode=False)
+    losses, accuracies = evaluate_dense(stack, split)
+    for network, loss, accuracy in zip(networks, losses, accuracies, strict=True):
+        expected = evaluate(network.eval(), split, 256)
+        assert loss.item() == pytest.approx(expected[0], rel=1e-5)
+        assert accuracy.item() == expected[1]
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_what_is_not_finite_is_not_lost(
+    compose: Callable[..., Config], activation: str, value: float
+) -> None:
+    """A weight of the output that is not finite makes the loss none, as in PyTorch."""
+    config = compose("model=mlp", "model.hidden=[20]", f"model.activation={activation}")
+    networks = [build(config, seed) for seed in (0, 1)]
+    with torch.no_grad():
+        networks[0].output.bias[3] = value
+    stack, split = Stack(networks), digits(64)
+    stepper = make_stepper(list(stack.learned.values()), [config] * 2)
+    order = torch.arange(64).repeat(2, 1)
+    losses, _, correct = train_epoch(stack, stepper, split, order, config)
+    expected, _, n_correct = train_plainly(
+        networks[0], make_optimizer(config, networks[0]), split, order[0], config
+    )
+    assert not expected.isfinite().any()
+    assert torch.equal(losses[:, 0].isfinite(), expected.isfinite())
+    assert correct[0] == n_correct
+    assert losses[:, 1].isfinite().all()
+
+
+def test_every_byte_becomes_the_same_float() -> None:
+    """A pixel is its byte divided by 255 to the last bit, standardized or not."""
+    images = torch.arange(256, dtype=torch.uint8)
+    for mean, sd in ((0.0, 1.0), (0.1307, 0.3081)):
+        expected, _ = Split(images, torch.zeros(256), mean, sd).batch(slice(None))
+        found = torch.empty(256)
+        library = kernels.library()
+        assert library is not None
+        library.bnexp_pixels_float(
+            *(kernels.pointer(images), ctypes.c_int64(256)),
+            *(ctypes.c_double(mean), ctypes.c_double(sd), kernels.pointer(found)),
+        )
+        assert torch.equal(found, expected)
+
+
+def network(*layers: nn.Module) -> nn.Sequential:
+    """Return layers behind a flatten, with an output."""
+    named = OrderedDict((f"layer{i}", layer) for i, layer in enumerate(layers))
+    return nn.Sequential(OrderedDict(flatten=nn.Flatten(), **named, output=nn.Linear(20, 10)))
+
+
+@pytest.mark.parametrize(
+    ("layers", "known"),
+    [
+        ((nn.Linear(784, 20), nn.BatchNorm1d(20), nn.ReLU()), True),
+        ((nn.Linear(784, 20, bias=False), nn.Linear(20, 20), nn.Tanh()), True),
+        ((nn.Linear(784, 20), nn.BatchNorm1d(20, momentum=None)), False),
+        ((nn.Linear(784, 20), nn.BatchNorm1d(20, affine=False)), False),
+        ((nn.Linear(784, 20), nn.GroupNorm(1, 20)), False),
+        ((nn.Linear(784, 20), nn.GELU()), False),
+        ((nn.BatchNorm1d(784), nn.Linear(784, 20)), False),
+        ((nn.Linear(784, 2000), nn.ReLU(), nn.Linear(2000, 20)), False),
+    ],
+)
+def test_what_the_kernels_do_not_know_is_stacked(
+    layers: tuple[nn.Module, ...], known: bool
+) -> None:
+    """Other layers, other statistics and wide layers are left to PyTorch."""
+    assert is_dense(network(*layers)) is known
+
+
+def test_a_batch_of_one_image_cannot_be_normalized(compose: Callable[..., Config]) -> None:
+    """It is an error, as in PyTorch, and no variance of nothing."""
+    config = compose("model=mlp", "norm=batch", "train.batch_size=8", "train.drop_last=false")
+    stack = Stack([build(config, 0)])
+    stepper = make_stepper(list(stack.learned.values()), [config])
+    with pytest.raises(ValueError, match="more than one image"):
+        train_epoch(stack, stepper, digits(9), torch.arange(9)[None], config)
+
+
+def test_without_a_compiler_networks_are_stacked(
+    compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernels are optional."""
+    config = compose("model=mlp", "norm=batch")
+    assert is_dense(build(config, 0))
+    monkeypatch.setattr(dense, "library", lambda: None)
+    assert not is_dense(build(config, 0))
