@@ -39,7 +39,7 @@ class Published:
         """Return one of the study's tables, levels as text."""
         text = dict.fromkeys(("level_a", "level_b", "given", *self.study.factors), str)
         path = self.folder / "tables" / f"{name}.csv"
-        return pd.read_csv(path, dtype=text, keep_default_na=True, na_values=[""])
+        return pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""])
 
     def cell(self, name: str, **levels: str) -> str:
         """Return a cell's mean and interval; levels by the last part of their factor's key."""
@@ -74,6 +74,18 @@ class Published:
         row = _only(table[table["response"] == name], {"factor": self._key(factor)})
         return f"{100 * row.estimate:.0f} % [{100 * row.ci_low:.0f}, {100 * row.ci_high:.0f}]"
 
+    def ratio(self, definition: str, factor: str, given: str) -> str:
+        """Return the ratio of two largest learning rates, where `given` ends with a level."""
+        table = self.table("max_lr_ratios")
+        table = table[(table["definition"] == definition) & table["given"].str.endswith(given)]
+        row = _only(table, {"factor": self._key(factor)})
+        return f"{row.ratio:.1f} [{row.ratio_low:.1f}, {row.ratio_high:.1f}]"
+
+    def prediction(self, claim: str) -> str:
+        """Return the range of 95 % of our single runs of a claim's cell."""
+        (found,) = (one for one in self.claims if one["claim"] == claim)
+        return found["prediction"]
+
     @property
     def claims(self) -> Iterator[dict[str, str]]:
         """Yield every claim with its verdict, number and source as text."""
@@ -96,13 +108,12 @@ class Published:
                 "n": str(found.n),
             }
 
-    @property
-    def thumbnail(self) -> str:
-        """Return the figure that says most: of comparisons where there are any."""
-        for figure in ("max_lr", "effects", "interaction", "cells"):
-            if (self.folder / "figures" / f"{figure}.png").is_file():
-                return f"{self.name}/figures/{figure}.png"
-        raise FileNotFoundError(f"{self.name} has no figure")
+    def thumbnail(self, chosen: str | None) -> str:
+        """Return the chosen figure, else what each factor changes."""
+        figure = chosen or "effects"
+        if not (self.folder / "figures" / f"{figure}.png").is_file():
+            figure = "cells"
+        return f"{self.name}/figures/{figure}.png"
 
     @property
     def made(self) -> dict[str, str]:
@@ -188,7 +199,13 @@ def text() -> str:
         if all(name in studies for name in one["studies"])
     ]
     return template.render(
-        studies=studies, answers=answers, outside=outside, contradictions=contradictions
+        studies=studies,
+        answers=answers,
+        thumbnails={
+            name: study.thumbnail(words["figures"].get(name)) for name, study in studies.items()
+        },
+        outside=outside,
+        contradictions=contradictions,
     )
 
 
