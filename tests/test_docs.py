@@ -57,7 +57,7 @@ def test_there_are_commands_to_test() -> None:
     assert {command.split()[1] for command in COMMANDS} >= {"run", "plan", "report", "config"}
 
 
-@pytest.mark.parametrize("study", ["pooling_vs_bn", "lab_mlp", "fastai_cnn"])
+@pytest.mark.parametrize("study", ["pooling_vs_bn", "population_stats", "max_lr"])
 def test_numbers_are_those_of_the_published_report(study: str) -> None:
     """Every row of a results table of the README stands in the published report."""
     section = README.partition(f"<!-- rows of results/{study}/report.md -->")[2]
@@ -68,20 +68,14 @@ def test_numbers_are_those_of_the_published_report(study: str) -> None:
         assert row in report, row
 
 
-def test_cost_of_running_statistics_is_that_of_the_runs() -> None:
-    """The median and the worst loss of accuracy in the README are those of runs.csv."""
-    runs = pd.read_csv(ROOT / "results" / "pooling_vs_bn" / "tables" / "runs.csv")
-    batch = runs[runs["norm"] == "batch"]
-    cost = 100 * (batch["test_accuracy_population"] - batch["test_accuracy"])
+def test_jumps_of_the_test_accuracy_are_those_of_the_runs() -> None:
+    """The ranges that the README names are those of the published epochs."""
+    epochs = pd.read_csv(ROOT / "results" / "scratch_vs_framework" / "tables" / "epochs.csv")
+    epochs = epochs[epochs["implementation"] != "d2l"]
     text = " ".join(README.split())
-    assert f"cost {cost.median():.1f} points in the median run" in text
-    assert f"and {cost.max():.1f} in the worst" in text
-
-
-def test_accuracies_of_the_fastai_network_are_those_published() -> None:
-    """The two means that the README names are those of cells.csv."""
-    cells = pd.read_csv(ROOT / "results" / "fastai_cnn" / "tables" / "cells.csv")
-    mean = cells[cells["response"] == "test_accuracy"].set_index("variant")["mean"] * 100
-    text = " ".join(README.split())
-    assert f"with both it reaches {mean['bn_dropout']:.2f} %" in text
-    assert f"without either {mean['plain']:.2f} %" in text
+    for epoch, words in ((1, "first epoch single runs lie between"), (9, "ninth between")):
+        percent = 100 * epochs[epochs["epoch"] == epoch]["test_accuracy"]
+        assert f"{words} {percent.min():.1f} and {percent.max():.1f} %" in text
+    last = epochs[epochs["epoch"] == 10]
+    gain = 100 * (last["test_accuracy_population"] - last["test_accuracy"]).mean()
+    assert f"leave {gain:.1f} points more on average after the tenth" in text

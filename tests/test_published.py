@@ -1,6 +1,7 @@
 """What lies under results/ was made by the code and the commands that are here."""
 
 import json
+import runpy
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,9 @@ def test_a_published_run_repeats(tmp_path: Path) -> None:
     for name in ("train_loss", "train_accuracy", "test_loss", "test_accuracy"):
         expected = record.history[0][name]
         assert again["history"][0][name] == pytest.approx(expected, rel=tolerance), name
+
+
+def test_the_page_of_findings_is_that_of_the_tables() -> None:
+    """results/README.md is what `python scripts/findings.py` writes: no number is typed."""
+    page = runpy.run_path(str(RESULTS.parent / "scripts" / "findings.py"))["text"]()
+    assert (RESULTS / "README.md").read_text() == page
