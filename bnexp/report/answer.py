@@ -79,8 +79,11 @@ def answers(study: Declared, tables: Tables) -> list[Answer]:
 def _largest_rates(tables: Tables, varied: Sequence[str]) -> list[Answer]:
     """Return by what factor one level bears larger learning rates than another."""
     ratios = tables.max_lr_ratios
-    ratios = ratios[ratios["definition"] == DEFINITION] if len(ratios) else ratios
     if not len(ratios):
+        return []
+    ratios = ratios[ratios["definition"] == DEFINITION]
+    # A sweep too coarse or too narrow to find most of them was made to ask something else.
+    if 2 * ratios["ratio"].notna().sum() <= len(ratios):
         return []
     lines = [
         Line(
