@@ -45,13 +45,10 @@ class Claim(Part):
         return ()
 
 
-class ValueClaim(Claim):
-    """The mean of one cell lies within `within` of the reported number."""
+class CellClaim(Claim):
+    """A claim that speaks of the runs of one cell."""
 
-    kind: Literal["value"]
     cell: dict[str, Label]
-    reported: float
-    within: Positive
 
     @property
     def is_difference(self) -> bool:
@@ -60,6 +57,14 @@ class ValueClaim(Claim):
     @property
     def levels(self) -> Levels:
         return tuple(self.cell.items())
+
+
+class ValueClaim(CellClaim):
+    """The mean of one cell lies within `within` of the reported number."""
+
+    kind: Literal["value"]
+    reported: float
+    within: Positive
 
 
 class DifferenceClaim(Claim):
@@ -183,21 +188,12 @@ def _pair(factor: str, a: str, b: str, given: Mapping[str, str]) -> Levels:
     return (*given.items(), (factor, a), (factor, b))
 
 
-class SpreadClaim(Claim):
+class SpreadClaim(CellClaim):
     """Runs of `cell` that differ in their seed alone have an SD above or below a number."""
 
     kind: Literal["spread"]
-    cell: dict[str, Label]
     above: Positive | None = None
     below: Positive | None = None
-
-    @property
-    def is_difference(self) -> bool:
-        return False
-
-    @property
-    def levels(self) -> Levels:
-        return tuple(self.cell.items())
 
     @model_validator(mode="after")
     def _one_side(self) -> Self:
