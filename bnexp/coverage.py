@@ -4,6 +4,7 @@
 `study.answers` which rows it answers. Nothing here is said twice: the two are joined.
 """
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -126,6 +127,16 @@ def summary(rows: Sequence[Row]) -> str:
     )
     missing = len(rows) - len(by_study) - len(by_test) - len(notes)
     return f"{text}, {missing} are unanswered" if missing else text
+
+
+def published(repository: Path) -> list[str]:
+    """Return the studies whose results a repository keeps: .gitignore lets their folder in.
+
+    What else lies under `results/` on this machine is nobody else's.
+    """
+    kept = (repository / ".gitignore").read_text(encoding="utf-8")
+    folders = re.findall(r"^!/results/(.+)/$", kept, re.MULTILINE)
+    return [name for name in folders if (repository / "results" / name / "report.md").is_file()]
 
 
 def page(rows: Sequence[Row], published: Collection[str]) -> str:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from bnexp.config.schema import determines_result
 from bnexp.design import Design
 from bnexp.errors import UsageError
 from bnexp.records import SCHEMA_VERSION, RunRecord
@@ -71,7 +72,10 @@ class Store:
             "seeds": list(study.seeds),
             "responses": list(study.responses),
             "claims": [claim.model_dump(mode="json") for claim in study.claims],
-            "fixed": list(study.fixed),
+            # Where it trains and is kept is this machine's business, as in `command`.
+            "fixed": [
+                text for text in study.fixed if determines_result(text.partition("=")[0])
+            ],
             "base": study.base.identity(),
             "cells": [
                 {

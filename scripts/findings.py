@@ -4,6 +4,7 @@ With the package installed. The words are those of findings.yaml; every number i
 all else on the page, is read from the tables of the published studies.
 """
 
+import functools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ import jinja2
 import pandas as pd
 import yaml
 
+from bnexp import coverage
 from bnexp.frames import Declared, declared
 from bnexp.records import response
 from bnexp.report.show import each, interval, shown
@@ -31,10 +33,9 @@ class Published:
     def __init__(self, name: str) -> None:
         self.name = name
         self.folder = RESULTS / name
-        self.store = Store(self.folder)
-        self.study: Declared = declared(self.store.read_study())
-        self.report = (self.folder / "report.md").read_text(encoding="utf-8")
+        self.study: Declared = declared(Store(self.folder).read_study())
 
+    @functools.cache  # noqa: B019 - the page is written once, of a few studies
     def table(self, name: str) -> pd.DataFrame:
         """Return one of the study's tables, levels as text."""
         text = dict.fromkeys(("level_a", "level_b", "given", *self.study.factors), str)
@@ -43,21 +44,18 @@ class Published:
 
     def cell(self, name: str, **levels: str) -> str:
         """Return a cell's mean and interval; levels by the last part of their factor's key."""
-        table = self.table("cells")
-        row = _only(table[table["response"] == name], self._keys(levels))
+        row = self._cell(name, levels)
         return f"{interval(response(name), row, mean='mean')}{_unit(name)}"
 
     def extremes(self, name: str, **levels: str) -> str:
         """Return the lowest and the highest of a cell's runs."""
-        table = self.table("cells")
-        row = _only(table[table["response"] == name], self._keys(levels))
+        row = self._cell(name, levels)
         low, high = (response(name).show(value) for value in (row.min, row.max))
         return f"{low} to {high}{_unit(name)}"
 
     def sd(self, name: str, **levels: str) -> str:
         """Return the SD of a cell's runs."""
-        table = self.table("cells")
-        row = _only(table[table["response"] == name], self._keys(levels))
+        row = self._cell(name, levels)
         return f"{response(name).show(row.sd)}{_unit(name, difference=True)}"
 
     def effect(self, name: str, factor: str, a: str, b: str, given: str = "") -> str:
@@ -89,10 +87,9 @@ class Published:
     @property
     def claims(self) -> Iterator[dict[str, str]]:
         """Yield every claim with its verdict, number and source as text."""
-        path = self.folder / "tables" / "claims.csv"
         if not self.study.claims:
             return
-        for claim, found in zip(self.study.claims, each(pd.read_csv(path)), strict=True):
+        for claim, found in zip(self.study.claims, each(self.table("claims")), strict=True):
             what, difference = response(claim.response), claim.is_difference
             unit = _unit(claim.response, difference=difference)
             reported = shown(what, found.reported, difference=difference)
@@ -126,8 +123,11 @@ class Published:
         n_seeds = len(self.study.seeds)
         return {"runs": str(len(provenances)), "seeds": str(n_seeds), **values}
 
-    def _keys(self, levels: dict[str, str]) -> dict[str, str]:
-        return {self._key(short): level for short, level in levels.items()}
+    def _cell(self, name: str, levels: dict[str, str]) -> Any:
+        """Return a cell's row; see `cell`."""
+        table = self.table("cells")
+        keys = {self._key(short): level for short, level in levels.items()}
+        return _only(table[table["response"] == name], keys)
 
     def _key(self, short: str) -> str:
         (key,) = [one for one in self.study.factors if one.rpartition(".")[2] == short]
@@ -156,9 +156,7 @@ def _only(table: pd.DataFrame, levels: dict[str, str]) -> Any:
 def published() -> dict[str, Published]:
     """Return the published studies in the order of the words."""
     words = yaml.safe_load(WORDS.read_text(encoding="utf-8"))["answers"]
-    found = {path.parent.name for path in RESULTS.glob("*/study.json")}
-    kept = (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
-    found = {name for name in found if f"!/results/{name}/" in kept}
+    found = set(coverage.published(ROOT))
     if missing := found - words.keys():
         raise LookupError(f"{WORDS.name} has no answer for {', '.join(sorted(missing))}")
     return {name: Published(name) for name in words if name in found}

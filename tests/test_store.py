@@ -243,6 +243,16 @@ def test_the_declaration_lists_every_run(
     ]
 
 
+def test_the_declaration_names_no_place_of_this_machine(
+    store: Store, design_of: Callable[..., Design], tmp_path: Path
+) -> None:
+    """Where runs lie and train is not part of what was declared; settings are."""
+    here = (f"results_dir='{tmp_path}'", f"data.root='{tmp_path}'", "engine=inline")
+    store.declare(design_of("norm=none,batch", "train.epochs=2", *here))
+    assert store.read_study()["fixed"] == ["train.epochs=2"]
+    assert str(tmp_path) not in store.study.read_text()
+
+
 def test_what_was_planned_stays_planned(store: Store, design_of: Callable[..., Design]) -> None:
     """More seeds keep the time of the declaration; other factors make a new one."""
     store.declare(design_of("norm=none,batch", "seed=range(2)"))

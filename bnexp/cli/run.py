@@ -30,10 +30,11 @@ def main(options: argparse.Namespace) -> int:
     with Composer(options.config_dir) as composer:
         study = declare(composer, options.overrides, multirun=options.multirun)
         store = Store(folder_of(study))
-        if study.base.engine.name == "local" and len(store.done()) < enumerate_size(study):
+        done = store.done()
+        if study.base.engine.name == "local" and len(done) < enumerate_size(study):
             prepare()  # imports torch for the workers while this process composes
         design = enumerate_design(study, lambda overrides: composer.compose(overrides)[0])
-    todo = missing(design.runs, store.done())
+    todo = missing(design.runs, done)
     print(plan.headline(design, len(todo)))
     interrupted = False
     if todo:

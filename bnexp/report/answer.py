@@ -9,16 +9,13 @@ from bnexp.frames import Declared
 from bnexp.plots import short
 from bnexp.records import Response
 from bnexp.report import links
-from bnexp.report.rates import rate
+from bnexp.report.rates import TRAINS, rate
 from bnexp.report.rows import described
 from bnexp.report.show import each, interval, percent
 from bnexp.report.tables import Tables
 
 # A compact block shows no more rows; the table of effects has all.
 MOST_ROWS = 6
-
-# Of the definitions of a largest learning rate, the one that a user means by "it trains".
-DEFINITION = "near_best"
 
 RULE_OF_SHARES = (
     "A factor “explains most” if the 95 % interval of its share lies wholly above that of "
@@ -81,7 +78,7 @@ def _largest_rates(tables: Tables, varied: Sequence[str]) -> list[Answer]:
     ratios = tables.max_lr_ratios
     if not len(ratios):
         return []
-    ratios = ratios[ratios["definition"] == DEFINITION]
+    ratios = ratios[ratios["definition"] == TRAINS]
     # A sweep too coarse or too narrow to find most of them was made to ask something else.
     if 2 * ratios["ratio"].notna().sum() <= len(ratios):
         return []

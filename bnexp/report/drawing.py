@@ -10,11 +10,12 @@ import pandas as pd
 from bnexp import plots, stats
 from bnexp.config.study import DifferenceClaim, ValueClaim
 from bnexp.frames import Declared
+from bnexp.report.rates import TRAINS
 from bnexp.report.tables import Tables
 
 FEWEST = 3  # levels of a curve
 MOST_EFFECTS = 24  # rows of a forest plot: with more, the main effects alone
-LR, LIMIT = "optimizer.lr", "near_best"
+LR = "optimizer.lr"
 RUNNING, POPULATION = "test_accuracy", "test_accuracy_population"
 
 
@@ -153,7 +154,7 @@ def _limits(tables: Tables) -> plots.Limits | None:
     """Return the largest learning rates that come close to the best accuracy."""
     if not len(tables.max_lr):
         return None
-    table = tables.max_lr[tables.max_lr["definition"] == LIMIT]
+    table = tables.max_lr[tables.max_lr["definition"] == TRAINS]
     return plots.Limits(table, "half of the seeds reach 90 % of the best accuracy")
 
 

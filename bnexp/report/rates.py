@@ -7,6 +7,9 @@ from bnexp.report.show import column, each, interval, p_value
 from bnexp.report.tables import Tables
 from bnexp.stats.max_lr import DEFINITIONS, SUMMARY
 
+# Of the definitions of a largest learning rate, the one that a user means by "it trains".
+TRAINS = "near_best"
+
 CHOICES = {
     "same lr": "same learning rate",
     "own best": "each at its own best",

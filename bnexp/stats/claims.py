@@ -9,6 +9,7 @@ import pandas as pd
 
 from bnexp.config.study import (
     AnyClaim,
+    CellClaim,
     DifferenceClaim,
     DominanceClaim,
     EquivalenceClaim,
@@ -132,7 +133,7 @@ def _region(claim: AnyClaim) -> tuple[float, float]:
 
 def _claimed(claim: AnyClaim, array: Values, factors: Factors) -> Values:
     """Return the claimed quantity within each seed, shape (S,)."""
-    if isinstance(claim, ValueClaim | ThresholdClaim | SpreadClaim) and claim.cell is not None:
+    if isinstance(claim, CellClaim | ThresholdClaim) and claim.cell is not None:
         return _cell(claim.cell, array, factors)
     if isinstance(claim, DominanceClaim):
         return _size(claim.larger, claim, array, factors) - _size(

@@ -105,21 +105,21 @@ def train_epoch(
         classified right in train mode while its weights moved, shape (R,).
     """
     stack.train(mode=True)
+    cuts = list(batches(order.shape[1], config.train))
+    sizes = [cut.stop - cut.start for cut in cuts]
     if stack.is_dense:
-        cuts = list(batches(order.shape[1], config.train))
         used = order[:, : cuts[-1].stop]
         losses, correct = train_dense(stack, stepper, train, used, config.train.batch_size)
-        return losses, [cut.stop - cut.start for cut in cuts], correct
-    steps, sizes = [], []
+        return losses, sizes, correct
+    steps = []
     correct = torch.zeros(len(stack), dtype=torch.int64, device=order.device)
-    for batch in batches(order.shape[1], config.train):
+    for batch in cuts:
         index = order[:, batch]
         if captured and index.shape[1] == config.train.batch_size:
             steps.append(captured(index, correct))
         else:
             stack.prepare_step(index.shape[1])
             steps.append(take_step(stack, stepper, train, index, correct))
-        sizes.append(index.shape[1])
     return torch.stack(steps), sizes, correct
 
 
