@@ -155,13 +155,6 @@ def _programs(name: str, config: Config, device: str, loop: float) -> list[Case]
             "examples/s",
             f"{against}; ours: PyTorch's kernels, one worker",
         ),
-        Case(
-            f"{name}, alone",
-            _apart(measure.fastest_alone, config, device),
-            loop,
-            "examples/s",
-            f"{against}; ours: one run, one worker",
-        ),
     ]
     for size in SIZES:
         speed = _apart(measure.cohort, config, device, size)

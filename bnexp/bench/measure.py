@@ -10,10 +10,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from bnexp.config.schema import Config
 from bnexp.data import load
 from bnexp.models import build
-from bnexp.train.cpu.blocks import blocked
+from bnexp.train.cohort import train_epoch
 from bnexp.train.device import settle
-from bnexp.train.plain import make_optimizer, train_epoch
+from bnexp.train.optimizers import make_stepper
 from bnexp.train.speed import measured_plain_s, measured_stacked_s
+from bnexp.train.stack import Stack
 
 
 def plain(config: Config, device_name: str) -> float:
@@ -31,24 +32,18 @@ def cohort(config: Config, device_name: str, size: int) -> float | None:
         return None
 
 
-def fastest_alone(config: Config, device_name: str) -> float:
-    """Return training examples a second of one run, as this machine would train it."""
-    data = load(config.data, settle(device_name))
-    return 1 / measured_plain_s(config, data, kernels=True)
-
-
 def epoch(config: Config, device_name: str) -> tuple[float, float]:
     """Return seconds and peak megabytes of one run's epoch."""
     device = settle(device_name)
     data = load(config.data, device)
-    network = build(config, seed=0).to(device)
-    fast, optimizer = blocked(network), make_optimizer(config, network)
+    stack = Stack([build(config, seed=0).to(device)])
+    stepper = make_stepper(list(stack.learned.values()), [config])
     before = _peak_mb(device)
     n = min(len(data.train), 40 * config.train.batch_size)
-    order = torch.randperm(len(data.train), device=device)[:n]
-    train_epoch(fast, optimizer, data.train, order, config)[0].cpu()
+    order = torch.randperm(len(data.train), device=device)[None, :n]
+    train_epoch(stack, stepper, data.train, order, config)[0].cpu()
     start = time.perf_counter()
-    train_epoch(fast, optimizer, data.train, order, config)[0].cpu()
+    train_epoch(stack, stepper, data.train, order, config)[0].cpu()
     seconds = (time.perf_counter() - start) * len(data.train) / n
     return seconds, _peak_mb(device) - before
 

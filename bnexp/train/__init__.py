@@ -9,13 +9,15 @@ from typing import Any
 
 import torch
 
-from bnexp.config.schema import Data
+from bnexp.config.schema import Config, Data
 from bnexp.data import Dataset, load
 from bnexp.design import Run
 from bnexp.errors import UsageError
+from bnexp.models import build
 from bnexp.records import SCHEMA_VERSION, RunRecord
 from bnexp.schedule import Cohort, is_convolutional, structure
 from bnexp.train.cohort import train_runs
+from bnexp.train.cpu.native import is_native
 from bnexp.train.device import allow_tf32, provenance
 from bnexp.train.outcome import Outcome
 from bnexp.train.plain import train_run
@@ -71,10 +73,9 @@ def _train(
     start = time.perf_counter()
     origin = provenance(device)
     config = runs[0].cell.config
-    # A CPU gains nothing from stacked convolutions; every other network is stacked even
-    # alone, so that a result does not depend on who else was trained.
-    together = device.type == "cuda" or not is_convolutional(config)
+    together = False
     try:
+        together = _is_stacked(config, device)
         data = _data(config.data, device)
         allow_tf32(config.train.tf32)
         if together:
@@ -106,6 +107,17 @@ def _train(
     origin["elapsed_s"] = (time.perf_counter() - start) / len(runs)
     for run, outcome in zip(runs, outcomes, strict=True):
         yield _record(study, run, outcome, origin)
+
+
+def _is_stacked(config: Config, device: torch.device) -> bool:
+    """Return whether runs train as a stack, even one alone.
+
+    A result must not depend on who else was trained. A CPU gains nothing from stacked
+    convolutions, unless the kernels know the network.
+    """
+    if device.type == "cuda" or not is_convolutional(config):
+        return True
+    return is_native(build(config, 0))
 
 
 def _alone(run: Run, device: torch.device, on_epoch: OnEpoch, *, stacked: bool) -> Outcome:

@@ -14,9 +14,9 @@ from bnexp.config.schema import Config
 from bnexp.data import Dataset, Split
 from bnexp.models import build
 from bnexp.train.capture import CapturedStep
-from bnexp.train.cpu.dense import evaluate_dense, train_dense
+from bnexp.train.cpu.native import evaluate_native, population_native, train_native
 from bnexp.train.evaluate import eval_batch, totals
-from bnexp.train.measure import with_other_statistics
+from bnexp.train.measure import population_of, with_batch, with_population
 from bnexp.train.optimizers import Stepper, make_stepper
 from bnexp.train.outcome import Log, Metrics, Outcome, named
 from bnexp.train.plain import batches, epoch_order
@@ -107,9 +107,9 @@ def train_epoch(
     stack.train(mode=True)
     cuts = list(batches(order.shape[1], config.train))
     sizes = [cut.stop - cut.start for cut in cuts]
-    if stack.is_dense:
+    if stack.is_native:
         used = order[:, : cuts[-1].stop]
-        losses, correct = train_dense(stack, stepper, train, used, config.train.batch_size)
+        losses, correct = train_native(stack, stepper, train, used, config.train.batch_size)
         return losses, sizes, correct
     steps = []
     correct = torch.zeros(len(stack), dtype=torch.int64, device=order.device)
@@ -164,18 +164,26 @@ def _tests(stack: Stack, data: Dataset, config: Config, *, exact: bool) -> list[
     if data.val is not None:
         val = _each(stack, data.val, ("val", ""), config)
         found = [one | other for one, other in zip(found, val, strict=True)]
-    if set(config.eval.statistics) - {"running"}:
-        for row in range(len(stack)):
-            network = stack.network(row).eval()
-            found[row] |= with_other_statistics(network, data, config, exact=exact)
+    asked = set(config.eval.statistics)
+    if "population" in asked and stack.is_native:
+        with population_native(stack, population_of(data, exact=exact)):
+            others = _each(stack, data.test, ("test", "_population"), config)
+        found = [one | other for one, other in zip(found, others, strict=True)]
+        asked.remove("population")
+    for row in range(len(stack)) if asked - {"running"} else ():
+        network = stack.network(row).eval()
+        if "population" in asked:
+            found[row] |= with_population(network, data, config, exact=exact)
+        if "batch" in asked:
+            found[row] |= with_batch(network, data, config)
     return found
 
 
 def _each(stack: Stack, split: Split, name: tuple[str, str], config: Config) -> list[Metrics]:
     """Return a split's loss and accuracy, by row."""
     stack.train(mode=False)
-    if stack.is_dense:
-        losses, accuracies = evaluate_dense(stack, split)
+    if stack.is_native:
+        losses, accuracies = evaluate_native(stack, split)
     else:
         losses, accuracies = totals(stack, split, eval_batch(split), grad=config.eval.grad)
     return [

@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from torch import nn
 
 from bnexp.config.schema import Config
-from bnexp.data import Dataset
+from bnexp.data import Dataset, Split
 from bnexp.schedule import CURVE_IMAGES
 from bnexp.train.cpu.blocks import blocked
 from bnexp.train.evaluate import (
@@ -38,27 +38,32 @@ def on_test(network: nn.Sequential, data: Dataset, config: Config, *, exact: boo
         if split is not None:
             size = eval_batch(split)
             found |= named(subset, "", *evaluate(fast, split, size, grad=config.eval.grad))
-    return found | with_other_statistics(network, data, config, exact=exact)
+    if "population" in config.eval.statistics:
+        found |= with_population(network, data, config, exact=exact)
+    if "batch" in config.eval.statistics:
+        found |= with_batch(network, data, config)
+    return found
 
 
-def with_other_statistics(
+def population_of(data: Dataset, *, exact: bool) -> Split:
+    """Return the images whose moments stand for the population's; see `on_test`."""
+    return data.train if exact else data.train[:CURVE_IMAGES]
+
+
+def with_population(
     network: nn.Sequential, data: Dataset, config: Config, *, exact: bool
 ) -> Metrics:
-    """Return test metrics under population and batch statistics, where asked for."""
-    grad = config.eval.grad
-    found: Metrics = {}
-    # Without a normalization there are no statistics to replace.
-    replaceable = bool(norm_layers(network))
-    if "population" in config.eval.statistics:
-        size = len(data.train) if exact else min(len(data.train), CURVE_IMAGES)
-        with (
-            population_statistics(network, data.train[:size]) if replaceable else nullcontext()
-        ):
-            fast = blocked(network)
-            result = evaluate(fast, data.test, eval_batch(data.test), grad=grad)
-            found |= named("test", "_population", *result)
-    if "batch" in config.eval.statistics:
-        with batch_statistics(network) if replaceable else nullcontext():
-            result = evaluate(network, data.test, config.train.batch_size, grad=grad)
-            found |= named("test", "_batch", *result)
-    return found
+    """Return test metrics under population statistics."""
+    train = population_of(data, exact=exact)
+    with population_statistics(network, train) if norm_layers(network) else nullcontext():
+        fast, size = blocked(network), eval_batch(data.test)
+        result = evaluate(fast, data.test, size, grad=config.eval.grad)
+    return named("test", "_population", *result)
+
+
+def with_batch(network: nn.Sequential, data: Dataset, config: Config) -> Metrics:
+    """Return test metrics under the statistics of each test batch."""
+    with batch_statistics(network) if norm_layers(network) else nullcontext():
+        size = config.train.batch_size
+        result = evaluate(network, data.test, size, grad=config.eval.grad)
+    return named("test", "_batch", *result)

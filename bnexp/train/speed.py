@@ -12,7 +12,7 @@ from bnexp.models import build
 from bnexp.schedule import Speed, is_convolutional
 from bnexp.train.cohort import capture, train_epoch
 from bnexp.train.cpu.blocks import blocked
-from bnexp.train.cpu.dense import evaluate_dense, is_dense
+from bnexp.train.cpu.native import evaluate_native, is_native
 from bnexp.train.evaluate import eval_batch, evaluate, population_statistics
 from bnexp.train.optimizers import make_stepper
 from bnexp.train.plain import make_optimizer
@@ -28,16 +28,16 @@ HOPELESS = 1.3
 # Steps of a timing and seconds after which it has said enough.
 STEPS, ENOUGH_S = 6, 1.0
 MOST_EXAMPLES = 100_000  # of a timing, over all its runs
-# The kernels of dense networks train run by run: together they share what surrounds that,
-# which so many do well enough, and take memory. Their steps are short: a timing needs more.
-DENSE_SIZE, DENSE_STEPS = 32, 100
+# The kernels train run by run: together, dense networks share what surrounds that, which so
+# many do well enough, and take memory. The steps are short: a timing needs more.
+DENSE_SIZE, NATIVE_STEPS = 32, 100
 
 
 def best_size(config: Config, data: Dataset, n_runs: int) -> int:
     """Return how many of n runs to train at a time, by timing steps of several numbers."""
     if data.train.images.device.type == "cpu" and is_convolutional(config):
         return 1
-    if is_dense(build(config, 0).to(data.train.images.device)):
+    if is_native(build(config, 0).to(data.train.images.device)):
         return DENSE_SIZE
     return _fastest(config, data, n_runs)[0]
 
@@ -45,21 +45,22 @@ def best_size(config: Config, data: Dataset, n_runs: int) -> int:
 def measure(config: Config, data: Dataset, n_runs: int) -> Speed:
     """Return how fast n runs train and evaluate here, at their best size."""
     network = build(config, 0).to(data.train.images.device).eval()
-    dense = is_dense(network)
-    if data.train.images.device.type == "cpu" and is_convolutional(config):
-        size, train_s = 1, measured_plain_s(config, data, kernels=True)
-    elif dense:
-        size = min(n_runs, DENSE_SIZE)
+    native = is_native(network)
+    convolutional = data.train.images.device.type == "cpu" and is_convolutional(config)
+    if native:
+        size = 1 if convolutional else min(n_runs, DENSE_SIZE)
         train_s = measured_stacked_s(config, data, size)
+    elif convolutional:
+        size, train_s = 1, measured_plain_s(config, data, kernels=True)
     else:
         size, train_s = _fastest(config, data, n_runs)
     few = data.test[: 4 * eval_batch(data.test)]
     fast = blocked(network)
-    stacked = Stack([network]) if dense else None
+    stacked = Stack([network]) if native else None
 
     def evaluation() -> None:
         if stacked:
-            evaluate_dense(stacked, few)
+            evaluate_native(stacked, few)
         else:
             evaluate(fast, few, eval_batch(few))
 
@@ -96,7 +97,7 @@ def measured_stacked_s(config: Config, data: Dataset, size: int) -> float:
     device = data.train.images.device
     stack = Stack([build(config, seed).to(device) for seed in range(size)])
     stepper = make_stepper(list(stack.learned.values()), [config] * size)
-    order = _order(config, data.train, size, DENSE_STEPS if stack.is_dense else STEPS)
+    order = _order(config, data.train, size, NATIVE_STEPS if stack.is_native else STEPS)
 
     captured = capture(stack, stepper, data.train, config)
 

@@ -13,8 +13,8 @@ from torch.func import functional_call, stack_module_state, vmap
 from bnexp.models import PIXELS
 from bnexp.norms import FormulaBatchNorm
 from bnexp.stochastic import Drawing
-from bnexp.train.cpu.dense import is_dense
 from bnexp.train.cpu.dense_norm import with_dense_norms
+from bnexp.train.cpu.native import is_native
 from bnexp.train.evaluate import norm_layers
 
 
@@ -24,7 +24,7 @@ class Stack:
     Attributes:
         parameters: By name, each of shape (R, ...); those that learn require gradients.
         buffers: By name, each of shape (R, ...).
-        is_dense: Whether the kernels can train them.
+        is_native: Whether the kernels of a CPU can train them.
 
     Args:
         networks: On the device; they agree in everything but numbers.
@@ -35,7 +35,7 @@ class Stack:
         self.parameters, self.buffers = stack_module_state(self.networks)
         for name, parameter in self.parameters.items():
             self.parameters[name] = _laid_out(parameter.detach(), parameter.requires_grad)
-        self.is_dense = is_dense(networks[0])
+        self.is_native = is_native(networks[0])
         self._network = with_dense_norms(networks[0])
         self._steps = 0
         self._drawing = _drawing(self._network)

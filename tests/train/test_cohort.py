@@ -80,12 +80,16 @@ def test_every_epoch_is_told(runs: list[Run]) -> None:
 def test_an_error_is_a_record(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that raises is recorded as failed with its traceback; the others train."""
 
-    def unlucky(config: Config, seed: int, *rest: object) -> object:
+    def unlucky(together: list[tuple[Config, int]], *rest: object) -> object:
+        return [unlucky_alone(*run, *rest) for run in together]
+
+    def unlucky_alone(config: Config, seed: int, data: object, *_: object) -> object:
         if seed == 1:
             raise ZeroDivisionError("seed 1 is unlucky")
-        return train_run(config, seed, *rest)
+        return train_run(config, seed, data, lambda epoch: None)
 
-    monkeypatch.setattr(module, "train_run", unlucky)
+    monkeypatch.setattr(module, "train_runs", unlucky)
+    monkeypatch.setattr(module, "train_run", unlucky_alone)
     records = train(runs)
     assert [record.status for record in records] == ["ok", "failed", "ok", "failed"]
     failed = records[1]
@@ -111,6 +115,6 @@ def test_an_interruption_is_no_record(runs: list[Run], monkeypatch: pytest.Monke
     def interrupted(*_: object) -> object:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "train_run", interrupted)
+    monkeypatch.setattr(module, "train_runs", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(runs)

@@ -1,59 +1,6 @@
-/* Training and evaluation of one network of dense layers, for one thread.
+/* Dense layers of one network, for one thread, forward and back. A template, like layers.h.
 
-   A template: kernels.c includes it with REAL, NAME, EXP, LOG, SQRT and UNIT defined, once
-   for floats and once for doubles (which tests compare to the last digits).
-
-   One call trains a run for an epoch. Its weights and the optimizer's moments stay in the
-   second cache all the while, which those of a whole cohort, step by step, would not. */
-
-typedef REAL NAME(vector) __attribute__((vector_size(LANES * sizeof(REAL))));
-
-/* A parameter of one run and what the optimizer keeps of it. */
-struct NAME(parameter) {
-    REAL *value, *first, *second;
-    int64_t learns;
-};
-
-enum NAME(what) { NAME(DENSE) = 0, NAME(NORM) = 1, NAME(ACTIVATION) = 2 };
-
-/* One layer. `weight` and `bias` are gamma and beta of a normalization, whose running moments
-   are `mean` and `var`; a dense layer's weights lie as (in, out). */
-struct NAME(layer) {
-    int64_t what, kind, in, out;
-    struct NAME(parameter) weight, bias;
-    REAL *mean, *var;
-    double epsilon, momentum;
-};
-
-/* SGD, or Adam with what corrects its moments at each step: 1 - beta1^t, sqrt(1 - beta2^t). */
-struct NAME(optimizer) {
-    int64_t adam;
-    double lr, decay, momentum, beta1, beta2, epsilon;
-    const double *correction;
-    const REAL *root;
-};
-
-/* The images of a split, what is subtracted from a pixel in [0, 1] and what it is divided by. */
-struct NAME(images) {
-    const uint8_t *pixels;
-    const int64_t *labels;
-    int64_t size;
-    double mean, sd;
-};
-
-static inline NAME(vector) NAME(load)(const REAL *x) {
-    NAME(vector) v;
-    memcpy(&v, x, sizeof v);
-    return v;
-}
-
-/* Bytes as pixels in [0, 1], or standardized. */
-void NAME(bnexp_pixels)(const uint8_t *restrict from, int64_t n, double mean, double sd,
-                        REAL *restrict to) {
-    for (int64_t i = 0; i < n; i++) to[i] = UNIT(from[i]);
-    if (sd != 1)
-        for (int64_t i = 0; i < n; i++) to[i] = (to[i] - (REAL)mean) / (REAL)sd;
-}
+   Values lie row by row, (N, C). */
 
 /* Some rows and vectors of a product; both are constants where it is called. */
 static inline __attribute__((always_inline)) void NAME(tile)(
@@ -107,42 +54,16 @@ static void NAME(product)(int64_t rows, int64_t width, int64_t depth, const REAL
 #undef TILE
 }
 
-/* Adam's update of n values; size = lr / (1 - beta1^t), root = sqrt(1 - beta2^t). */
-static void NAME(adam)(REAL *restrict p, const REAL *restrict g, REAL *restrict m,
-                       REAL *restrict v, int64_t n, REAL size, REAL decay, REAL root,
-                       REAL beta1, REAL beta2, REAL epsilon) {
-    REAL inverse = 1 / root;
-    for (int64_t i = 0; i < n; i++) {
-        REAL grad = g[i] + decay * p[i];
-        REAL mean = m[i] + (1 - beta1) * (grad - m[i]);
-        REAL square = beta2 * v[i] + (1 - beta2) * grad * grad;
-        m[i] = mean, v[i] = square;
-        p[i] -= size * mean / (SQRT(square) * inverse + epsilon);
-    }
-}
-
-/* SGD's update of n values; there are no velocities without momentum. */
-static void NAME(sgd)(REAL *restrict p, const REAL *restrict g, REAL *restrict velocity,
-                      int64_t n, REAL lr, REAL decay, REAL momentum) {
-    for (int64_t i = 0; i < n; i++) {
-        REAL change = g[i] + decay * p[i];
-        if (velocity) change = velocity[i] = momentum * velocity[i] + change;
-        p[i] -= lr * change;
-    }
-}
-
-/* Move n values of a parameter, from the given one on, by their gradients at step t. */
-static void NAME(move)(const struct NAME(optimizer) *o, int64_t t,
-                       const struct NAME(parameter) *parameter, int64_t from, int64_t n,
-                       const REAL *g) {
-    REAL *p = parameter->value + from;
-    REAL *first = parameter->first ? parameter->first + from : 0;
-    if (o->adam)
-        NAME(adam)(p, g, first, parameter->second + from, n, (REAL)(o->lr / o->correction[t]),
-                   (REAL)o->decay, o->root[t], (REAL)o->beta1, (REAL)o->beta2,
-                   (REAL)o->epsilon);
-    else
-        NAME(sgd)(p, g, first, n, (REAL)o->lr, (REAL)o->decay, (REAL)o->momentum);
+/* The moments of x (N, C); V is the biased variance. */
+static void NAME(row_moments)(const REAL *restrict X, int64_t N, int64_t C, REAL *restrict M,
+                              REAL *restrict V) {
+    for (int64_t c = 0; c < C; c++) M[c] = V[c] = 0;
+    for (int64_t n = 0; n < N; n++)
+        for (int64_t c = 0; c < C; c++) M[c] += X[n * C + c];
+    for (int64_t c = 0; c < C; c++) M[c] /= N;
+    for (int64_t n = 0; n < N; n++)
+        for (int64_t c = 0; c < C; c++) V[c] += (X[n * C + c] - M[c]) * (X[n * C + c] - M[c]);
+    for (int64_t c = 0; c < C; c++) V[c] /= N;
 }
 
 /* Batch normalization of x (N, C). `M` and `V` are the batch's moments, V the biased one. */
@@ -150,16 +71,8 @@ static void NAME(norm)(const REAL *restrict X, int64_t N, int64_t C, const REAL 
                        const REAL *beta, REAL epsilon, REAL *restrict Y, REAL *restrict M,
                        REAL *restrict V) {
     REAL a[C], b[C];
-    for (int64_t c = 0; c < C; c++) M[c] = V[c] = 0;
-    for (int64_t n = 0; n < N; n++)
-        for (int64_t c = 0; c < C; c++) M[c] += X[n * C + c];
-    for (int64_t c = 0; c < C; c++) M[c] /= N;
-    for (int64_t n = 0; n < N; n++)
-        for (int64_t c = 0; c < C; c++) V[c] += (X[n * C + c] - M[c]) * (X[n * C + c] - M[c]);
-    for (int64_t c = 0; c < C; c++) {
-        V[c] /= N;
-        a[c] = gamma[c] / SQRT(V[c] + epsilon), b[c] = beta[c];
-    }
+    NAME(row_moments)(X, N, C, M, V);
+    for (int64_t c = 0; c < C; c++) a[c] = gamma[c] / SQRT(V[c] + epsilon), b[c] = beta[c];
     for (int64_t n = 0; n < N; n++)
         for (int64_t c = 0; c < C; c++) Y[n * C + c] = (X[n * C + c] - M[c]) * a[c] + b[c];
 }
@@ -195,12 +108,6 @@ struct NAME(scratch) {
 };
 
 #define WEIGHT_ROWS 64 /* whose gradients stay in the first cache until they are used */
-
-static void *NAME(take)(char **free, int64_t n, size_t size) {
-    void *taken = *free;
-    if (*free) *free += (n * size + 63) / 64 * 64;
-    return taken;
-}
 
 /* Divide a block of memory; return its size. With `block` = 0 only the size is found. */
 static int64_t NAME(divide)(struct NAME(scratch) *s, char *block, int64_t batch,
@@ -246,11 +153,7 @@ static void NAME(forward)(const struct NAME(layer) *layers, int64_t n_layers, in
         } else if (l->what == NAME(NORM) && training) {
             REAL *mean = s->means[i], *var = s->vars[i];
             NAME(norm)(x, n, out, l->weight.value, l->bias.value, (REAL)l->epsilon, y, mean, var);
-            REAL new = (REAL)l->momentum, unbiased = (REAL)((double)n / (n - 1));
-            for (int64_t c = 0; c < out; c++) {
-                l->mean[c] += new * (mean[c] - l->mean[c]);
-                l->var[c] += new * (var[c] * unbiased - l->var[c]);
-            }
+            NAME(remember)(l, mean, var, out, n);
         } else if (l->what == NAME(NORM)) {
             REAL scale[out];
             for (int64_t c = 0; c < out; c++)
@@ -297,10 +200,10 @@ static int64_t NAME(loss)(const REAL *z, const int64_t *labels, int64_t n, int64
     return correct;
 }
 
-/* Take the gradient with respect to the output, in s->g, back to the first layer; move every
-   parameter as soon as nothing needs it any more. */
+/* Take the gradient with respect to the output, in s->g, back to the first layer, and with
+   `to_input` through it; move every parameter as soon as nothing needs it any more. */
 static void NAME(backward)(const struct NAME(layer) *layers, int64_t n_layers, int64_t n,
-                           const struct NAME(optimizer) *o, int64_t t,
+                           int to_input, const struct NAME(optimizer) *o, int64_t t,
                            struct NAME(scratch) *s) {
     for (int64_t i = n_layers - 1; i >= 0; i--) {
         const struct NAME(layer) *l = layers + i;
@@ -308,7 +211,7 @@ static void NAME(backward)(const struct NAME(layer) *layers, int64_t n_layers, i
         int64_t in = l->in, out = l->out;
         REAL *g = s->g, *d = s->d;
         if (l->what == NAME(DENSE)) {
-            if (i) {
+            if (i || to_input) {
                 for (int64_t k = 0; k < in; k++)
                     for (int64_t c = 0; c < out; c++)
                         s->turned[c * in + k] = l->weight.value[k * out + c];
@@ -339,63 +242,4 @@ static void NAME(backward)(const struct NAME(layer) *layers, int64_t n_layers, i
         }
         s->g = d, s->d = g;
     }
-}
-
-/* Train for n images in the given order, a step a minibatch, and note the loss of each step.
-   Return how many were classified right while the weights moved, -1 without memory. */
-int64_t NAME(bnexp_dense_train)(const struct NAME(layer) *layers, int64_t n_layers,
-                                const struct NAME(optimizer) *o,
-                                const struct NAME(images) *images, const int64_t *order,
-                                int64_t n, int64_t batch, REAL *losses) {
-    struct NAME(scratch) s;
-    int64_t correct = 0, size = images->size;
-    char *block = malloc(NAME(divide)(&s, 0, batch, layers, n_layers) + 64);
-    if (!block) return -1;
-    NAME(divide)(&s, block + (64 - (uintptr_t)block % 64), batch, layers, n_layers);
-    int64_t labels[batch];
-    for (int64_t t = 0, start = 0; start < n; t++, start += batch) {
-        int64_t here = n - start < batch ? n - start : batch;
-        for (int64_t k = 0; k < here; k++) {
-            int64_t image = order[start + k];
-            NAME(bnexp_pixels)(images->pixels + image * size, size, images->mean, images->sd,
-                               s.values[0] + k * size);
-            labels[k] = images->labels[image];
-        }
-        for (int64_t k = start + batch; k < n && k < start + 2 * batch; k++)
-            for (int64_t line = 0; line < size; line += 64)
-                __builtin_prefetch(images->pixels + order[k] * size + line, 0, 2);
-        NAME(forward)(layers, n_layers, here, 1, &s);
-        double sum;
-        int64_t classes = layers[n_layers - 1].out;
-        correct += NAME(loss)(s.values[n_layers], labels, here, classes, s.d, s.g, &sum);
-        losses[t] = (REAL)(sum / here);
-        NAME(backward)(layers, n_layers, here, o, t, &s);
-    }
-    free(block);
-    return correct;
-}
-
-/* Add up the losses of n images, in evaluation mode. Return how many are classified right, -1
-   without memory. */
-int64_t NAME(bnexp_dense_evaluate)(const struct NAME(layer) *layers, int64_t n_layers,
-                                   const struct NAME(images) *images, int64_t n,
-                                   double *loss) {
-    struct NAME(scratch) s;
-    int64_t batch = 32, correct = 0, size = images->size;
-    char *block = malloc(NAME(divide)(&s, 0, batch, layers, n_layers) + 64);
-    if (!block) return -1;
-    NAME(divide)(&s, block + (64 - (uintptr_t)block % 64), batch, layers, n_layers);
-    *loss = 0;
-    for (int64_t start = 0; start < n; start += batch) {
-        int64_t here = n - start < batch ? n - start : batch;
-        NAME(bnexp_pixels)(images->pixels + start * size, here * size, images->mean,
-                           images->sd, s.values[0]);
-        NAME(forward)(layers, n_layers, here, 0, &s);
-        double sum;
-        correct += NAME(loss)(s.values[n_layers], images->labels + start, here,
-                              layers[n_layers - 1].out, s.d, 0, &sum);
-        *loss += sum;
-    }
-    free(block);
-    return correct;
 }

@@ -289,7 +289,10 @@ static inline double unit_double(uint8_t byte) { return byte / 255.0; }
 #define LOG logf
 #define SQRT sqrtf
 #define UNIT unit_float
+#include "layers.h"
 #include "dense.h"
+#include "images.h"
+#include "network.h"
 #undef REAL
 #undef NAME
 #undef EXP
@@ -303,7 +306,10 @@ static inline double unit_double(uint8_t byte) { return byte / 255.0; }
 #define LOG log
 #define SQRT sqrt
 #define UNIT unit_double
+#include "layers.h"
 #include "dense.h"
+#include "images.h"
+#include "network.h"
 
 /* Adam's update of R runs of n values each; size = lr / (1 - beta1^t), root = sqrt(1 - beta2^t). */
 void bnexp_adam(float *p, const float *g, float *m, float *v, long R, long n, const float *size,

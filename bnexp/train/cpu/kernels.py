@@ -17,7 +17,7 @@ from pathlib import Path
 from torch import Tensor
 
 SOURCE = Path(__file__).with_name("kernels.c")
-INCLUDED = SOURCE.with_name("dense.h")
+HEADERS = sorted(SOURCE.parent.glob("*.h"))
 # No fast-math: it would take infinities and NaN for numbers. What is left lets the compiler
 # forget errno and traps, so that it can vectorize.
 FLAGS = (
@@ -37,7 +37,7 @@ def library() -> ctypes.CDLL | None:
         return None
     # The same home folder may be mounted on machines with other processors.
     machine = f"{platform.machine()} {_processor()}"
-    what = SOURCE.read_bytes() + INCLUDED.read_bytes()
+    what = b"".join(path.read_bytes() for path in (SOURCE, *HEADERS))
     what += " ".join((compiler, *FLAGS, machine)).encode()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bnexp"
     path = cache / f"kernels-{hashlib.sha256(what).hexdigest()[:16]}.so"

@@ -1,11 +1,14 @@
-"""Networks of dense layers on a CPU: a run's epoch as one call of a kernel.
+"""Usual networks on a CPU: a run's epoch as one call of a kernel.
 
 Stacked as one program, the runs of a cohort stream all their weights and moments through
 the processor at every step. One run's fit its cache: trained one after the other, each for a
 whole epoch, they take a third of the time, and nothing of PyTorch stands between two steps.
+Convolutions gain from images that lie in groups, value beside value: see images.h.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from ctypes import Structure, byref, c_double, c_int64, c_void_p
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +16,19 @@ import torch
 from torch import Tensor, nn
 
 from bnexp.data import Split
-from bnexp.train.cpu.blocks import ACTIVATIONS
+from bnexp.models import PIXELS
+from bnexp.train.cpu.blocks import ACTIVATIONS, POOLS
 from bnexp.train.cpu.dense_norm import DenseNorm
 from bnexp.train.cpu.kernels import library
 from bnexp.train.optimizers import BETA1, BETA2, EPSILON, StackedAdam, StackedSgd, Stepper
 
-if TYPE_CHECKING:  # it asks `is_dense`
+if TYPE_CHECKING:  # it asks `is_native`
     from bnexp.train.stack import Stack
 
-DENSE, NORM, ACTIVATION = 0, 1, 2  # as in dense.h
-# Of a layer: the weights of larger ones leave the cache, and PyTorch is as fast with them.
-MOST_WEIGHTS = 2**20
+DENSE, NORM, ACTIVATION, CONVOLUTION, POOL = range(5)  # as in layers.h
+# Of a dense layer and of a convolution: the weights of larger ones, or the sums that their
+# gradients are made of, leave the cache, and PyTorch is as fast with them.
+MOST_WEIGHTS, MOST_OF_CONVOLUTION = 2**20, 2**14
 SUFFIXES = {torch.float32: "float", torch.float64: "double"}
 
 
@@ -34,9 +39,15 @@ class _Parameter(Structure):
     )
 
 
+class _Shape(Structure):
+    _fields_ = tuple((name, c_int64) for name in ("channels", "height", "width"))
+
+
 class _Layer(Structure):
     _fields_ = (
         *((name, c_int64) for name in ("what", "kind", "inputs", "outputs")),
+        *((name, _Shape) for name in ("before", "after")),
+        *((name, c_int64) for name in ("kernel", "padding")),
         *((name, _Parameter) for name in ("weight", "bias")),
         *((name, c_void_p) for name in ("mean", "var")),
         *((name, c_double) for name in ("epsilon", "momentum")),
@@ -60,31 +71,67 @@ class _Images(Structure):
     )
 
 
-def is_dense(network: nn.Sequential) -> bool:
+def is_native(network: nn.Sequential) -> bool:
     """Return whether the kernels can train and evaluate networks like this one."""
-    first, *layers = network
-    kinds = [type(layer) for layer in layers]
+    layers = list(network)
     dtypes = {parameter.dtype for parameter in network.parameters()}
+    if (
+        library() is None
+        or {parameter.device.type for parameter in network.parameters()} != {"cpu"}
+        or len(dtypes) != 1
+        or not dtypes <= SUFFIXES.keys()
+    ):
+        return False
+    flattens = [at for at, layer in enumerate(layers) if isinstance(layer, nn.Flatten)]
+    if len(flattens) != 1:
+        return False
+    (flatten,) = flattens
     return (
-        library() is not None
-        and {parameter.device.type for parameter in network.parameters()} == {"cpu"}
-        and len(dtypes) == len(dtypes & SUFFIXES.keys()) == 1
-        and type(first) is nn.Flatten
-        and kinds[:1] == kinds[-1:] == [nn.Linear]
-        and all(_is_known(layer) for layer in layers)
+        all(_is_known_of_images(layer) for layer in layers[:flatten])
+        and all(_is_known(layer) for layer in layers[flatten + 1 :])
+        and isinstance(layers[-1], nn.Linear)
+        # In-place, as nothing needs an activation's input again.
+        and not any(
+            type(one) in ACTIVATIONS and type(other) in ACTIVATIONS
+            for one, other in itertools.pairwise(layers[:flatten])
+        )
     )
+
+
+def _is_known_of_images(layer: nn.Module) -> bool:
+    if type(layer) is nn.Conv2d:
+        side, padding = layer.kernel_size[0], layer.padding[0]
+        return (
+            layer.weight.numel() <= MOST_OF_CONVOLUTION
+            and layer.kernel_size == (side, side)
+            and layer.stride == layer.dilation == (1, 1)
+            and layer.groups == 1
+            and layer.padding == (padding, padding)
+            and layer.padding_mode == "zeros"
+            and int(padding) < side
+        )
+    if type(layer) in POOLS:
+        assert isinstance(layer, nn.MaxPool2d | nn.AvgPool2d)
+        return layer.kernel_size == layer.stride == 2 and not (layer.padding or layer.ceil_mode)
+    if type(layer) is nn.BatchNorm2d:
+        return _remembers(layer)
+    return type(layer) in ACTIVATIONS
 
 
 def _is_known(layer: nn.Module) -> bool:
     if type(layer) in (nn.BatchNorm1d, DenseNorm):
         assert isinstance(layer, nn.BatchNorm1d)
-        return layer.affine and layer.track_running_stats and layer.momentum is not None
+        return _remembers(layer)
     if type(layer) is nn.Linear:
         return layer.weight.numel() <= MOST_WEIGHTS
     return type(layer) in ACTIVATIONS
 
 
-def train_dense(
+def _remembers(layer: nn.BatchNorm1d | nn.BatchNorm2d) -> bool:
+    return layer.affine and layer.track_running_stats and layer.momentum is not None
+
+
+def train_native(
     stack: "Stack", stepper: Stepper, train: Split, order: Tensor, batch_size: int
 ) -> tuple[Tensor, Tensor]:
     """Train every run for an epoch.
@@ -102,7 +149,7 @@ def train_dense(
                 raise ValueError("expected more than one image in every minibatch")
     steps = -(-n // batch_size)
     some = next(iter(stack.parameters.values()))
-    call = getattr(library(), f"bnexp_dense_train_{SUFFIXES[some.dtype]}")
+    call = getattr(library(), f"bnexp_train_{SUFFIXES[some.dtype]}")
     call.restype = c_int64
     assert isinstance(stepper, StackedSgd | StackedAdam)
     correction, root = _corrections(stepper, steps, some.dtype)
@@ -126,10 +173,10 @@ def train_dense(
     return losses.T, torch.tensor(correct)
 
 
-def evaluate_dense(stack: "Stack", split: Split) -> tuple[Tensor, Tensor]:
+def evaluate_native(stack: "Stack", split: Split) -> tuple[Tensor, Tensor]:
     """Return mean loss and accuracy of every run over a split, shape (R,)."""
     some = next(iter(stack.parameters.values()))
-    call = getattr(library(), f"bnexp_dense_evaluate_{SUFFIXES[some.dtype]}")
+    call = getattr(library(), f"bnexp_evaluate_{SUFFIXES[some.dtype]}")
     call.restype = c_int64
     images = _images(split)
     losses, correct = torch.empty(len(stack), dtype=torch.float64), []
@@ -139,6 +186,27 @@ def evaluate_dense(stack: "Stack", split: Split) -> tuple[Tensor, Tensor]:
         correct.append(call(layers, c_int64(len(layers)), *rest))
     _check(correct)
     return losses / len(split), torch.tensor(correct, dtype=torch.float64) / len(split)
+
+
+@contextmanager
+def population_native(stack: "Stack", train: Split) -> Iterator[None]:
+    """Within the block, normalize with the moments of the whole training set.
+
+    See `bnexp.train.evaluate.population_statistics`.
+    """
+    kept = {name: buffer.clone() for name, buffer in stack.buffers.items()}
+    some = next(iter(stack.parameters.values()))
+    call = getattr(library(), f"bnexp_population_{SUFFIXES[some.dtype]}")
+    call.restype = c_int64
+    images = _images(train)
+    try:
+        for row in range(len(stack)):
+            layers = _layers(stack, row, {})
+            n = c_int64(len(train))
+            _check([call(layers, c_int64(len(layers)), byref(images), n)])
+        yield
+    finally:
+        stack.buffers.update(kept)
 
 
 def _check(correct: Sequence[int]) -> None:
@@ -203,18 +271,37 @@ def _layers(
         return _Parameter(_at(value, row), _at(first, row), _at(second, row), name in kept)
 
     found: list[_Layer] = []
-    width = 0
-    for name, layer in list(stack.structure.named_children())[1:]:  # after the flatten
-        weights = (parameter(f"{name}.weight"), parameter(f"{name}.bias"))
-        if isinstance(layer, nn.Linear):
-            width = layer.out_features
-            found.append(_Layer(DENSE, 0, layer.in_features, width, *weights))
-        elif isinstance(layer, nn.BatchNorm1d):
-            moments = [
-                _at(stack.buffers[f"{name}.running_{of}"], row) for of in ("mean", "var")
-            ]
-            rest = (layer.eps, layer.momentum)
-            found.append(_Layer(NORM, 0, width, width, *weights, *moments, *rest))
+    shape, width = _Shape(1, PIXELS, PIXELS), PIXELS**2
+    for name, layer in stack.structure.named_children():
+        if isinstance(layer, nn.Flatten):
+            shape = _Shape(0, 0, 0)
+            continue
+        one = _Layer(inputs=width, before=shape)
+        one.weight, one.bias = parameter(f"{name}.weight"), parameter(f"{name}.bias")
+        if isinstance(layer, nn.Conv2d):
+            one.what, one.kernel, one.padding = CONVOLUTION, *_side(layer)
+            more = 2 * one.padding + 1 - one.kernel
+            shape = _Shape(layer.out_channels, shape.height + more, shape.width + more)
+        elif type(layer) in POOLS:
+            one.what, one.kind = POOL, POOLS[type(layer)]
+            shape = _Shape(shape.channels, shape.height // 2, shape.width // 2)
+        elif type(layer) in ACTIVATIONS:
+            one.what, one.kind = ACTIVATION, ACTIVATIONS[type(layer)]
+        elif isinstance(layer, nn.Linear):
+            one.what, width = DENSE, layer.out_features
         else:
-            found.append(_Layer(ACTIVATION, ACTIVATIONS[type(layer)], width, width))
+            assert isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)
+            one.what, one.epsilon, one.momentum = NORM, layer.eps, layer.momentum
+            one.mean, one.var = (
+                _at(stack.buffers[f"{name}.running_{of}"], row) for of in ("mean", "var")
+            )
+        if shape.channels:
+            width = shape.channels * shape.height * shape.width
+        one.after, one.outputs = shape, width
+        found.append(one)
     return (_Layer * len(found))(*found)
+
+
+def _side(layer: nn.Conv2d) -> tuple[int, int]:
+    """Return a convolution's kernel and padding along either side."""
+    return layer.kernel_size[0], int(layer.padding[0])

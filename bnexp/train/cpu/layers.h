@@ -1,0 +1,125 @@
+/* What every layer of a network is made of: its parameters, the optimizer's update, images.
+
+   A template: kernels.c includes it, and those that follow it, with REAL, NAME, EXP, LOG,
+   SQRT and UNIT defined, once for floats and once for doubles (which tests compare to the
+   last digits). */
+
+typedef REAL NAME(vector) __attribute__((vector_size(LANES * sizeof(REAL))));
+
+/* A parameter of one run and what the optimizer keeps of it. */
+struct NAME(parameter) {
+    REAL *value, *first, *second;
+    int64_t learns;
+};
+
+enum NAME(what) {
+    NAME(DENSE) = 0, NAME(NORM) = 1, NAME(ACTIVATION) = 2, NAME(CONVOLUTION) = 3, NAME(POOL) = 4
+};
+
+/* Of an image; a layer behind the images has none. */
+struct NAME(shape) {
+    int64_t channels, height, width;
+};
+
+/* One layer, from images of a shape to those of another or from so many values to so many.
+   `weight` and `bias` are gamma and beta of a normalization, whose running moments are `mean`
+   and `var`; a dense layer's weights lie as (in, out), a convolution's as (out, in, K, K). */
+struct NAME(layer) {
+    int64_t what, kind, in, out;
+    struct NAME(shape) from, to;
+    int64_t kernel, padding;
+    struct NAME(parameter) weight, bias;
+    REAL *mean, *var;
+    double epsilon, momentum;
+};
+
+/* SGD, or Adam with what corrects its moments at each step: 1 - beta1^t, sqrt(1 - beta2^t). */
+struct NAME(optimizer) {
+    int64_t adam;
+    double lr, decay, momentum, beta1, beta2, epsilon;
+    const double *correction;
+    const REAL *root;
+};
+
+/* The images of a split, what is subtracted from a pixel in [0, 1] and what it is divided by. */
+struct NAME(images) {
+    const uint8_t *pixels;
+    const int64_t *labels;
+    int64_t size;
+    double mean, sd;
+};
+
+static inline NAME(vector) NAME(load)(const REAL *x) {
+    NAME(vector) v;
+    memcpy(&v, x, sizeof v);
+    return v;
+}
+
+/* Bytes as pixels in [0, 1], or standardized. */
+void NAME(bnexp_pixels)(const uint8_t *restrict from, int64_t n, double mean, double sd,
+                        REAL *restrict to) {
+    for (int64_t i = 0; i < n; i++) to[i] = UNIT(from[i]);
+    if (sd != 1)
+        for (int64_t i = 0; i < n; i++) to[i] = (to[i] - (REAL)mean) / (REAL)sd;
+}
+
+/* Adam's update of n values; size = lr / (1 - beta1^t), root = sqrt(1 - beta2^t). */
+static void NAME(adam)(REAL *restrict p, const REAL *restrict g, REAL *restrict m,
+                       REAL *restrict v, int64_t n, REAL size, REAL decay, REAL root,
+                       REAL beta1, REAL beta2, REAL epsilon) {
+    REAL inverse = 1 / root;
+    for (int64_t i = 0; i < n; i++) {
+        REAL grad = g[i] + decay * p[i];
+        REAL mean = m[i] + (1 - beta1) * (grad - m[i]);
+        REAL square = beta2 * v[i] + (1 - beta2) * grad * grad;
+        m[i] = mean, v[i] = square;
+        p[i] -= size * mean / (SQRT(square) * inverse + epsilon);
+    }
+}
+
+/* SGD's update of n values; there are no velocities without momentum. */
+static void NAME(sgd)(REAL *restrict p, const REAL *restrict g, REAL *restrict velocity,
+                      int64_t n, REAL lr, REAL decay, REAL momentum) {
+    for (int64_t i = 0; i < n; i++) {
+        REAL change = g[i] + decay * p[i];
+        if (velocity) change = velocity[i] = momentum * velocity[i] + change;
+        p[i] -= lr * change;
+    }
+}
+
+/* Move n values of a parameter, from the given one on, by their gradients at step t. */
+static void NAME(move)(const struct NAME(optimizer) *o, int64_t t,
+                       const struct NAME(parameter) *parameter, int64_t from, int64_t n,
+                       const REAL *g) {
+    REAL *p = parameter->value + from;
+    REAL *first = parameter->first ? parameter->first + from : 0;
+    if (o->adam)
+        NAME(adam)(p, g, first, parameter->second + from, n, (REAL)(o->lr / o->correction[t]),
+                   (REAL)o->decay, o->root[t], (REAL)o->beta1, (REAL)o->beta2,
+                   (REAL)o->epsilon);
+    else
+        NAME(sgd)(p, g, first, n, (REAL)o->lr, (REAL)o->decay, (REAL)o->momentum);
+}
+
+static void *NAME(take)(char **free, int64_t n, size_t size) {
+    void *taken = *free;
+    if (*free) *free += (n * size + 63) / 64 * 64;
+    return taken;
+}
+
+/* The position of the first layer that learns. */
+static int64_t NAME(first_learner)(const struct NAME(layer) *layers, int64_t n_layers) {
+    int64_t i = 0;
+    while (i < n_layers && !layers[i].weight.learns && !layers[i].bias.learns) i++;
+    return i;
+}
+
+/* Update running moments by a batch's, of so many values a channel. */
+static void NAME(remember)(const struct NAME(layer) *l, const REAL *mean, const REAL *var,
+                           int64_t channels, int64_t n) {
+    REAL new = (REAL)l->momentum, unbiased = (REAL)((double)n / (n - 1));
+    for (int64_t c = 0; c < channels; c++) {
+        l->mean[c] += new * (mean[c] - l->mean[c]);
+        l->var[c] += new * (var[c] * unbiased - l->var[c]);
+    }
+}
