@@ -9,7 +9,7 @@ import pandas as pd
 from pydantic import TypeAdapter
 
 from bnexp.config.study import AnyClaim
-from bnexp.records import DIFFERENCES, RunRecord
+from bnexp.records import CHANCE, DIFFERENCES, OR_CHANCE, RunRecord
 
 CLAIMS: TypeAdapter[tuple[AnyClaim, ...]] = TypeAdapter(tuple[AnyClaim, ...])
 
@@ -132,6 +132,10 @@ def runs_frame(study: Declared, records: Sequence[RunRecord]) -> pd.DataFrame:
     for name, (one, other) in DIFFERENCES.items():
         if one in frame and other in frame:
             frame[name] = frame[one] - frame[other]
+    asked = {*study.responses, *(claim.response for claim in study.claims)}
+    for name in sorted(one for one in asked if one.endswith(OR_CHANCE)):
+        if (measured := name.removesuffix(OR_CHANCE)) in frame:
+            frame[name] = frame[measured].mask(frame["status"] == "diverged", CHANCE)
     last = [name for name in ("run_id", "error") if name in frame]
     return frame[[name for name in frame if name not in last] + last]
 

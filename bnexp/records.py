@@ -88,6 +88,9 @@ DIFFERENCES = {
     "generalization_gap": ("train_eval_accuracy", "test_accuracy"),
     "population_gain": ("test_accuracy_population", "test_accuracy"),
 }
+# An accuracy with this suffix is that of guessing one of ten classes where a run diverged:
+# averages over designs in which some cells always do have a number then.
+OR_CHANCE, CHANCE = "_or_chance", 0.1
 _PLAIN = {
     "wall_s": Response("training time", "s", "s", 1, "lower"),
     "examples_per_s": Response("training speed", "examples/s", "examples/s", 1, "higher"),
@@ -129,6 +132,11 @@ def response(name: str) -> Response:
         return Response(f"epochs to {goal} % test accuracy", "", "", 1, "lower")
     if name in _PLAIN:
         return _PLAIN[name]
+    if name.endswith((f"_accuracy{OR_CHANCE}", f"_population{OR_CHANCE}")):
+        measured = response(name.removesuffix(OR_CHANCE))
+        if measured.better == "higher":
+            label = measured.label.replace(")", "; diverged: chance)")
+            return dataclasses.replace(measured, label=label)
     if found := _AFFINE.fullmatch(name):
         symbol, what, layer = found.groups()
         return Response(f"{_EXTREMES[what]} {symbol} of {layer}", "", "", 1, "none")

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,35 @@ def test_a_derived_response_is_the_difference_of_its_metrics(tmp_path: Path) -> 
     )
     assert columns["population_gain"] == [0.125] * 4
     assert columns["generalization_gap"] == [0.25] * 4
+
+
+def test_a_diverged_run_guesses_where_that_is_asked_for(tmp_path: Path) -> None:
+    """With the suffix an accuracy is a tenth where a run diverged; elsewhere as measured."""
+
+    def half(run: Run) -> dict[str, float | None]:
+        return {"test_accuracy": 0.75 if run.seed else None}
+
+    store = planted(["norm=none,batch", "seed=range(2)"], tmp_path, half)[1]
+    asked = {"responses": ["test_accuracy_or_chance", "test_accuracy_population_or_chance"]}
+    study = declared(store.read_study() | asked)
+    records = [
+        replace(record, status="ok" if record.seed else "diverged")
+        for record in store.load(study.run_ids)
+    ]
+    frame = runs_frame(study, records)
+    assert frame["test_accuracy_or_chance"].tolist() == [0.1, 0.1, 0.75, 0.75]
+    assert frame["test_accuracy"].isna().tolist() == [True, True, False, False]
+    assert "test_accuracy_population_or_chance" not in frame  # nothing measured it
+
+
+def test_a_failed_run_does_not_guess(tmp_path: Path) -> None:
+    """An error is no outcome: it has no accuracy, whatever is asked for."""
+    store = planted(
+        ["norm=none,batch", "seed=range(2)"], tmp_path, lambda run: {"test_accuracy": None}
+    )[1]
+    study = declared(store.read_study() | {"responses": ["test_accuracy_or_chance"]})
+    records = [replace(record, status="failed") for record in store.load(study.run_ids)]
+    assert runs_frame(study, records)["test_accuracy_or_chance"].isna().all()
 
 
 def test_a_difference_needs_both_its_metrics(tmp_path: Path) -> None:

@@ -131,13 +131,13 @@ def _factor_line(study: Declared, what: Response, mains: Sequence[Any], share: A
 
 def _line(study: Declared, what: Response, main: Any, share: Any, comparison: str) -> Line:
     only = links.of_contrast(study.factors, main.factor, main.level_a, main.level_b, "")
-    known = share is not None and not _none(share)
+    known = share is not None and not _none(share)  # if one is not, none is
     return Line(
         factor=short(main.factor),
         comparison=comparison,
         effect=links.to_runs(interval(what, main, difference=True), only),
         settled=main.ci_low > 0 or main.ci_high < 0,
-        share="" if share is None else percent(share),
+        share=percent(share) if known else "",
         width=round(100 * share.estimate, 1) if known else 0,
     )
 

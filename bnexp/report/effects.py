@@ -55,7 +55,8 @@ def effects_table(study: Declared, tables: Tables, effects: pd.DataFrame) -> Tab
     for key, group in effects.groupby(keys, sort=False):
         kind, factor, a, b = map(str, key)
         by_response = {row.response: row for row in each(group)}
-        fewest = min(by_response.values(), key=lambda one: one.n)
+        fewest, most = (f(by_response.values(), key=lambda one: one.n) for f in (min, max))
+        n = str(most.n) if fewest.n == most.n else f"{fewest.n}\N{EN DASH}{most.n}"
         lost = missing(fewest.n_diverged, fewest.n_untrained)
         row = [contrast_name(factor, a, b), kind, lost]
         for name, what in responses.items():
@@ -63,7 +64,7 @@ def effects_table(study: Declared, tables: Tables, effects: pd.DataFrame) -> Tab
             row.append(interval(what, one, difference=True))
             row += [shown(what, one.sd), shown(what, one.mde)]
         only = links.of_contrast(study.factors, factor, a, b, "")
-        rows.append([*row, links.to_runs(str(fewest.n), only)])
+        rows.append([*row, links.to_runs(n, only)])
     # With one factor its share is all there is.
     shares = tables.shares if tables.shares["factor"].nunique() > 1 else tables.shares.iloc[:0]
     for share, group in shares.groupby("factor", sort=False):

@@ -1,8 +1,8 @@
 /* Layers of images, for one thread: convolution, normalization of channels, activation and
-   pooling, forward and back. A template, like dense.h, which it needs.
+   pooling, forward and back. A template, like layers.h.
 
    Images lie in groups of LANES, a value of all of them beside each other: (C, H, W, LANES).
-   So every layer, whatever its kernel, stride or channels, computes on whole vectors; a
+   So every layer, whatever its kernel or channels, computes on whole vectors; a
    network's first layers, of one channel in and six out, waste nothing. The lanes without an
    image in the last group hold a picture of zeros and never a gradient. */
 

@@ -1,9 +1,9 @@
 /* The inner loops that PyTorch's own kernels do slowly on a CPU, for one thread and floats.
 
-   normalization -> activation -> 2x2 pooling in one pass, and back; networks of dense layers
-   (dense.h); Adam's update of many runs. Compiled at first use by
-   bnexp/train/cpu/kernels.py, without fast-math: a loss that is not finite must stay so. Sums are taken in 16 lanes, because a compiler may not
-   reorder them, then in double precision. */
+   normalization -> activation -> 2x2 pooling in one pass, and back; whole networks
+   (network.h); Adam's update of many runs. Compiled at first use by
+   bnexp/train/cpu/kernels.py, without fast-math: a loss that is not finite must stay so. Sums
+   are taken in 16 lanes, because a compiler may not reorder them, then in double precision. */
 
 #include <math.h>
 #include <stdint.h>
