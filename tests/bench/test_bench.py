@@ -53,7 +53,6 @@ def test_programs_are_timed_on_any_data(compose: Callable[..., Config]) -> None:
     small = ("data=digits", "train.batch_size=32", "model=mlp", "model.hidden=[8]")
     config = compose(*small, "norm=batch")
     assert measure.plain(config, "cpu") > 0
-    assert measure.fastest_alone(config, "cpu") > 0
     assert (measure.cohort(config, "cpu", 3) or 0) > 0
     seconds, megabytes = measure.epoch(config, "cpu")
     assert seconds > 0

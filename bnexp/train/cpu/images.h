@@ -209,7 +209,8 @@ static void NAME(channel_moments)(const REAL *x, int64_t n, struct NAME(shape) s
                 NAME(vector) off = NAME(load)(of + p * LANES) - local;
                 square += off * off;
             }
-            /* `local` is rounded: the moments about it are, to first order, those about it. */
+            /* `local` is rounded; squares about a number so near the mean are those about it
+               but for an error of second order. */
             double shift = local - center;
             squares += NAME(lanes)(square, images) + shift * shift * count * here / (count + here);
             center += shift * here / (count + here);
