@@ -18,6 +18,7 @@ from bnexp import coverage
 from bnexp.frames import Declared, declared
 from bnexp.records import response
 from bnexp.report.show import each, interval, shown
+from bnexp.report.verdicts import verdict
 from bnexp.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -94,7 +95,7 @@ class Published:
             unit = _unit(claim.response, difference=difference)
             reported = shown(what, found.reported, difference=difference)
             yield {
-                "verdict": found.verdict,
+                "verdict": verdict(found),
                 "claim": found.claim,
                 "source": found.source,
                 "reported": reported and reported + unit,

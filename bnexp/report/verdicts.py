@@ -15,15 +15,19 @@ from bnexp.stats.estimate import CONFIDENCE
 VERDICTS = ("supported", "refuted", "inconclusive")
 
 
+def verdict(found: Any) -> str:
+    """Return a claim's verdict; one that was declared after the first run says so."""
+    return str(found.verdict) + " (exploratory)" * (found.declared == "exploratory")
+
+
 def claims_table(study: Declared, tables: Tables) -> TableText:
     """Return the verdicts with our numbers beside the sources'."""
     rows = []
     for claim, found in zip(study.claims, each(tables.claims), strict=True):
         what = described([claim.response])[claim.response]
-        later = " (exploratory)" if found.declared == "exploratory" else ""
         rows.append(
             [
-                found.verdict + later,
+                verdict(found),
                 found.claim,
                 found.source,
                 shown(what, found.reported, difference=claim.is_difference)
