@@ -17,7 +17,8 @@ VERDICTS = ("supported", "refuted", "inconclusive")
 
 def verdict(found: Any) -> str:
     """Return a claim's verdict; one that was declared after the first run says so."""
-    return str(found.verdict) + " (exploratory)" * (found.declared == "exploratory")
+    later = " (exploratory)" if found.declared == "exploratory" else ""
+    return f"{found.verdict}{later}"
 
 
 def claims_table(study: Declared, tables: Tables) -> TableText:
