@@ -9,21 +9,21 @@ static inline __attribute__((always_inline)) void NAME(tile)(
     int64_t c_width, int64_t left) {
     NAME(vector) sums[ROWS][2], of_b[2];
     for (int r = 0; r < rows; r++)
-        for (int v = 0; v < vectors; v++) sums[r][v] = NAME(load)(start + v * LANES);
+        for (int v = 0; v < vectors; v++) sums[r][v] = NAME(load)(start + v * WIDTH);
     for (int64_t p = 0; p < depth; p++) {
         const REAL *row = p < depth - 1 ? b + p * b_width : b_last;
-        for (int v = 0; v < vectors; v++) of_b[v] = NAME(load)(row + v * LANES);
+        for (int v = 0; v < vectors; v++) of_b[v] = NAME(load)(row + v * WIDTH);
         for (int r = 0; r < rows; r++)
             for (int v = 0; v < vectors; v++)
                 sums[r][v] += a[r * by_row + p * by_depth] * of_b[v];
     }
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vectors; v++) {
-            REAL *to = c + r * c_width + v * LANES;
-            if (left >= (v + 1) * LANES)
+            REAL *to = c + r * c_width + v * WIDTH;
+            if (left >= (v + 1) * WIDTH)
                 memcpy(to, &sums[r][v], sizeof sums[r][v]);
             else
-                memcpy(to, &sums[r][v], (left - v * LANES) * sizeof(REAL));
+                memcpy(to, &sums[r][v], (left - v * WIDTH) * sizeof(REAL));
         }
 }
 
@@ -35,15 +35,15 @@ static void NAME(product)(int64_t rows, int64_t width, int64_t depth, const REAL
                           int64_t by_row, int64_t by_depth, const REAL *b, const REAL *start,
                           REAL *c) {
     /* Whole vectors are read: behind these rows there may be nothing. */
-    REAL last[width + 2 * LANES], first[width + 2 * LANES];
+    REAL last[width + 2 * WIDTH], first[width + 2 * WIDTH];
     memcpy(last, b + (depth - 1) * width, width * sizeof(REAL));
     for (int64_t j = 0; j < width; j++) first[j] = start ? start[j] : 0;
 #define TILE(HEIGHT, VECTORS)                                                               \
     NAME(tile)(HEIGHT, VECTORS, depth, a + i * by_row, by_row, by_depth, b + j, width,     \
                last + j, first + j, c + i * width + j, width, width - j)
-    for (int64_t j = 0; j < width; j += 2 * LANES) {
+    for (int64_t j = 0; j < width; j += 2 * WIDTH) {
         int64_t i = 0;
-        if (width - j > LANES) {
+        if (width - j > WIDTH) {
             for (; i + ROWS <= rows; i += ROWS) TILE(ROWS, 2);
             for (; i < rows; i++) TILE(1, 2);
         } else {

@@ -1,21 +1,10 @@
 /* Layers of images, for one thread: convolution, normalization of channels, activation and
    pooling, forward and back. A template, like layers.h.
 
-   Images lie in groups of LANES, a value of all of them beside each other: (C, H, W, LANES).
-   So every layer, whatever its kernel or channels, computes on whole vectors; a
-   network's first layers, of one channel in and six out, waste nothing. The lanes without an
-   image in the last group hold a picture of zeros and never a gradient. */
-
-#define GROUPS(n) (((n) + LANES - 1) / LANES)
-
-/* Accumulators of a convolution: MOST_OUT channels times MOST_PLACES places (or taps), as
-   many vectors as the registers hold. */
-#define MOST_OUT 4
-#ifdef __AVX512F__
-#define MOST_PLACES 4
-#else
-#define MOST_PLACES 1
-#endif
+   Images lie in groups of WIDTH, a value of all of them beside each other: (C, H, W, WIDTH).
+   So every layer, whatever its kernel or channels, computes on whole vectors; a network's
+   first layers, of one channel in and six out, waste nothing. The lanes without an image in
+   the last group hold a picture of zeros and never a gradient. */
 
 static inline int64_t NAME(size)(struct NAME(shape) s) {
     return s.channels * s.height * s.width;
@@ -31,11 +20,11 @@ static inline int64_t NAME(out_block)(int64_t left) {
 /* Copy a group into the middle of zeros. */
 static void NAME(surround)(const REAL *x, struct NAME(shape) s, int64_t pad, REAL *to) {
     int64_t width = s.width + 2 * pad, height = s.height + 2 * pad;
-    memset(to, 0, s.channels * height * width * LANES * sizeof(REAL));
+    memset(to, 0, s.channels * height * width * WIDTH * sizeof(REAL));
     for (int64_t c = 0; c < s.channels; c++)
         for (int64_t y = 0; y < s.height; y++)
-            memcpy(to + ((c * height + y + pad) * width + pad) * LANES,
-                   x + (c * s.height + y) * s.width * LANES, s.width * LANES * sizeof(REAL));
+            memcpy(to + ((c * height + y + pad) * width + pad) * WIDTH,
+                   x + (c * s.height + y) * s.width * WIDTH, s.width * WIDTH * sizeof(REAL));
 }
 
 /* Where a convolution reads and writes: `x` is surrounded by `pad` zeros, `s` is its shape
@@ -63,11 +52,11 @@ static inline __attribute__((always_inline)) void NAME(places)(
             sums[c][p] = (NAME(vector)){0} + (bias ? bias[c] : 0);
     for (int64_t i = 0; i < w->s.channels; i++)
         for (int64_t ky = top; ky < bottom; ky++) {
-            const REAL *row = w->x + ((i * height + y + ky) * width + x) * LANES;
+            const REAL *row = w->x + ((i * height + y + ky) * width + x) * WIDTH;
             const REAL *taps = weight + (i * K + ky) * K * channels;
             for (int64_t kx = left; kx < right; kx++)
                 for (int p = 0; p < places; p++) {
-                    NAME(vector) value = NAME(load)(row + (kx + p) * LANES);
+                    NAME(vector) value = NAME(load)(row + (kx + p) * WIDTH);
                     for (int c = 0; c < channels; c++)
                         sums[c][p] += taps[kx * channels + c] * value;
                 }
@@ -75,7 +64,7 @@ static inline __attribute__((always_inline)) void NAME(places)(
     int64_t plane = w->out.height * w->out.width;
     for (int c = 0; c < channels; c++)
         for (int p = 0; p < places; p++)
-            memcpy(to + (c * plane + y * w->out.width + x + p) * LANES, &sums[c][p],
+            memcpy(to + (c * plane + y * w->out.width + x + p) * WIDTH, &sums[c][p],
                    sizeof sums[c][p]);
 }
 
@@ -90,7 +79,7 @@ static void NAME(convolve)(const struct NAME(window) *w, const REAL *packed, con
             block = NAME(out_block)(w->out.channels - c);
 #define PLACES(CHANNELS, COUNT)                                               \
     NAME(places)(CHANNELS, COUNT, w, packed + c * taps, bias ? bias + c : 0, \
-                 y, x, to + c * plane * LANES)
+                 y, x, to + c * plane * WIDTH)
 #define ROW(CHANNELS)                                                         \
     for (; x + MOST_PLACES <= width; x += MOST_PLACES) PLACES(CHANNELS, MOST_PLACES); \
     for (; x < width; x++) PLACES(CHANNELS, 1);                               \
@@ -126,32 +115,32 @@ static void NAME(pack)(const REAL *weight, int64_t out, int64_t in, int64_t K, i
 static inline __attribute__((always_inline)) void NAME(taps)(
     int channels, int taps, const struct NAME(window) *w, const REAL *g, int64_t i,
     int64_t ky, int64_t kx, REAL *sums_of, int64_t by_channel) {
-    NAME(vector) sums[MOST_OUT][5];
+    NAME(vector) sums[MOST_OUT][MOST_TAPS];
     int64_t width = w->s.width + 2 * w->pad, height = w->s.height + 2 * w->pad;
     int64_t top = w->pad > ky ? w->pad - ky : 0, bottom = w->s.height + w->pad - ky;
     if (bottom > w->out.height) bottom = w->out.height;
     for (int c = 0; c < channels; c++)
         for (int t = 0; t < taps; t++)
-            sums[c][t] = NAME(load)(sums_of + (c * by_channel + t) * LANES);
+            sums[c][t] = NAME(load)(sums_of + (c * by_channel + t) * WIDTH);
     for (int64_t y = top; y < bottom; y++) {
-        const REAL *row = w->x + ((i * height + y + ky) * width + kx) * LANES;
-        const REAL *of = g + y * w->out.width * LANES;
+        const REAL *row = w->x + ((i * height + y + ky) * width + kx) * WIDTH;
+        const REAL *of = g + y * w->out.width * WIDTH;
         for (int64_t x = 0; x < w->out.width; x++) {
             NAME(vector) here[MOST_OUT];
             for (int c = 0; c < channels; c++)
-                here[c] = NAME(load)(of + (c * w->out.height * w->out.width + x) * LANES);
+                here[c] = NAME(load)(of + (c * w->out.height * w->out.width + x) * WIDTH);
             for (int t = 0; t < taps; t++) {
-                NAME(vector) value = NAME(load)(row + (x + t) * LANES);
+                NAME(vector) value = NAME(load)(row + (x + t) * WIDTH);
                 for (int c = 0; c < channels; c++) sums[c][t] += here[c] * value;
             }
         }
     }
     for (int c = 0; c < channels; c++)
         for (int t = 0; t < taps; t++)
-            memcpy(sums_of + (c * by_channel + t) * LANES, &sums[c][t], sizeof sums[c][t]);
+            memcpy(sums_of + (c * by_channel + t) * WIDTH, &sums[c][t], sizeof sums[c][t]);
 }
 
-/* Add a group's part of the gradient of the weights to `sums` (out, in, K, K, LANES). */
+/* Add a group's part of the gradient of the weights to `sums` (out, in, K, K, WIDTH). */
 static void NAME(weight_gradient)(const struct NAME(window) *w, const REAL *g, REAL *sums) {
     int64_t K = w->kernel, by_channel = w->s.channels * K * K;
     int64_t plane = w->out.height * w->out.width;
@@ -160,13 +149,13 @@ static void NAME(weight_gradient)(const struct NAME(window) *w, const REAL *g, R
         for (int64_t i = 0; i < w->s.channels; i++)
             for (int64_t ky = 0; ky < K; ky++)
                 for (int64_t kx = 0, taps; kx < K; kx += taps) {
-                    taps = K - kx >= 5 ? 5 : K - kx >= 3 ? 3 : 1;
-                    REAL *of = sums + ((c * w->s.channels + i) * K * K + ky * K + kx) * LANES;
+                    taps = K - kx >= MOST_TAPS ? MOST_TAPS : K - kx >= FEWER_TAPS ? FEWER_TAPS : 1;
+                    REAL *of = sums + ((c * w->s.channels + i) * K * K + ky * K + kx) * WIDTH;
 #define TAPS(CHANNELS, COUNT) \
-    NAME(taps)(CHANNELS, COUNT, w, g + c * plane * LANES, i, ky, kx, of, by_channel)
+    NAME(taps)(CHANNELS, COUNT, w, g + c * plane * WIDTH, i, ky, kx, of, by_channel)
 #define COUNTED(CHANNELS)                                \
-    if (taps == 5) TAPS(CHANNELS, 5);                    \
-    else if (taps == 3) TAPS(CHANNELS, 3);               \
+    if (taps == MOST_TAPS) TAPS(CHANNELS, MOST_TAPS);    \
+    else if (taps == FEWER_TAPS) TAPS(CHANNELS, FEWER_TAPS); \
     else TAPS(CHANNELS, 1);                              \
     break;
                     switch (block) {
@@ -188,8 +177,8 @@ static double NAME(lanes)(NAME(vector) v, int64_t n) {
 }
 
 static inline int64_t NAME(filled)(int64_t n, int64_t group) {
-    int64_t left = n - group * LANES;
-    return left < LANES ? left : LANES;
+    int64_t left = n - group * WIDTH;
+    return left < WIDTH ? left : WIDTH;
 }
 
 /* Mean and biased variance of each channel of n images: those of each group put together by
@@ -200,13 +189,13 @@ static void NAME(channel_moments)(const REAL *x, int64_t n, struct NAME(shape) s
     for (int64_t c = 0; c < s.channels; c++) {
         double count = 0, center = 0, squares = 0;
         for (int64_t group = 0; group < GROUPS(n); group++) {
-            const REAL *of = x + (group * s.channels + c) * plane * LANES;
+            const REAL *of = x + (group * s.channels + c) * plane * WIDTH;
             int64_t images = NAME(filled)(n, group), here = images * plane;
             NAME(vector) sum = {0}, square = {0};
-            for (int64_t p = 0; p < plane; p++) sum += NAME(load)(of + p * LANES);
+            for (int64_t p = 0; p < plane; p++) sum += NAME(load)(of + p * WIDTH);
             REAL local = (REAL)(NAME(lanes)(sum, images) / here);
             for (int64_t p = 0; p < plane; p++) {
-                NAME(vector) off = NAME(load)(of + p * LANES) - local;
+                NAME(vector) off = NAME(load)(of + p * WIDTH) - local;
                 square += off * off;
             }
             /* `local` is rounded; squares about a number so near the mean are those about it
@@ -223,7 +212,7 @@ static void NAME(channel_moments)(const REAL *x, int64_t n, struct NAME(shape) s
 /* y = (x - mean) * scale + bias, by channel, of so many groups. */
 static void NAME(channel_scale)(const REAL *x, int64_t groups, struct NAME(shape) s,
                                 const REAL *mean, const REAL *scale, const REAL *bias, REAL *y) {
-    int64_t plane = s.height * s.width * LANES;
+    int64_t plane = s.height * s.width * WIDTH;
     for (int64_t group = 0; group < groups; group++)
         for (int64_t c = 0; c < s.channels; c++, x += plane, y += plane)
             for (int64_t k = 0; k < plane; k++) y[k] = (x[k] - mean[c]) * scale[c] + bias[c];
@@ -239,24 +228,24 @@ static void NAME(channel_norm_back)(const REAL *x, int64_t n, struct NAME(shape)
         double sum = 0, product = 0;
         REAL rstd = 1 / SQRT(var[c] + epsilon), scale = gamma[c] * rstd;
         for (int64_t group = 0; group < GROUPS(n); group++) {
-            int64_t start = (group * s.channels + c) * plane * LANES;
+            int64_t start = (group * s.channels + c) * plane * WIDTH;
             NAME(vector) of_sum = {0}, of_product = {0};
             for (int64_t p = 0; p < plane; p++) {
-                NAME(vector) here = NAME(load)(g + start + p * LANES);
+                NAME(vector) here = NAME(load)(g + start + p * WIDTH);
                 of_sum += here;
-                of_product += here * (NAME(load)(x + start + p * LANES) - mean[c]);
+                of_product += here * (NAME(load)(x + start + p * WIDTH) - mean[c]);
             }
-            sum += NAME(lanes)(of_sum, LANES), product += NAME(lanes)(of_product, LANES);
+            sum += NAME(lanes)(of_sum, WIDTH), product += NAME(lanes)(of_product, WIDTH);
         }
         of_beta[c] = (REAL)sum, of_gamma[c] = (REAL)(product * rstd);
         REAL k1 = of_beta[c] / count, k2 = of_gamma[c] * rstd / count;
         for (int64_t group = 0; group < GROUPS(n); group++) {
-            int64_t start = (group * s.channels + c) * plane * LANES;
+            int64_t start = (group * s.channels + c) * plane * WIDTH;
             int64_t images = NAME(filled)(n, group);
-            for (int64_t k = 0; k < plane * LANES; k++)
+            for (int64_t k = 0; k < plane * WIDTH; k++)
                 g[start + k] = scale * (g[start + k] - k1 - (x[start + k] - mean[c]) * k2);
-            for (int64_t p = 0; images < LANES && p < plane; p++)
-                for (int64_t k = images; k < LANES; k++) g[start + p * LANES + k] = 0;
+            for (int64_t p = 0; images < WIDTH && p < plane; p++)
+                for (int64_t k = images; k < WIDTH; k++) g[start + p * WIDTH + k] = 0;
         }
     }
 }
@@ -283,20 +272,20 @@ static void NAME(activation_back)(int64_t kind, int64_t n, const REAL *restrict 
 /* Pool the windows of so many planes (a channel of a group each). */
 static void NAME(pool)(const REAL *x, int64_t planes, struct NAME(shape) from,
                        struct NAME(shape) to, int64_t kind, REAL *y) {
-    int64_t row = from.width * LANES;
+    int64_t row = from.width * WIDTH;
     for (int64_t plane = 0; plane < planes; plane++)
         for (int64_t v = 0; v < to.height; v++) {
             const REAL *above = x + (plane * from.height + 2 * v) * row, *below = above + row;
-            REAL *into = y + (plane * to.height + v) * to.width * LANES;
+            REAL *into = y + (plane * to.height + v) * to.width * WIDTH;
             for (int64_t u = 0; u < to.width; u++)
-                for (int64_t k = 0; k < LANES; k++) {
-                    int64_t first = 2 * u * LANES + k, second = first + LANES;
+                for (int64_t k = 0; k < WIDTH; k++) {
+                    int64_t first = 2 * u * WIDTH + k, second = first + WIDTH;
                     REAL t0 = above[first], t1 = above[second];
                     REAL t2 = below[first], t3 = below[second];
                     REAL m01 = t1 > t0 ? t1 : t0, m23 = t3 > t2 ? t3 : t2;
                     REAL m = m23 > m01 ? m23 : m01, all = t0 + t1 + t2 + t3;
                     /* NaN wins. */
-                    into[u * LANES + k] = kind == MEAN ? all / 4 : all != all ? all : m;
+                    into[u * WIDTH + k] = kind == MEAN ? all / 4 : all != all ? all : m;
                 }
         }
 }
@@ -305,19 +294,19 @@ static void NAME(pool)(const REAL *x, int64_t planes, struct NAME(shape) from,
 static void NAME(pool_back)(const REAL *restrict x, int64_t planes, struct NAME(shape) from,
                             struct NAME(shape) to, int64_t kind, const REAL *restrict g,
                             REAL *restrict d) {
-    int64_t row = from.width * LANES;
+    int64_t row = from.width * WIDTH;
     if (from.width % 2 || from.height % 2)
         memset(d, 0, planes * from.height * row * sizeof(REAL));
     for (int64_t plane = 0; plane < planes; plane++)
         for (int64_t v = 0; v < to.height; v++) {
             int64_t start = (plane * from.height + 2 * v) * row;
             const REAL *above = x + start, *below = above + row;
-            const REAL *of = g + (plane * to.height + v) * to.width * LANES;
+            const REAL *of = g + (plane * to.height + v) * to.width * WIDTH;
             REAL *d_above = d + start, *d_below = d_above + row;
             for (int64_t u = 0; u < to.width; u++)
-                for (int64_t k = 0; k < LANES; k++) {
-                    int64_t first = 2 * u * LANES + k, second = first + LANES;
-                    REAL e = of[u * LANES + k];
+                for (int64_t k = 0; k < WIDTH; k++) {
+                    int64_t first = 2 * u * WIDTH + k, second = first + WIDTH;
+                    REAL e = of[u * WIDTH + k];
                     if (kind == MEAN) {
                         d_above[first] = d_above[second] = e / 4;
                         d_below[first] = d_below[second] = e / 4;
@@ -351,7 +340,7 @@ static inline int64_t NAME(larger)(int64_t a, int64_t b) { return a > b ? a : b;
 static int64_t NAME(divide_images)(struct NAME(image_scratch) *s, char *block, int64_t batch,
                                    const struct NAME(layer) *layers, int64_t n_layers) {
     char *start = block ? block : (char *)64, *free = start; /* any address that is not 0 */
-    int64_t groups = GROUPS(batch) * LANES, largest = 0, around = 0, weights = 0, widest = 0;
+    int64_t groups = GROUPS(batch) * WIDTH, largest = 0, around = 0, weights = 0, widest = 0;
     s->values = NAME(take)(&free, n_layers + 1, sizeof(REAL *));
     s->means = NAME(take)(&free, n_layers, sizeof(REAL *));
     s->vars = NAME(take)(&free, n_layers, sizeof(REAL *));
@@ -381,12 +370,12 @@ static int64_t NAME(divide_images)(struct NAME(image_scratch) *s, char *block, i
     }
     s->g = NAME(take)(&free, groups * largest, sizeof(REAL));
     s->d = NAME(take)(&free, groups * largest, sizeof(REAL));
-    s->around = NAME(take)(&free, around * LANES, sizeof(REAL));
+    s->around = NAME(take)(&free, around * WIDTH, sizeof(REAL));
     s->packed = NAME(take)(&free, weights, sizeof(REAL));
-    s->sums = NAME(take)(&free, weights * LANES, sizeof(REAL));
+    s->sums = NAME(take)(&free, weights * WIDTH, sizeof(REAL));
     s->of_weight = NAME(take)(&free, NAME(larger)(weights, widest), sizeof(REAL));
     s->of_bias = NAME(take)(&free, widest, sizeof(REAL));
-    s->pixels = NAME(take)(&free, LANES * NAME(size)(layers[0].from), 1);
+    s->pixels = NAME(take)(&free, WIDTH * NAME(size)(layers[0].from), 1);
     return free - start;
 }
 
@@ -396,23 +385,23 @@ static void NAME(fill)(const struct NAME(images) *images, const int64_t *order, 
     int64_t size = images->size;
     for (int64_t group = 0; group < GROUPS(n); group++) {
         int64_t here = NAME(filled)(n, group);
-        const uint8_t *from[LANES];
+        const uint8_t *from[WIDTH];
         for (int64_t k = 0; k < here; k++) {
-            int64_t at = group * LANES + k;
+            int64_t at = group * WIDTH + k;
             from[k] = images->pixels + (order ? order[at] : first + at) * size;
         }
-        if (here < LANES) memset(s->pixels, 0, size * LANES);
+        if (here < WIDTH) memset(s->pixels, 0, size * WIDTH);
         for (int64_t p = 0; p < size; p++)
-            for (int64_t k = 0; k < here; k++) s->pixels[p * LANES + k] = from[k][p];
-        NAME(bnexp_pixels)(s->pixels, size * LANES, images->mean, images->sd,
-                           s->values[0] + group * size * LANES);
+            for (int64_t k = 0; k < here; k++) s->pixels[p * WIDTH + k] = from[k][p];
+        NAME(bnexp_pixels)(s->pixels, size * WIDTH, images->mean, images->sd,
+                           s->values[0] + group * size * WIDTH);
     }
 }
 
 /* A group of what a convolution reads. */
 static struct NAME(window) NAME(window_of)(const struct NAME(layer) *l, const REAL *x,
                                            int64_t group, struct NAME(image_scratch) *s) {
-    x += group * NAME(size)(l->from) * LANES;
+    x += group * NAME(size)(l->from) * WIDTH;
     if (l->padding) NAME(surround)(x, l->from, l->padding, s->around);
     return (struct NAME(window)){l->padding ? s->around : x, l->from, l->padding, l->kernel,
                                  l->to};
@@ -431,7 +420,7 @@ static void NAME(forward_images)(const struct NAME(layer) *layers, int64_t n_lay
             for (int64_t group = 0; group < groups; group++) {
                 struct NAME(window) w = NAME(window_of)(l, x, group, s);
                 NAME(convolve)(&w, s->packed, l->bias.value,
-                               y + group * NAME(size)(l->to) * LANES);
+                               y + group * NAME(size)(l->to) * WIDTH);
             }
         } else if (l->what == NAME(NORM)) {
             REAL scale[channels], *mean = l->mean, *var = l->var;
@@ -444,7 +433,7 @@ static void NAME(forward_images)(const struct NAME(layer) *layers, int64_t n_lay
                 scale[c] = l->weight.value[c] / SQRT(var[c] + (REAL)l->epsilon);
             NAME(channel_scale)(x, groups, l->from, mean, scale, l->bias.value, y);
         } else if (l->what == NAME(ACTIVATION)) {
-            NAME(activation)(l->kind, groups * NAME(size)(l->to) * LANES, y);
+            NAME(activation)(l->kind, groups * NAME(size)(l->to) * WIDTH, y);
         } else {
             NAME(pool)(x, groups * channels, l->from, l->to, l->kind, y);
         }
@@ -458,30 +447,30 @@ static void NAME(convolution_back)(const struct NAME(layer) *l, const REAL *x, i
     int64_t weights = in * out * K * K, plane = l->to.height * l->to.width;
     for (int64_t group = 0; needs_input && group < GROUPS(n); group++) {
         int64_t pad = K - 1 - l->padding;
-        const REAL *g = s->g + group * NAME(size)(l->to) * LANES;
+        const REAL *g = s->g + group * NAME(size)(l->to) * WIDTH;
         if (!group) NAME(pack)(l->weight.value, out, in, K, 1, s->packed);
         if (pad) NAME(surround)(g, l->to, pad, s->around);
         struct NAME(window) w = {pad ? s->around : g, l->to, pad, K, l->from};
-        NAME(convolve)(&w, s->packed, 0, s->d + group * NAME(size)(l->from) * LANES);
+        NAME(convolve)(&w, s->packed, 0, s->d + group * NAME(size)(l->from) * WIDTH);
     }
     if (l->weight.learns) {
-        memset(s->sums, 0, weights * LANES * sizeof(REAL));
+        memset(s->sums, 0, weights * WIDTH * sizeof(REAL));
         for (int64_t group = 0; group < GROUPS(n); group++) {
             struct NAME(window) w = NAME(window_of)(l, x, group, s);
-            NAME(weight_gradient)(&w, s->g + group * NAME(size)(l->to) * LANES, s->sums);
+            NAME(weight_gradient)(&w, s->g + group * NAME(size)(l->to) * WIDTH, s->sums);
         }
         for (int64_t k = 0; k < weights; k++)
-            s->of_weight[k] = (REAL)NAME(lanes)(NAME(load)(s->sums + k * LANES), LANES);
+            s->of_weight[k] = (REAL)NAME(lanes)(NAME(load)(s->sums + k * WIDTH), WIDTH);
         NAME(move)(o, t, &l->weight, 0, weights, s->of_weight);
     }
     if (l->bias.value && l->bias.learns) {
         for (int64_t c = 0; c < out; c++) {
             double sum = 0;
             for (int64_t group = 0; group < GROUPS(n); group++) {
-                const REAL *g = s->g + (group * out + c) * plane * LANES;
+                const REAL *g = s->g + (group * out + c) * plane * WIDTH;
                 NAME(vector) of = {0};
-                for (int64_t p = 0; p < plane; p++) of += NAME(load)(g + p * LANES);
-                sum += NAME(lanes)(of, LANES);
+                for (int64_t p = 0; p < plane; p++) of += NAME(load)(g + p * WIDTH);
+                sum += NAME(lanes)(of, WIDTH);
             }
             s->of_bias[c] = (REAL)sum;
         }
@@ -508,7 +497,7 @@ static void NAME(backward_images)(const struct NAME(layer) *layers, int64_t n_la
             if (l->weight.learns) NAME(move)(o, t, &l->weight, 0, l->to.channels, s->of_weight);
             if (l->bias.learns) NAME(move)(o, t, &l->bias, 0, l->to.channels, s->of_bias);
         } else if (l->what == NAME(ACTIVATION)) {
-            NAME(activation_back)(l->kind, groups * NAME(size)(l->to) * LANES,
+            NAME(activation_back)(l->kind, groups * NAME(size)(l->to) * WIDTH,
                                   s->values[i + 1], s->g);
         } else {
             swap = 1;
@@ -520,6 +509,3 @@ static void NAME(backward_images)(const struct NAME(layer) *layers, int64_t n_la
         }
     }
 }
-#undef MOST_OUT
-#undef MOST_PLACES
-#undef GROUPS

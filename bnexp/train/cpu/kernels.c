@@ -3,14 +3,36 @@
    normalization -> activation -> 2x2 pooling in one pass, and back; whole networks
    (network.h); Adam's update of many runs. Compiled at first use by
    bnexp/train/cpu/kernels.py, without fast-math: a loss that is not finite must stay so. Sums
-   are taken in 16 lanes, because a compiler may not reorder them, then in double precision. */
+   are taken in WIDTH lanes, because a compiler may not reorder them, then in double precision. */
 
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LANES 16
+/* The floats of a register, and how many registers hold sums: of a matrix product ROWS times
+   two; of a convolution MOST_OUT channels times so many places, or taps of its weights'
+   gradient. So many images lie beside each other. */
+#if defined __AVX512F__
+#define WIDTH 16
+#define ROWS 8
+#define MOST_PLACES 4
+#define MOST_TAPS 5
+#define FEWER_TAPS 3
+#else
+#if defined __AVX__
+#define WIDTH 8
+#else
+#define WIDTH 4
+#endif
+#define ROWS 4
+#define MOST_PLACES 2
+#define MOST_TAPS 2
+#define FEWER_TAPS 1
+#endif
+#define MOST_OUT 4
+#define GROUPS(n) (((n) + WIDTH - 1) / WIDTH)
+
 #define MOST 4096 /* values of one channel of one image: 4 h w may not be more */
 
 enum activation { IDENTITY = 0, SIGMOID = 1, RELU = 2, TANH = 3 };
@@ -124,7 +146,7 @@ static inline void put_together(const float *restrict apart, long h, long w,
     }
 
 /* A vector of lanes, as GCC and Clang have it; they split it where registers are shorter. */
-typedef float vector __attribute__((vector_size(LANES * sizeof(float))));
+typedef float vector __attribute__((vector_size(WIDTH * sizeof(float))));
 
 static inline vector load(const float *x) {
     vector v;
@@ -133,7 +155,7 @@ static inline vector load(const float *x) {
 }
 
 static inline float folded(vector v) {
-    for (int half = LANES / 2; half > 0; half /= 2)
+    for (int half = WIDTH / 2; half > 0; half /= 2)
         for (int k = 0; k < half; k++) v[k] += v[k + half];
     return v[0];
 }
@@ -142,7 +164,7 @@ static double sum_of(const float *x, long n) {
     vector lanes = {0};
     float rest = 0;
     long i = 0;
-    for (; i + LANES <= n; i += LANES) lanes += load(x + i);
+    for (; i + WIDTH <= n; i += WIDTH) lanes += load(x + i);
     for (; i < n; i++) rest += x[i];
     return (double)folded(lanes) + rest;
 }
@@ -151,7 +173,7 @@ static double squares_of(const float *x, long n, float mean) {
     vector lanes = {0};
     float rest = 0;
     long i = 0;
-    for (; i + LANES <= n; i += LANES) {
+    for (; i + WIDTH <= n; i += WIDTH) {
         vector shifted = load(x + i) - mean;
         lanes += shifted * shifted;
     }
@@ -203,7 +225,7 @@ static void add_sums(const float *restrict e, const float *restrict x, long n, f
     vector l1 = {0}, l2 = {0};
     float r1 = 0, r2 = 0;
     long i = 0;
-    for (; i + LANES <= n; i += LANES) {
+    for (; i + WIDTH <= n; i += WIDTH) {
         vector v = load(e + i);
         l1 += v, l2 += v * (load(x + i) - mean);
     }
@@ -263,14 +285,6 @@ void bnexp_backward(const float *z, const float *g, long N, long C, long h, long
         }
     for (long c = 0; c < C; c++) dbias[c] = (float)s3[c];
 }
-
-/* Rows of a matrix product computed at a time: two vectors of sums each must fit into the
-   registers, 32 of 16 floats with AVX-512, fewer or smaller ones elsewhere. */
-#ifdef __AVX512F__
-#define ROWS 8
-#else
-#define ROWS 2
-#endif
 
 /* What follows is there for floats and, for tests to the last digits, for doubles. */
 

@@ -4,7 +4,8 @@
    SQRT and UNIT defined, once for floats and once for doubles (which tests compare to the
    last digits). */
 
-typedef REAL NAME(vector) __attribute__((vector_size(LANES * sizeof(REAL))));
+/* As many values as a register holds floats. */
+typedef REAL NAME(vector) __attribute__((vector_size(WIDTH * sizeof(REAL))));
 
 /* A parameter of one run and what the optimizer keeps of it. */
 struct NAME(parameter) {

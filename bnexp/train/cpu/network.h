@@ -46,8 +46,8 @@ static const REAL *NAME(pass)(struct NAME(network) *net, const struct NAME(image
         const REAL *values = net->images.values[passed];
         if (n_layers < of_images) return values;
         for (int64_t k = 0; k < n; k++) {
-            const REAL *from = values + k / LANES * LANES * size + k % LANES;
-            for (int64_t p = 0; p < size; p++) rows[k * size + p] = from[p * LANES];
+            const REAL *from = values + k / WIDTH * WIDTH * size + k % WIDTH;
+            for (int64_t p = 0; p < size; p++) rows[k * size + p] = from[p * WIDTH];
         }
     } else {
         for (int64_t k = 0; k < n; k++)
@@ -66,10 +66,10 @@ static void NAME(learn)(struct NAME(network) *net, int64_t n, const struct NAME(
     NAME(backward)(net->dense, net->n_dense, n, learns, o, t, &net->rows);
     if (!learns) return;
     REAL *g = net->images.g;
-    if (n % LANES) memset(g + n / LANES * LANES * size, 0, LANES * size * sizeof(REAL));
+    if (n % WIDTH) memset(g + n / WIDTH * WIDTH * size, 0, WIDTH * size * sizeof(REAL));
     for (int64_t k = 0; k < n; k++) {
-        REAL *to = g + k / LANES * LANES * size + k % LANES;
-        for (int64_t p = 0; p < size; p++) to[p * LANES] = net->rows.g[k * size + p];
+        REAL *to = g + k / WIDTH * WIDTH * size + k % WIDTH;
+        for (int64_t p = 0; p < size; p++) to[p * WIDTH] = net->rows.g[k * size + p];
     }
     NAME(backward_images)(net->of_images, of_images, n, o, t, &net->images);
 }
