@@ -1,8 +1,11 @@
 """What one process measures for `bnexp bench`; each of these runs in a fresh one."""
 
+import re
 import resource
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -15,6 +18,8 @@ from bnexp.train.device import settle
 from bnexp.train.optimizers import make_stepper
 from bnexp.train.speed import measured_plain_s, measured_stacked_s
 from bnexp.train.stack import Stack
+
+STATUS = Path("/proc/self/status")
 
 
 def plain(config: Config, device_name: str) -> float:
@@ -38,6 +43,7 @@ def epoch(config: Config, device_name: str) -> tuple[float, float]:
     data = load(config.data, device)
     stack = Stack([build(config, seed=0).to(device)])
     stepper = make_stepper(list(stack.learned.values()), [config])
+    _forget_peak()
     before = _peak_mb(device)
     n = min(len(data.train), 40 * config.train.batch_size)
     order = torch.randperm(len(data.train), device=device)[None, :n]
@@ -71,7 +77,17 @@ def flop_per_s(device_name: str) -> float:
 
 
 def _peak_mb(device: torch.device) -> float:
+    """Return the most memory taken since the start, or since `_forget_peak`."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
+    with suppress(OSError):
+        (line,) = re.findall(r"VmHWM:\s*(\d+) kB", STATUS.read_text())
+        return int(line) / 1024
     unit = 1 if sys.platform == "darwin" else 1024  # getrusage: bytes there, kilobytes here
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+def _forget_peak() -> None:
+    """Begin anew: reading the data took more than a small network's epoch."""
+    with suppress(OSError):  # Linux alone can
+        Path("/proc/self/clear_refs").write_text("5")

@@ -12,7 +12,7 @@ from bnexp.models import build
 from bnexp.schedule import Speed, is_convolutional
 from bnexp.train.cohort import capture, train_epoch
 from bnexp.train.cpu.blocks import blocked
-from bnexp.train.cpu.native import evaluate_native, is_native
+from bnexp.train.cpu.native import evaluate_native, is_native, population_native
 from bnexp.train.evaluate import eval_batch, evaluate, population_statistics
 from bnexp.train.optimizers import make_stepper
 from bnexp.train.plain import make_optimizer
@@ -67,7 +67,10 @@ def measure(config: Config, data: Dataset, n_runs: int) -> Speed:
     eval_s = _time(evaluation) / len(few)
 
     def population() -> None:
-        with population_statistics(network, few):
+        statistics = (
+            population_native(stacked, few) if stacked else population_statistics(network, few)
+        )
+        with statistics:
             pass
 
     population_s = _time(population) / len(few)
