@@ -17,7 +17,7 @@ from bnexp.models import build
 from bnexp.records import SCHEMA_VERSION, RunRecord
 from bnexp.schedule import Cohort, is_convolutional, structure
 from bnexp.train.cohort import train_runs
-from bnexp.train.cpu.native import is_native
+from bnexp.train.cpu.known import is_native
 from bnexp.train.device import allow_tf32, provenance
 from bnexp.train.outcome import Outcome
 from bnexp.train.plain import train_run

@@ -12,7 +12,8 @@ from bnexp.models import build
 from bnexp.schedule import Speed, is_convolutional
 from bnexp.train.cohort import capture, train_epoch
 from bnexp.train.cpu.blocks import blocked
-from bnexp.train.cpu.native import evaluate_native, is_native, population_native
+from bnexp.train.cpu.known import is_native
+from bnexp.train.cpu.native import evaluate_native, population_native
 from bnexp.train.evaluate import eval_batch, evaluate, population_statistics
 from bnexp.train.optimizers import make_stepper
 from bnexp.train.plain import make_optimizer

@@ -14,7 +14,7 @@ from bnexp.models import PIXELS
 from bnexp.norms import FormulaBatchNorm
 from bnexp.stochastic import Drawing
 from bnexp.train.cpu.dense_norm import with_dense_norms
-from bnexp.train.cpu.native import is_native
+from bnexp.train.cpu.known import is_native
 from bnexp.train.evaluate import norm_layers
 
 

@@ -14,8 +14,10 @@ from bnexp.config.schema import Config
 from bnexp.data import Split
 from bnexp.models import build
 from bnexp.train.cohort import train_epoch
-from bnexp.train.cpu import kernels, native
-from bnexp.train.cpu.native import evaluate_native, is_native, population_native
+from bnexp.train.cpu import kernels
+from bnexp.train.cpu import known as what_is_known
+from bnexp.train.cpu.known import is_native
+from bnexp.train.cpu.native import evaluate_native, population_native
 from bnexp.train.evaluate import evaluate, population_statistics
 from bnexp.train.optimizers import make_stepper
 from bnexp.train.plain import make_optimizer
@@ -371,5 +373,5 @@ def test_without_a_compiler_networks_are_stacked(
     """The kernels are optional."""
     config = compose("model=mlp", "norm=batch")
     assert is_native(build(config, 0))
-    monkeypatch.setattr(native, "library", lambda: None)
+    monkeypatch.setattr(what_is_known, "library", lambda: None)
     assert not is_native(build(config, 0))

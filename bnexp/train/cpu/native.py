@@ -6,11 +6,10 @@ whole epoch, they take a third of the time, and nothing of PyTorch stands betwee
 Convolutions gain from images that lie in groups, value beside value: see images.h.
 """
 
-import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from ctypes import Structure, byref, c_double, c_int64, c_void_p
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,17 +17,11 @@ from torch import Tensor, nn
 from bnexp.data import Split
 from bnexp.models import PIXELS
 from bnexp.train.cpu.blocks import ACTIVATIONS, POOLS
-from bnexp.train.cpu.dense_norm import DenseNorm
 from bnexp.train.cpu.kernels import library
 from bnexp.train.optimizers import BETA1, BETA2, EPSILON, StackedAdam, StackedSgd, Stepper
-
-if TYPE_CHECKING:  # it asks `is_native`
-    from bnexp.train.stack import Stack
+from bnexp.train.stack import Stack
 
 DENSE, NORM, ACTIVATION, CONVOLUTION, POOL = range(5)  # as in layers.h
-# Of a dense layer and of a convolution: the weights of larger ones, or the sums that their
-# gradients are made of, leave the cache, and PyTorch is as fast with them.
-MOST_WEIGHTS, MOST_OF_CONVOLUTION = 2**20, 2**14
 SUFFIXES = {torch.float32: "float", torch.float64: "double"}
 
 
@@ -71,68 +64,8 @@ class _Images(Structure):
     )
 
 
-def is_native(network: nn.Sequential) -> bool:
-    """Return whether the kernels can train and evaluate networks like this one."""
-    layers = list(network)
-    dtypes = {parameter.dtype for parameter in network.parameters()}
-    if (
-        library() is None
-        or {parameter.device.type for parameter in network.parameters()} != {"cpu"}
-        or len(dtypes) != 1
-        or not dtypes <= SUFFIXES.keys()
-    ):
-        return False
-    flattens = [at for at, layer in enumerate(layers) if isinstance(layer, nn.Flatten)]
-    if len(flattens) != 1:
-        return False
-    (flatten,) = flattens
-    return (
-        all(_is_known_of_images(layer) for layer in layers[:flatten])
-        and all(_is_known(layer) for layer in layers[flatten + 1 :])
-        and isinstance(layers[-1], nn.Linear)
-        # In-place, as nothing needs an activation's input again.
-        and not any(
-            type(one) in ACTIVATIONS and type(other) in ACTIVATIONS
-            for one, other in itertools.pairwise(layers[:flatten])
-        )
-    )
-
-
-def _is_known_of_images(layer: nn.Module) -> bool:
-    if type(layer) is nn.Conv2d:
-        side, padding = layer.kernel_size[0], layer.padding[0]
-        return (
-            layer.weight.numel() <= MOST_OF_CONVOLUTION
-            and layer.kernel_size == (side, side)
-            and layer.stride == layer.dilation == (1, 1)
-            and layer.groups == 1
-            and layer.padding == (padding, padding)
-            and layer.padding_mode == "zeros"
-            and int(padding) < side
-        )
-    if type(layer) in POOLS:
-        assert isinstance(layer, nn.MaxPool2d | nn.AvgPool2d)
-        return layer.kernel_size == layer.stride == 2 and not (layer.padding or layer.ceil_mode)
-    if type(layer) is nn.BatchNorm2d:
-        return _remembers(layer)
-    return type(layer) in ACTIVATIONS
-
-
-def _is_known(layer: nn.Module) -> bool:
-    if type(layer) in (nn.BatchNorm1d, DenseNorm):
-        assert isinstance(layer, nn.BatchNorm1d)
-        return _remembers(layer)
-    if type(layer) is nn.Linear:
-        return layer.weight.numel() <= MOST_WEIGHTS
-    return type(layer) in ACTIVATIONS
-
-
-def _remembers(layer: nn.BatchNorm1d | nn.BatchNorm2d) -> bool:
-    return layer.affine and layer.track_running_stats and layer.momentum is not None
-
-
 def train_native(
-    stack: "Stack", stepper: Stepper, train: Split, order: Tensor, batch_size: int
+    stack: Stack, stepper: Stepper, train: Split, order: Tensor, batch_size: int
 ) -> tuple[Tensor, Tensor]:
     """Train every run for an epoch.
 
@@ -173,7 +106,7 @@ def train_native(
     return losses.T, torch.tensor(correct)
 
 
-def evaluate_native(stack: "Stack", split: Split) -> tuple[Tensor, Tensor]:
+def evaluate_native(stack: Stack, split: Split) -> tuple[Tensor, Tensor]:
     """Return mean loss and accuracy of every run over a split, shape (R,)."""
     some = next(iter(stack.parameters.values()))
     call = getattr(library(), f"bnexp_evaluate_{SUFFIXES[some.dtype]}")
@@ -189,7 +122,7 @@ def evaluate_native(stack: "Stack", split: Split) -> tuple[Tensor, Tensor]:
 
 
 @contextmanager
-def population_native(stack: "Stack", train: Split) -> Iterator[None]:
+def population_native(stack: Stack, train: Split) -> Iterator[None]:
     """Within the block, normalize with the moments of the whole training set.
 
     See `bnexp.train.evaluate.population_statistics`.
@@ -244,7 +177,7 @@ def _settings(stepper: Stepper, row: int, correction: Tensor, root: Tensor) -> _
     )
 
 
-def _kept(stack: "Stack", stepper: Stepper) -> dict[str, tuple[Tensor | None, Tensor | None]]:
+def _kept(stack: Stack, stepper: Stepper) -> dict[str, tuple[Tensor | None, Tensor | None]]:
     """Return what the optimizer keeps of each parameter that learns, by name."""
     if isinstance(stepper, StackedAdam):
         return dict(
@@ -256,7 +189,7 @@ def _kept(stack: "Stack", stepper: Stepper) -> dict[str, tuple[Tensor | None, Te
 
 
 def _layers(
-    stack: "Stack", row: int, kept: dict[str, tuple[Tensor | None, Tensor | None]]
+    stack: Stack, row: int, kept: dict[str, tuple[Tensor | None, Tensor | None]]
 ) -> Any:
     """Return the layers of one network as an array for the kernels."""
 

@@ -1,0 +1,74 @@
+"""Which networks the kernels can train for a whole epoch."""
+
+import itertools
+
+import torch
+from torch import nn
+
+from bnexp.train.cpu.blocks import ACTIVATIONS, POOLS
+from bnexp.train.cpu.dense_norm import DenseNorm
+from bnexp.train.cpu.kernels import library
+
+# Of a dense layer and of a convolution: the weights of larger ones, or the sums that their
+# gradients are made of, leave the cache, and PyTorch is as fast with them.
+MOST_WEIGHTS, MOST_OF_CONVOLUTION = 2**20, 2**14
+
+
+def is_native(network: nn.Sequential) -> bool:
+    """Return whether the kernels can train and evaluate networks like this one."""
+    layers = list(network)
+    dtypes = {parameter.dtype for parameter in network.parameters()}
+    if (
+        library() is None
+        or {parameter.device.type for parameter in network.parameters()} != {"cpu"}
+        or len(dtypes) != 1
+        or not dtypes <= {torch.float32, torch.float64}
+    ):
+        return False
+    flattens = [at for at, layer in enumerate(layers) if isinstance(layer, nn.Flatten)]
+    if len(flattens) != 1:
+        return False
+    (flatten,) = flattens
+    return (
+        all(_is_known_of_images(layer) for layer in layers[:flatten])
+        and all(_is_known(layer) for layer in layers[flatten + 1 :])
+        and isinstance(layers[-1], nn.Linear)
+        # In-place, as nothing needs an activation's input again.
+        and not any(
+            type(one) in ACTIVATIONS and type(other) in ACTIVATIONS
+            for one, other in itertools.pairwise(layers[:flatten])
+        )
+    )
+
+
+def _is_known_of_images(layer: nn.Module) -> bool:
+    if type(layer) is nn.Conv2d:
+        side, padding = layer.kernel_size[0], layer.padding[0]
+        return (
+            layer.weight.numel() <= MOST_OF_CONVOLUTION
+            and layer.kernel_size == (side, side)
+            and layer.stride == layer.dilation == (1, 1)
+            and layer.groups == 1
+            and layer.padding == (padding, padding)
+            and layer.padding_mode == "zeros"
+            and int(padding) < side
+        )
+    if type(layer) in POOLS:
+        assert isinstance(layer, nn.MaxPool2d | nn.AvgPool2d)
+        return layer.kernel_size == layer.stride == 2 and not (layer.padding or layer.ceil_mode)
+    if type(layer) is nn.BatchNorm2d:
+        return _remembers(layer)
+    return type(layer) in ACTIVATIONS
+
+
+def _is_known(layer: nn.Module) -> bool:
+    if type(layer) in (nn.BatchNorm1d, DenseNorm):
+        assert isinstance(layer, nn.BatchNorm1d)
+        return _remembers(layer)
+    if type(layer) is nn.Linear:
+        return layer.weight.numel() <= MOST_WEIGHTS
+    return type(layer) in ACTIVATIONS
+
+
+def _remembers(layer: nn.BatchNorm1d | nn.BatchNorm2d) -> bool:
+    return layer.affine and layer.track_running_stats and layer.momentum is not None
