@@ -53,7 +53,7 @@ def answers(study: Declared, tables: Tables) -> list[Answer]:
     varied = study.varied
     if not varied or not len(tables.contrasts):
         return []
-    found = _largest_rates(tables, varied)
+    found = []
     for name, what in described(tables.responses).items():
         effects = tables.contrasts[tables.contrasts["response"] == name]
         mains = list(each(effects[effects["kind"] == "main"]))
@@ -70,7 +70,9 @@ def answers(study: Declared, tables: Tables) -> list[Answer]:
             sentence, done = _most(shares)
         unit = what.unit_difference
         found.append(Answer(what.label, unit, sentence, done, lines[:MOST_ROWS]))
-    return found
+    # Beside a response that can be shared out, one that cannot says nothing more.
+    shared = [answer for answer in found if any(line.share for line in answer.lines)]
+    return _largest_rates(tables, varied) + (shared or found)
 
 
 def _largest_rates(tables: Tables, varied: Sequence[str]) -> list[Answer]:
