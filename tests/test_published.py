@@ -2,6 +2,7 @@
 
 import json
 import runpy
+import shlex
 from pathlib import Path
 
 import pytest
@@ -24,10 +25,12 @@ def test_studies_are_published() -> None:
 
 @pytest.mark.parametrize("study", STUDIES)
 def test_published_runs_are_those_of_the_study(study: str) -> None:
-    """Today's configuration gives every published run the id that it has: none is orphaned."""
-    design = open_design([f"study={study}"], False, None)
-    done = Store(RESULTS / study).done()
-    assert {run.run_id for run in design.runs} == done
+    """Today the published command gives every run the id that it has: none is orphaned."""
+    store = Store(RESULTS / study)
+    program, verb, *arguments = shlex.split(declared(store.read_study()).command)
+    assert (program, verb) == ("bnexp", "run")
+    design = open_design(arguments, False, None)
+    assert {run.run_id for run in design.runs} == store.done()
 
 
 @pytest.mark.parametrize("study", STUDIES)
