@@ -136,6 +136,25 @@ def test_other_precisions_and_odd_sides_are_left_to_pytorch(
     assert torch.equal(blocked(odd)(x), odd(x))
 
 
+@pytest.mark.parametrize(
+    "layers",
+    [
+        (nn.Conv2d(1, 4, 3), nn.MaxPool2d(3)),
+        (nn.Conv2d(1, 4, 3), nn.MaxPool2d(2, dilation=2)),
+        (nn.Conv2d(1, 4, 3), nn.AvgPool2d(2, divisor_override=3)),
+        (nn.Conv2d(1, 4, 3, dilation=2), nn.MaxPool2d(2)),
+        (nn.Conv2d(1, 4, 3, padding="same"), nn.MaxPool2d(2)),
+        (nn.Conv2d(1, 4, 3, padding=1, padding_mode="circular"), nn.MaxPool2d(2)),
+        (nn.BatchNorm2d(1, track_running_stats=False), nn.MaxPool2d(2)),
+    ],
+)
+def test_what_the_kernels_do_not_compute_is_left_alone(layers: tuple[nn.Module, ...]) -> None:
+    """A user's network with other convolutions, poolings or statistics gives what it gives."""
+    network = nn.Sequential(*layers).eval()
+    x = torch.rand(2, 1, 28, 28)
+    torch.testing.assert_close(blocked(network)(x), network(x))
+
+
 def test_adam_in_c_is_adam(compose: Callable[..., Config]) -> None:
     """Twenty steps of the kernel and of PyTorch's operations agree up to rounding."""
     configs = [

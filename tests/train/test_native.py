@@ -344,6 +344,8 @@ def test_what_the_kernels_do_not_know_is_stacked(
         ((nn.MaxPool2d(3),), False),
         ((nn.MaxPool2d(2, stride=1),), False),
         ((nn.MaxPool2d(2, ceil_mode=True),), False),
+        ((nn.MaxPool2d(2, dilation=2),), False),
+        ((nn.AvgPool2d(2, divisor_override=3),), False),
         ((nn.Tanh(), nn.ReLU()), False),
         ((nn.InstanceNorm2d(1),), False),
         ((nn.BatchNorm2d(1, momentum=None),), False),

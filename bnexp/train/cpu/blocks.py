@@ -55,13 +55,43 @@ def _suits(tensor: Tensor) -> bool:
     return tensor.device.type == "cpu" and tensor.dtype == torch.float32
 
 
+def is_plain_convolution(layer: nn.Module) -> bool:
+    """Return whether a layer is the convolution that the kernels compute: square, step 1."""
+    if type(layer) is not nn.Conv2d:
+        return False
+    side, padding = layer.kernel_size[0], layer.padding[0]
+    return (
+        layer.kernel_size == (side, side)
+        and layer.stride == layer.dilation == (1, 1)
+        and layer.groups == 1
+        and layer.padding == (padding, padding)
+        and layer.padding_mode == "zeros"
+    )
+
+
+def is_plain_pooling(layer: nn.Module) -> bool:
+    """Return whether a layer pools windows of two by two, side by side."""
+    if type(layer) is nn.MaxPool2d:
+        plain = layer.dilation == 1 and not layer.return_indices
+    elif type(layer) is nn.AvgPool2d:
+        plain = layer.divisor_override is None
+    else:
+        return False
+    usual = layer.kernel_size == layer.stride == 2
+    return plain and usual and not (layer.padding or layer.ceil_mode)
+
+
 def _block_length(layers: list[nn.Module]) -> int:
     """Return how many layers from the first on form a block, 0 if they do not."""
-    length = int(isinstance(layers[0], nn.Conv2d) and layers[0].stride == (1, 1))
-    for kinds in ((nn.BatchNorm2d,), tuple(ACTIVATIONS), tuple(POOLS)):
-        if length < len(layers) and type(layers[length]) in kinds:
+    length = int(is_plain_convolution(layers[0]))
+    for is_next in (_is_plain_norm, lambda layer: type(layer) in ACTIVATIONS, is_plain_pooling):
+        if length < len(layers) and is_next(layers[length]):
             length += 1
-    return length if length and type(layers[length - 1]) in POOLS else 0
+    return length if length and is_plain_pooling(layers[length - 1]) else 0
+
+
+def _is_plain_norm(layer: nn.Module) -> bool:
+    return type(layer) is nn.BatchNorm2d and layer.track_running_stats
 
 
 class Block(nn.Module):

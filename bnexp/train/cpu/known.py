@@ -5,7 +5,7 @@ import itertools
 import torch
 from torch import nn
 
-from bnexp.train.cpu.blocks import ACTIVATIONS, POOLS
+from bnexp.train.cpu.blocks import ACTIVATIONS, is_plain_convolution, is_plain_pooling
 from bnexp.train.cpu.dense_norm import DenseNorm
 from bnexp.train.cpu.kernels import library
 
@@ -43,22 +43,12 @@ def is_native(network: nn.Sequential) -> bool:
 
 def _is_known_of_images(layer: nn.Module) -> bool:
     if type(layer) is nn.Conv2d:
-        side, padding = layer.kernel_size[0], layer.padding[0]
-        return (
-            layer.weight.numel() <= MOST_OF_CONVOLUTION
-            and layer.kernel_size == (side, side)
-            and layer.stride == layer.dilation == (1, 1)
-            and layer.groups == 1
-            and layer.padding == (padding, padding)
-            and layer.padding_mode == "zeros"
-            and int(padding) < side
-        )
-    if type(layer) in POOLS:
-        assert isinstance(layer, nn.MaxPool2d | nn.AvgPool2d)
-        return layer.kernel_size == layer.stride == 2 and not (layer.padding or layer.ceil_mode)
+        few = layer.weight.numel() <= MOST_OF_CONVOLUTION
+        plain = few and is_plain_convolution(layer)
+        return plain and int(layer.padding[0]) < layer.kernel_size[0]
     if type(layer) is nn.BatchNorm2d:
         return _remembers(layer)
-    return type(layer) in ACTIVATIONS
+    return type(layer) in ACTIVATIONS or is_plain_pooling(layer)
 
 
 def _is_known(layer: nn.Module) -> bool:
