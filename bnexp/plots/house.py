@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -85,13 +87,13 @@ def styled() -> AbstractContextManager[None]:
 
 def files(figure: Figure) -> dict[str, bytes]:
     """Return a figure as the content of an SVG and a PNG file, by ending."""
-    out = {}
-    svg = {"metadata": {"Date": None}, "dpi": RASTER_DPI}
-    for ending, options in (("svg", svg), ("png", {"dpi": 150})):
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=ending, **options)
-        out[ending] = buffer.getvalue()
-    return out
+    svg, png = io.BytesIO(), io.BytesIO()
+    # Each canvas prints by itself: `savefig` draws every figure once more beforehand.
+    figure.set_dpi(RASTER_DPI)
+    FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})
+    figure.set_dpi(150)
+    FigureCanvasAgg(figure).print_png(png)
+    return {"svg": svg.getvalue(), "png": png.getvalue()}
 
 
 def new_figure(width: float, height: float) -> Figure:
