@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pydantic import TypeAdapter
 
@@ -155,6 +156,7 @@ def epochs_frame(study: Declared, records: Sequence[RunRecord]) -> pd.DataFrame:
 
 def where(frame: pd.DataFrame, levels: Mapping[str, str]) -> pd.DataFrame:
     """Return the rows of a frame that have these levels."""
+    kept = np.ones(len(frame), dtype=bool)
     for key, level in levels.items():
-        frame = frame[frame[key] == level]
-    return frame
+        kept &= frame[key].to_numpy() == level
+    return frame[kept]

@@ -62,20 +62,26 @@ def weird_path(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def shipped() -> Composer:
+    """Return a composer of the shipped configuration, which reads each choice once."""
+    return Composer()
+
+
 @pytest.fixture
-def composer() -> Iterator[Composer]:
+def composer(shipped: Composer) -> Iterator[Composer]:
     """Return an open composer of the shipped configuration."""
-    with Composer() as opened:
+    with shipped as opened:
         yield opened
 
 
 @pytest.fixture(scope="session")
-def compose() -> Callable[..., Config]:
+def compose(shipped: Composer) -> Callable[..., Config]:
     """Return a function from overrides to a configuration; each is composed once."""
 
     @functools.cache
     def composed(*overrides: str) -> Config:
-        with Composer() as opened:
+        with shipped as opened:
             return opened.compose(overrides)[0]
 
     return composed

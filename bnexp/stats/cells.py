@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from bnexp.frames import where
 from bnexp.stats.estimate import Values, iqm, known, paired_t
 from bnexp.stats.proportion import wilson
 
@@ -53,8 +52,12 @@ def cells(
     rows = []
     arrays = {name: response_array(runs, factors, seeds, name) for name in responses}
     shape = tuple(len(levels) for levels in factors.values())
+    diverged = diverged_array(runs, factors, seeds)
+    failed = response_array(
+        runs.assign(status=runs["status"] == "failed"), factors, seeds, "status"
+    )
     ended = {
-        index: _ended(where(runs, dict(_labels(factors, index))), len(seeds))
+        index: _ended(diverged[(slice(None), *index)], failed[(slice(None), *index)])
         for index in np.ndindex(shape)
     }
     for response, array in arrays.items():
@@ -80,15 +83,15 @@ def cells(
     return pd.DataFrame(rows)
 
 
-def _ended(runs: pd.DataFrame, n_seeds: int) -> dict[str, float]:
-    """Return how the runs of a cell ended."""
-    diverged = int((runs["status"] == "diverged").sum())
-    failed = int((runs["status"] == "failed").sum())
-    rate = wilson(diverged, len(runs) - failed)
+def _ended(diverged: Values, failed: Values) -> dict[str, float]:
+    """Return how the runs of a cell ended, from 1 or 0 a seed; NaN where none is trained."""
+    n_diverged, n_failed = int(np.nansum(diverged)), int(np.nansum(failed))
+    n_trained = len(known(failed))
+    rate = wilson(n_diverged, n_trained - n_failed)
     return {
-        "n_diverged": diverged,
-        "n_failed": failed,
-        "n_untrained": n_seeds - len(runs),
+        "n_diverged": n_diverged,
+        "n_failed": n_failed,
+        "n_untrained": len(failed) - n_trained,
         "divergence_rate": rate.share,
         "divergence_low": rate.low,
         "divergence_high": rate.high,

@@ -60,8 +60,14 @@ def paired_t(values: Values, confidence: float = CONFIDENCE) -> Estimate:
     mean = float(values.mean())
     if n == 1:
         return Estimate(mean, math.nan, math.nan, 1)
-    half = float(stats.t.ppf((1 + confidence) / 2, n - 1) * standard_error(values))
+    half = float(t_quantile((1 + confidence) / 2, n - 1) * standard_error(values))
     return Estimate(mean, mean - half, mean + half, n)
+
+
+@functools.cache
+def t_quantile(share: float, freedom: int) -> float:
+    """Return the value below which a share of Student's t lies; a study asks a few often."""
+    return float(stats.t.ppf(share, freedom))
 
 
 def standard_error(values: Values) -> float:
@@ -96,7 +102,7 @@ def prediction(values: Values) -> tuple[float, float]:
     n = len(values)
     if n < 2:
         return math.nan, math.nan
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * values.std(ddof=1) * math.sqrt(1 + 1 / n)
+    half = t_quantile((1 + CONFIDENCE) / 2, n - 1) * values.std(ddof=1) * math.sqrt(1 + 1 / n)
     return float(values.mean() - half), float(values.mean() + half)
 
 

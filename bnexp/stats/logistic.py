@@ -4,10 +4,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 from scipy.special import expit
 
-from bnexp.stats.estimate import CONFIDENCE, Values
+from bnexp.stats.estimate import CONFIDENCE, Values, t_quantile
 
 _STEPS = 200
 _LARGEST_STEP = 2.0
@@ -79,7 +78,7 @@ def _fitted(dose: Values, success: Values) -> Half:
     reach = math.inf
     if math.isfinite(at) and np.isfinite(without).all():
         between = math.sqrt((n - 1) / n * float(((without - without.mean()) ** 2).sum()))
-        t = stats.t.ppf((1 + CONFIDENCE) / 2, max(n - 1, 1))
+        t = t_quantile((1 + CONFIDENCE) / 2, max(n - 1, 1))
         reach = float(t * max(error, between))
     beyond = "logistic, beyond those tried"
     if at > dose[-1]:

@@ -59,11 +59,24 @@ def max_lr(
     if len(rates) < FEWEST:
         return pd.DataFrame(columns=columns)
     order = np.argsort(rates)
+    axis = 1 + list(factors).index(LR)
+
+    def by_rate(array: Values) -> Values:
+        return np.moveaxis(array, axis, -1)[..., order]
+
+    diverged = by_rate(diverged_array(runs, factors, seeds))
+    measured = {
+        name: by_rate(response_array(runs, factors, seeds, name))
+        for name in ("train_loss", accuracy)
+    }
     rows = []
     for name in DEFINITIONS:
-        for levels in _combinations(others):
-            here = where(runs, levels)
-            success = _success(name, here, factors, seeds, (accuracy, n_test))[:, order]
+        judged = measured["train_loss" if name == "fastest" else accuracy]
+        for levels, index in zip(
+            _combinations(others), np.ndindex(judged.shape[1:-1]), strict=True
+        ):
+            cell = (slice(None), *index)
+            success = _success(name, judged[cell], diverged[cell], n_test)
             half = half_success(np.log2(np.array(rates)[order]), success)
             rows.append(
                 {
@@ -94,25 +107,13 @@ def _combinations(factors: Factors) -> Iterator[dict[str, str]]:
         yield dict(zip(factors, levels, strict=True))
 
 
-def _success(
-    definition: str,
-    runs: pd.DataFrame,
-    factors: Factors,
-    seeds: Sequence[int],
-    accuracy: tuple[str, int],
-) -> Values:
+def _success(definition: str, measured: Values, diverged: Values, n_test: int) -> Values:
     """Return 1 where a run meets a definition, 0 where not; shape (S, learning rates).
 
     NaN where it is not trained or failed, or does not report what is judged.
     """
-    only_lr = {LR: factors[LR]}
-    diverged = diverged_array(runs, only_lr, seeds)
-    response, n_test = accuracy
     if definition == "finite":
         return 1 - diverged
-    measured = response_array(
-        runs, only_lr, seeds, "train_loss" if definition == "fastest" else response
-    )
     if definition == "above_chance":
         critical = stats.binom.isf(CHANCE_ALPHA, n_test, CHANCE) + 1
         # An accuracy is a ratio of whole numbers, up to rounding.

@@ -1,5 +1,6 @@
 """Shares of seeds: how often runs diverge, how often one level beats another."""
 
+import functools
 import math
 from dataclasses import dataclass
 
@@ -8,6 +9,8 @@ from scipy import stats
 
 from bnexp.records import response as describe
 from bnexp.stats.estimate import CONFIDENCE, Values, known
+
+Z = stats.norm.ppf((1 + CONFIDENCE) / 2)
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,8 @@ def wilson(count: float, n: int) -> Share:
     if n == 0:
         return Share(math.nan, math.nan, math.nan, 0)
     share = count / n
-    z = stats.norm.ppf((1 + CONFIDENCE) / 2)
-    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    middle = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    half = Z / (1 + Z**2 / n) * math.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
     return Share(share, max(0.0, float(middle - half)), min(1.0, float(middle + half)), n)
 
 
@@ -81,4 +83,9 @@ def sign_test_p(signs: Values) -> float:
         return math.nan
     if wins + losses == 0:
         return 1.0
-    return float(stats.binomtest(wins, wins + losses, 0.5).pvalue)
+    return _sign_test_p(wins, wins + losses)
+
+
+@functools.cache
+def _sign_test_p(wins: int, n: int) -> float:
+    return float(stats.binomtest(wins, n, 0.5).pvalue)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy.special import stdtr
 
 from bnexp.stats.estimate import Estimate, Values, known, paired_t, standard_error
 
@@ -95,7 +95,7 @@ def t_test_p(values: Values) -> float:
     error = standard_error(values)
     if error == 0:
         return 1.0 if values.mean() == 0 else 0.0
-    return float(2 * stats.t.sf(abs(values.mean()) / error, len(values) - 1))
+    return float(2 * stdtr(len(values) - 1, -abs(values.mean()) / error))
 
 
 def holm(p: Values) -> Values:
@@ -142,7 +142,7 @@ def tost(values: Values, margin: float) -> Equivalence:
     slack = margin - abs(float(values.mean()))
     if error == 0:
         return Equivalence(interval, 0.0 if slack > 0 else 1.0)
-    return Equivalence(interval, float(stats.t.sf(slack / error, len(values) - 1)))
+    return Equivalence(interval, float(stdtr(len(values) - 1, -slack / error)))
 
 
 def equivalence_margin(values: Values) -> float:
