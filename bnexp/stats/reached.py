@@ -20,16 +20,19 @@ def reached(runs: pd.DataFrame, epochs: pd.DataFrame, factors: Factors) -> pd.Da
     """
     columns = ["threshold", *factors, "epoch", "share", "low", "high", "n"]
     ended = runs[runs["status"] != "failed"]
+    cells = []
+    for key, group in _cells(ended, list(factors)):
+        trained = where(epochs, dict(zip(factors, key, strict=True)))
+        finished = trained[trained["seed"].isin(group["seed"][group["status"] == "ok"])]
+        # Where all runs of a cell diverged, it was still to train as long as the others.
+        last = (finished if len(finished) else epochs)["epoch"].max()
+        cells.append((key, group, range(int(last) + 1)))
     rows = []
     for name in _thresholds(runs):
-        for key, group in _cells(ended, list(factors)):
-            levels = dict(zip(factors, key, strict=True))
-            trained = where(epochs, levels)
-            # Where all runs of a cell diverged, it was still to train as long as the others.
-            finished = trained.merge(group[group["status"] == "ok"][["seed"]], on="seed")
-            last = (finished if len(finished) else epochs)["epoch"].max()
-            for epoch in range(int(last) + 1):
-                found = wilson(int((group[name] <= epoch).sum()), len(group))
+        for key, group, trained_for in cells:
+            values = group[name].to_numpy(float)
+            for epoch in trained_for:
+                found = wilson(int((values <= epoch).sum()), len(values))
                 rows.append((name, *key, epoch, found.share, found.low, found.high, found.n))
     return pd.DataFrame(rows, columns=columns)
 
