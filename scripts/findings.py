@@ -74,9 +74,9 @@ class Published:
         return f"{100 * row.estimate:.0f} % [{100 * row.ci_low:.0f}, {100 * row.ci_high:.0f}]"
 
     def ratio(self, definition: str, factor: str, given: str) -> str:
-        """Return the ratio of two largest learning rates, where `given` ends with a level."""
+        """Return the ratio of two largest learning rates at given levels of the others."""
         table = self.table("max_lr_ratios")
-        table = table[(table["definition"] == definition) & table["given"].str.endswith(given)]
+        table = table[(table["definition"] == definition) & (table["given"] == given)]
         row = _only(table, {"factor": self._key(factor)})
         return f"{row.ratio:.1f} [{row.ratio_low:.1f}, {row.ratio_high:.1f}]"
 
