@@ -164,12 +164,10 @@ def _file_name(key: str) -> str:
 
 def _averaged(study: Declared, tables: Tables, by: tuple[str, str]) -> pd.DataFrame:
     """Return the cells of two factors, averaged over all others within each seed."""
-    runs = tables.runs[tables.runs["status"] == "ok"]
     n_others = len(study.cells) // (len(study.factors[by[0]]) * len(study.factors[by[1]]))
-    grouped = runs.groupby([*by, "seed"], sort=False)
+    grouped = tables.runs.groupby([*by, "seed"], sort=False)[list(tables.responses)]
     # A mean over fewer cells than the others' would compare unlike with unlike.
-    whole = grouped.filter(lambda group: len(group) == n_others)
-    means = whole.groupby([*by, "seed"], sort=False)[list(tables.responses)].mean()
+    means = grouped.mean().where(grouped.count() == n_others)
     factors = {key: study.factors[key] for key in by}
     frame = means.reset_index().assign(status="ok")
     return stats.cells(frame, factors, study.seeds, tables.responses)
