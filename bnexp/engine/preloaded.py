@@ -1,5 +1,6 @@
 """What is imported once for all workers; see `bnexp.engine.processes.prepare`."""
 
+import gc
 import os
 import signal
 
@@ -7,3 +8,6 @@ import signal
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch starts its thread pool
 import bnexp.train  # noqa: E402, F401
+
+# All of it stays to the end: no process looks through it for garbage, now or when it exits.
+gc.freeze()
