@@ -6,6 +6,7 @@ the lab's loop has none). Each epoch ends with a pass over the test set, as in d
 
 import statistics
 import time
+import warnings
 
 import torch
 from torch import nn
@@ -39,10 +40,13 @@ def examples_per_s(config: Config, device_name: str, workers: int, *, read_loss:
         for train, n in ((True, TRAIN), (False, TEST))
     ]
     size = config.train.batch_size
-    train, test = (
-        DataLoader(split, size, shuffle=shuffle, num_workers=workers)
-        for split, shuffle in zip(splits, (True, False), strict=True)
-    )
+    with warnings.catch_warnings():
+        # More of them than cores is worth a trial: the best of all is what we compare to.
+        warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
+        train, test = (
+            DataLoader(split, size, shuffle=shuffle, num_workers=workers)
+            for split, shuffle in zip(splits, (True, False), strict=True)
+        )
     network = build(config, seed=0).to(device)
     optimizer = make_optimizer(config, network)
     _train(network, optimizer, DataLoader(Subset(splits[0], range(8 * size)), size), device)

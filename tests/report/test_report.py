@@ -10,6 +10,7 @@ from bnexp.design import Run
 from bnexp.errors import UsageError
 from bnexp.frames import declared
 from bnexp.report import analyse, build
+from bnexp.report.drawing import draw
 from bnexp.store import Store
 from tests.fabricate import planted
 
@@ -146,6 +147,32 @@ def test_a_diverged_run_is_said_aloud(weird_path: Path) -> None:
     assert runs.loc[runs["status"] == "diverged", "test_accuracy"].isna().all()
     table = pd.read_csv(store.tables / "contrasts.csv")
     assert table.iloc[0]["n"] == 4
+
+
+def test_a_diverged_run_that_counts_as_guessing_stays_in_the_interaction(
+    weird_path: Path,
+) -> None:
+    """A line's point is the mean of every seed where the response has one for each run."""
+
+    def measure(run: Run) -> dict[str, float | None]:
+        lost = run.seed == 1 and run.cell.labels["norm"] == "none"
+        accuracy = None if lost else 0.8
+        return {"test_accuracy": accuracy, "train_loss": accuracy}
+
+    _, store = planted([*SWEEP, "model.activation=relu,tanh"], weird_path, measure)
+    responses = ["test_accuracy_or_chance", "test_accuracy"]
+    study = declared(store.read_study() | {"responses": responses})
+    tables = analyse(study, store.load(study.run_ids))
+    figures = {drawn.name: drawn.figure for drawn in draw(study, tables)}
+    points = [
+        [line.get_ydata().tolist() for line in axes.lines if len(line.get_xdata()) == 2]
+        for axes in figures["interaction"].axes
+    ]
+    # Of norm none, one seed of five guessed with both poolings; of batch, none did.
+    assert points[0][0] == pytest.approx([66.0, 66.0])
+    assert points[0][3] == pytest.approx([80.0, 80.0])
+    assert points[1][0] == pytest.approx([80.0, 80.0])  # of the other four
+    assert "mean of up to 5 seeds" in figures["interaction"].texts[0].get_text()
 
 
 def test_missing_runs_are_said_aloud(store: Store) -> None:
