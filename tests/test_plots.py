@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
 from bnexp import plots, stats
 from tests.fabricate import frame_of
@@ -187,6 +189,27 @@ def test_the_same_figure_is_the_same_file(runs: pd.DataFrame) -> None:
     assert one == two
     assert one["png"].startswith(b"\x89PNG")
     assert b"<svg" in one["svg"]
+
+
+def test_a_solvers_last_digits_change_no_file(
+    runs: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the layout's solver leaves another rounding error, the figure is the same file."""
+    cells = stats.cells(runs, FACTORS, range(3), RESPONSES)
+    lay_out = ConstrainedLayoutEngine.execute
+
+    def drawn(error: float) -> dict[str, bytes]:
+        def shaken(engine: ConstrainedLayoutEngine, figure: Figure) -> None:
+            lay_out(engine, figure)
+            for axes in figure.axes:
+                box = axes.get_position(original=True)
+                axes.set_position(Bbox(box.get_points() + error))
+
+        monkeypatch.setattr(ConstrainedLayoutEngine, "execute", shaken)
+        with plots.styled():
+            return plots.files(plots.cell_means(cells, runs, FACTORS, RESPONSES, {}))
+
+    assert drawn(1e-15) == drawn(0.0) != drawn(1e-3)
 
 
 def test_a_case_shows_both_speeds_and_their_ratio() -> None:

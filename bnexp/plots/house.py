@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import Bbox
 
 from bnexp.records import response as describe
 
@@ -89,11 +90,27 @@ def files(figure: Figure) -> dict[str, bytes]:
     """Return a figure as the content of an SVG and a PNG file, by ending."""
     svg, png = io.BytesIO(), io.BytesIO()
     # Each canvas prints by itself: `savefig` draws every figure once more beforehand.
+    figure.set_dpi(150)
+    canvas = FigureCanvasAgg(figure)
+    _lay_out(figure)
+    canvas.print_png(png)
     figure.set_dpi(RASTER_DPI)
     FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})
-    figure.set_dpi(150)
-    FigureCanvasAgg(figure).print_png(png)
     return {"svg": svg.getvalue(), "png": png.getvalue()}
+
+
+def _lay_out(figure: Figure) -> None:
+    """Put the panels in their places for good: every drawing would do so again.
+
+    Where its variables lie in memory decides on a solver's last digits, and these on the
+    names within an SVG: rounded, the same figure is the same file in every process.
+    """
+    if (engine := figure.get_layout_engine()) is not None:
+        engine.execute(figure)
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        box = axes.get_position(original=True)
+        axes.set_position(Bbox(box.get_points().round(9)))
 
 
 def new_figure(width: float, height: float) -> Figure:
