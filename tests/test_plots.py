@@ -341,6 +341,24 @@ def test_a_map_prints_every_mean_in_its_place(swept: pd.DataFrame) -> None:
     assert hatched == [(2.5, -0.5)]
 
 
+def test_a_diverged_run_that_counts_as_chance_is_left_out_of_no_mean(
+    swept: pd.DataFrame,
+) -> None:
+    """Such a mean is filled in a sweep; a map says how many of the runs that ended diverged."""
+    swept["test_accuracy_or_chance"] = swept["test_accuracy"].fillna(0.1)
+    drawn = ["test_accuracy_or_chance"]
+    cells = stats.cells(swept, SWEPT, range(4), drawn)
+    figure = plots.sweep(cells, swept, SWEPT, drawn, axis="optimizer.lr")
+    hollow = [one for one in figure.axes[0].lines if one.get_markerfacecolor() == "white"]
+    assert np.isnan([y for one in hollow for y in np.array(one.get_ydata(), float)]).all()
+    assert "hollow" not in texts(figure)
+    figure = plots.heat_map(cells, SWEPT, drawn, ("norm", "optimizer.lr"))
+    found = {one.get_position(): one.get_text() for one in figure.axes[0].texts}
+    assert found[3, 0] == "10.00\n4/4 div."
+    assert found[3, 1].endswith("\n1/4 div.")
+    assert "of the others" not in texts(figure)
+
+
 @pytest.mark.parametrize("response", ["test_accuracy", "train_loss"])
 def test_numbers_on_a_map_can_be_read(response: str) -> None:
     """Better is lighter, and text differs from its ground by the 4.5 to 1 of WCAG."""

@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 
 from bnexp.frames import where
 from bnexp.plots.house import Factors, add_note, new_figure, panel_title, short, wrapped
-from bnexp.plots.panels import MOST_COLUMNS, ordered, panel_rows
+from bnexp.plots.panels import MOST_COLUMNS, ended, flattered, ordered, panel_rows
 from bnexp.records import response as describe
 
 WIDEST = 11.0  # inches
@@ -40,6 +40,7 @@ def heat_map(
     tall = 0.4 * len(names[0]) + 0.85
     figure = new_figure(max(wide * n_columns + 1.6, 4.6), tall * len(rows) + 0.3)
     grid = figure.subplots(len(rows), n_columns, squeeze=False)
+    scales = {}
     for (response, combinations), line in zip(rows, grid, strict=True):
         what = describe(response)
         # One response has one scale, or its panels could not be compared.
@@ -54,15 +55,21 @@ def heat_map(
                 axes.set_title(panel_title(combinations[column], wide))
                 axes.set_xlabel(short(by[1]))
                 axes.set_ylabel(short(by[0]) if column == 0 else "")
-        drawn = mpl.cm.ScalarMappable(norm, colours)
-        bar = figure.colorbar(drawn, ax=list(line[: len(combinations)]), pad=0.02)
+        scales[response] = (norm, colours)
+    for response, (norm, colours) in scales.items():
+        drawn, what = mpl.cm.ScalarMappable(norm, colours), describe(response)
+        beside = grid[[at for at, (one, _) in enumerate(rows) if one == response]]
+        bar = figure.colorbar(drawn, ax=beside.ravel(), pad=0.02, aspect=20 * len(beside))
         bar.set_label(wrapped(what.label, what.unit))
         bar.outline.set_visible(False)
     left_out = f"; {more} more combinations are in cells.csv" if more else ""
-    lost = "; hatched: no mean" if cells["mean"].isna().any() else ""
-    if cells["n_diverged"].any():
-        lost += "; div.: diverged, the mean is of the others"
-    n = int(cells["n"].max())
+    shown = cells[cells["response"].isin([response for response, _ in rows])]
+    lost = "; hatched: no mean" if shown["mean"].isna().any() else ""
+    if shown["n_diverged"].any():
+        lost += "; div.: diverged"
+    if flattered(shown).any():
+        lost += ", the mean is of the others"
+    n = int(shown["n"].max())
     add_note(
         figure, f"mean of up to {n} seed{'s' * (n != 1)}, lighter is better{lost}{left_out}"
     )
@@ -78,7 +85,7 @@ def _map(
 ) -> None:
     """Draw one grid of cells."""
     norm, colours = scale
-    for _, cell in cells.iterrows():
+    for (_, cell), n_ended in zip(cells.iterrows(), ended(cells), strict=True):
         what = describe(str(cell["response"]))
         row, column = names[0].index(cell[by[0]]), names[1].index(cell[by[1]])
         missing = bool(np.isnan(cell["mean"]))
@@ -88,7 +95,6 @@ def _map(
         if missing:
             style |= {"hatch": "////", "edgecolor": "#999999", "linewidth": 0}
         axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **style))
-        n_ended = int(cell["n"] + cell["n_diverged"])
         text = "" if missing else what.show(cell["mean"])
         if cell["n_diverged"]:
             text += f"\n{int(cell['n_diverged'])}/{n_ended} div."

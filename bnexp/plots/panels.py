@@ -3,8 +3,10 @@
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
@@ -50,6 +52,16 @@ def panel_rows(
     kept = combinations[:MOST_PANELS]
     rows = [(shown[0], kept[at : at + columns]) for at in range(0, len(kept), columns)]
     return rows, len(combinations) - len(kept)
+
+
+def ended(cells: pd.DataFrame) -> "pd.Series[Any]":
+    """Return how many runs of each cell ended: 0 where none diverged."""
+    return (cells["n_diverged"] / cells["divergence_rate"]).round().fillna(0).astype(int)
+
+
+def flattered(cells: pd.DataFrame) -> "pd.Series[bool]":
+    """Return which means leave out runs that diverged; some responses count them as chance."""
+    return cells["n"] < ended(cells)
 
 
 def log2_axis(axes: Axes, levels: Sequence[str], inches: float) -> None:

@@ -24,7 +24,7 @@ from bnexp.plots.house import (
     short,
     wrapped,
 )
-from bnexp.plots.panels import log2_axis, numbers, ordered, panel_rows
+from bnexp.plots.panels import flattered, log2_axis, numbers, ordered, panel_rows
 from bnexp.records import response as describe
 
 PANEL, STRIP = 2.2, 0.9  # inches
@@ -121,8 +121,10 @@ def sweep(
         f"dots: each of up to {int(cells['n'].max())} seeds; line: mean and its 95 % Student-t "
         "interval"
     )
+    if flattered(cells[cells["response"].isin([response for response, _ in rows])]).any():
+        note += "; hollow: mean of the runs that did not diverge"
     if diverge:
-        note += "; hollow: mean of the runs that did not diverge; strip: Wilson interval"
+        note += "; strip: Wilson interval"
     if limits is not None and limits.table["lr"].notna().any():
         handles.append(handle("None", f"largest {short(axis)}", color="#555555", linestyle=":"))
         note += (
@@ -167,8 +169,8 @@ def _panel(
         ends = (mean - here["ci_low"] * scale, here["ci_high"] * scale - mean)
         bars: dict[str, Any] = {"color": colour, "linestyle": line, "linewidth": 1.3}
         axes.errorbar(x, mean, yerr=ends, capsize=2, **bars)
-        lost = (here["n_diverged"] > 0).to_numpy()
-        for some, face in ((~lost, colour), (lost, "white")):
+        hollow = flattered(here).to_numpy()
+        for some, face in ((~hollow, colour), (hollow, "white")):
             axes.plot(x[some], mean[some], marker, ms=5, color=colour, mfc=face, zorder=3)
 
 

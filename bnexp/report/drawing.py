@@ -123,8 +123,12 @@ def _swept(study: Declared, tables: Tables, keys: Sequence[str]) -> Iterator[Dra
             limits = _limits(tables) if key == LR else None
             yield Drawn(
                 f"sweep_{_file_name(key)}",
-                f"Every level of {plots.short(key)}. A level at which runs diverge has a "
-                "mean of the others only, and flatters them."
+                f"Every level of {plots.short(key)}."
+                + (
+                    " A mean that leaves diverged runs out, a hollow one, flatters its level."
+                    if tables.cells["n_diverged"].any()
+                    else ""
+                )
                 + (
                     f" Dotted, with its 95 % interval: the largest at which {limits.meaning}; "
                     "none where it lies beyond those tried."

@@ -76,9 +76,9 @@ class Log:
                 f"the loss is not finite at step {self.diverged_step} "
                 f"(epoch {len(self.history)})"
             )
-        elif train_eval["train_eval_loss"] is None:
+        elif split := _exploded(self.history[-1] | train_eval):
             self.diverged_step = self._steps
-            error = "the loss over the training set is not finite after the last step"
+            error = f"the loss over the {split} set is not finite after the last step"
         last = self.history[-1]
         metrics: Metrics = {name: last.get(name) for name in _reported(self.config)}
         metrics |= train_eval
@@ -100,6 +100,16 @@ class Log:
         if self.config.eval.affine:
             metrics |= affine(network)
         return Outcome("diverged" if error else "ok", metrics, self.history, error)
+
+
+def _exploded(metrics: Metrics) -> str | None:
+    """Return the set over which a network has no loss after its last step, if there is one."""
+    found = (
+        split
+        for name, split in (("train_eval", "training"), ("val", "validation"), ("test", "test"))
+        if f"{name}_loss" in metrics and metrics[f"{name}_loss"] is None
+    )
+    return next(found, None)
 
 
 def finite(value: float) -> float | None:

@@ -13,7 +13,7 @@ from bnexp.models import build, n_parameters
 from bnexp.streams import generator
 from bnexp.train import measure, plain
 from bnexp.train.evaluate import EVAL_BATCH
-from bnexp.train.outcome import Outcome
+from bnexp.train.outcome import Log, Metrics, Outcome, named
 from bnexp.train.plain import epoch_order, train_run
 
 CPU = torch.device("cpu")
@@ -255,6 +255,34 @@ def test_weights_that_explode_in_the_last_step(compose: Callable[..., Config]) -
     assert outcome.metrics["test_accuracy"] is None
     assert outcome.metrics["train_loss"] is None
     json.dumps([outcome.metrics, outcome.history], allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("metric", "split"),
+    [("test_loss", "test"), ("val_loss", "validation"), ("train_eval_loss", "training")],
+)
+def test_a_run_without_a_loss_over_a_set_has_diverged(
+    compose: Callable[..., Config], metric: str, split: str
+) -> None:
+    """One image that a network cannot classify is enough, in whichever set it lies."""
+    config = compose("data=digits", "data.val_size=100", "train.epochs=1")
+
+    def ended(lost: str) -> Outcome:
+        def measured(name: str) -> Metrics:
+            nothing = f"{name}_loss" == lost
+            return named(name, "", math.nan if nothing else 2.3, 0.1)
+
+        log = Log(config)
+        log.trained(torch.tensor([2.3, 2.3]), [8, 8], 3, 0.1)
+        log.tested(measured("test") | measured("val"))
+        return log.outcome(measured("train_eval"), build(config, 0))
+
+    assert ended("none").status == "ok"
+    outcome = ended(metric)
+    assert outcome.status == "diverged"
+    assert outcome.error == f"the loss over the {split} set is not finite after the last step"
+    assert outcome.metrics["diverged_step"] == 2
+    assert outcome.metrics["test_accuracy"] is None
 
 
 def test_a_run_reports_what_the_contract_lists(compose: Callable[..., Config]) -> None:
