@@ -76,11 +76,13 @@ class Response:
 
     def show(self, value: float, *, difference: bool = False) -> str:
         """Return a stored number as text with the digits that seeds can tell apart."""
-        digits = 2 if self.scale == 100 else 3
-        sign = "+" if difference else ""
         scaled = value * self.scale
-        # All digits of a loss that exploded would say nothing.
-        return f"{scaled:{sign}.{digits}f}" if abs(scaled) < 1e5 else f"{scaled:{sign}.3g}"
+        sign = "+" if difference else ""
+        if (size := abs(scaled)) >= 1e7:  # of a loss that exploded
+            return f"{scaled:{sign}.3g}"
+        few = 0 if size >= 1000 else 1 if size >= 100 else 3
+        digits = 2 if self.scale == 100 else few
+        return f"{scaled:{sign}.{digits}f}"
 
 
 # Responses that are the difference of two metrics of the same run.

@@ -462,7 +462,8 @@ def test_dense_dots_are_an_image_and_few_are_not() -> None:
 def test_nothing_in_a_sweep_or_map_overlaps(n_levels: int) -> None:
     """Titles, labels, tick labels, the legend and the note keep out of each other's way."""
     lr = tuple(f"{0.0125 * 2**i:g}" for i in range(n_levels))
-    factors = {"norm": ("none", "batch", "layer"), "optimizer.lr": lr, "pool": ("avg", "max")}
+    norms = ("none", "by_class", "large_by_class")
+    factors = {"norm": norms, "optimizer.lr": lr, "pool": ("avg", "max")}
     rows = [
         (*levels, seed, "diverged" if levels[1] == lr[-1] and seed else "ok", 0.8 + seed / 50)
         for *levels, seed in itertools.product(*factors.values(), range(3))
@@ -474,6 +475,7 @@ def test_nothing_in_a_sweep_or_map_overlaps(n_levels: int) -> None:
         for figure in (
             plots.sweep(cells, runs, factors, RESPONSES, axis="optimizer.lr"),
             plots.heat_map(cells, factors, RESPONSES, ("norm", "optimizer.lr")),
+            plots.heat_map(cells, factors, RESPONSES, ("optimizer.lr", "norm")),
         ):
             figure.draw_without_rendering()
             shown = []

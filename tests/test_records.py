@@ -94,12 +94,16 @@ def test_a_response_that_no_run_reports(name: str) -> None:
         ("test_accuracy", 0.0, True, "+0.00"),
         ("train_loss", 0.4671, False, "0.467"),
         ("train_loss", 0.25, True, "+0.250"),
+        ("train_loss", 123.456, False, "123.5"),
+        ("train_loss", 12345.678, False, "12346"),
+        ("examples_per_s", 114405.5, True, "+114406"),
+        ("train_loss", 1.2345e30, False, "1.23e+30"),
     ],
 )
 def test_numbers_are_shown_in_their_unit(
     name: str, value: float, difference: bool, text: str
 ) -> None:
-    """Accuracies are shown in percent, a difference of them in points with a sign."""
+    """Accuracies in percent, differences of them in points with a sign, large numbers whole."""
     found = response(name)
     assert found.show(value, difference=difference) == text
     assert response("test_accuracy").unit_difference == "percentage points"

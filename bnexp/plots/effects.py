@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from bnexp.frames import where
 from bnexp.plots.house import (
+    LETTER,
     MOST_ROWS,
     Factors,
     add_legend,
@@ -95,7 +96,7 @@ def interaction(
     lines, axis = by
     names = factors[axis]
     # Room for the levels' names side by side.
-    wide = max(2.7, (0.075 * max(map(len, names)) + 0.1) * len(names) + 0.7)
+    wide = max(2.7, (LETTER * max(map(len, names)) + 0.1) * len(names) + 0.7)
     figure = new_figure(wide * len(responses) + 0.6, 3.7)
     grid = figure.subplots(1, len(responses), squeeze=False)
     for response, axes in zip(responses, grid.flat, strict=True):

@@ -12,7 +12,15 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from bnexp.frames import where
-from bnexp.plots.house import Factors, add_note, new_figure, panel_title, short, wrapped
+from bnexp.plots.house import (
+    LETTER,
+    Factors,
+    add_note,
+    new_figure,
+    panel_title,
+    short,
+    wrapped,
+)
 from bnexp.plots.panels import MOST_COLUMNS, ended, flattered, ordered, panel_rows
 from bnexp.records import response as describe
 
@@ -33,7 +41,9 @@ def heat_map(
     """
     names = [ordered(factors[key]) for key in by]
     rest = {key: levels for key, levels in factors.items() if key not in by}
-    wide = 0.62 * len(names[1]) + 0.5
+    # A cell has room for its number and its level's name, a panel for the names at its side.
+    cell = max(0.62, LETTER * max(map(len, names[1])) + 0.1)
+    wide = cell * len(names[1]) + max(0.5, LETTER * max(map(len, names[0])) + 0.2)
     fit = max(1, min(MOST_COLUMNS, int(WIDEST // wide)))
     rows, more = panel_rows(responses, rest, fit)
     n_columns = max(len(combinations) for _, combinations in rows)

@@ -47,6 +47,8 @@ RASTER_DPI = 200
 # Hollow and larger than what it may lie upon, which stays to be seen.
 SOURCE: Any = {"mfc": "none", "mec": "#555555", "ms": 8, "mew": 1.2}
 
+LETTER = 0.075  # inches of a name's width
+
 Factors = Mapping[str, Sequence[str]]
 
 
@@ -188,7 +190,7 @@ def add_legend(figure: Figure, handles: Sequence[Line2D]) -> None:
     """Put a legend above the panels, in as many columns as fit."""
     if handles:
         widest = max(len(str(handle.get_label())) for handle in handles)
-        fits = int(figure.get_size_inches()[0] // (0.075 * widest + 0.5))
+        fits = int(figure.get_size_inches()[0] // (LETTER * widest + 0.5))
         columns = max(1, min(len(handles), fits))
         figure.legend(handles=handles, loc="outside upper center", ncols=columns)
 
