@@ -94,6 +94,23 @@ def test_interaction_has_a_line_for_each_level(runs: pd.DataFrame) -> None:
     np.testing.assert_allclose(lines[1], [87.0, 89.0])
 
 
+def test_a_response_without_two_means_to_join_has_no_panel_of_an_interaction(
+    runs: pd.DataFrame,
+) -> None:
+    """What hardly any cell has is named below the figure; the primary response stays."""
+    cells = stats.cells(runs, FACTORS, range(3), RESPONSES)
+    by = ("norm", "model.pool")
+    for response, n_panels in (("train_loss", 1), ("test_accuracy", 2)):
+        few = cells.assign(
+            mean=cells["mean"].where(
+                (cells["response"] != response) | (cells["model.pool"] == "max")
+            )
+        )
+        figure = plots.interaction(few, FACTORS, RESPONSES, by)
+        assert len(figure.axes) == n_panels
+        assert ("hardly" in texts(figure)) == (n_panels == 1)
+
+
 def test_learning_curves_pass_through_the_means(runs: pd.DataFrame) -> None:
     """A panel for each level of the other factors, a curve for each level of the first."""
     epochs = pd.concat([runs.assign(epoch=1), runs.assign(epoch=2)])

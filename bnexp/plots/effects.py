@@ -86,7 +86,7 @@ def interaction(
 ) -> Figure:
     """Return the response by the levels of one factor, a line for each level of another.
 
-    Parallel lines: no interaction.
+    Parallel lines: no interaction. A response without two means to join has no panel.
 
     Args:
         cells: One row for each combination of the two factors and response, averaged
@@ -95,6 +95,9 @@ def interaction(
     """
     lines, axis = by
     names = factors[axis]
+    means = cells.groupby(["response", lines])["mean"].count().groupby("response").max()
+    alone = [response for response in responses[1:] if means[response] < 2]
+    responses = [response for response in responses if response not in alone]
     # Room for the levels' names side by side.
     wide = max(2.7, (LETTER * max(map(len, names)) + 0.1) * len(names) + 0.7)
     figure = new_figure(wide * len(responses) + 0.6, 3.7)
@@ -126,8 +129,9 @@ def interaction(
     add_legend(figure, level_handles(lines, factors))
     rest = [short(key) for key in factors if key not in by]
     over = f", averaged over {', '.join(rest)}" if rest else ""
-    add_note(
-        figure,
-        f"mean of up to {int(cells['n'].max())} seeds{over}, and its 95 % Student-t interval",
-    )
+    note = f"mean of up to {int(cells['n'].max())} seeds{over}, and its 95 % Student-t interval"
+    if alone:
+        labels = "; ".join(describe(response).label for response in alone)
+        note += f". Not drawn, since hardly a seed has a number in every cell: {labels}"
+    add_note(figure, note)
     return figure
