@@ -126,13 +126,32 @@ def test_statistics_join_the_two_values_of_a_run(runs: pd.DataFrame) -> None:
     runs["test_accuracy_population"] = runs["test_accuracy"] + gain
     figure = plots.statistics(runs, FACTORS, ("test_accuracy", "test_accuracy_population"))
     (axes,) = figure.axes
-    assert axes.get_title() == "norm batch: 6 runs"
+    assert axes.get_title() == "norm batch\n6 runs"
     (joined,) = axes.collections
     assert isinstance(joined, LineCollection)
     assert len(joined.get_segments()) == 6
     assert all(one[1][1] - one[0][1] == pytest.approx(5.0) for one in joined.get_segments())
     (dots,) = axes.lines
     np.testing.assert_allclose(dots.get_ydata(), np.concatenate(joined.get_segments())[:, 1])
+
+
+def test_panels_of_statistics_stand_in_rows_without_overlap() -> None:
+    """Six levels with long names: none of their titles runs into another or off the page."""
+    factors = {"placement": tuple(f"after_pool_before_activation_{i}" for i in range(6))}
+    values = {(level,): [0.5, 0.6] for level in factors["placement"]}
+    runs = frame_of(values, list(factors)).rename(columns={"y": "test_accuracy"})
+    runs["test_accuracy_population"] = runs["test_accuracy"] + 0.1
+    with plots.styled():
+        figure = plots.statistics(runs, factors, ("test_accuracy", "test_accuracy_population"))
+        figure.draw_without_rendering()
+    assert len(figure.axes) == 6
+    boxes = [axes.title.get_window_extent() for axes in figure.axes]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    (note,) = (text.get_window_extent() for text in figure.texts)
+    labels = [axes.xaxis.label for axes in figure.axes if axes.get_xlabel()]
+    assert not any(note.overlaps(label.get_window_extent()) for label in labels)
+    assert max(box.x1 for box in boxes) < figure.get_size_inches()[0] * figure.dpi
+    assert len({box.y0 for box in boxes}) == 2
 
 
 def test_every_figure_says_what_its_intervals_are(runs: pd.DataFrame) -> None:

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from bnexp.frames import where
 from bnexp.plots.house import (
     DENSE,
+    LETTER,
     LINES,
     MOST_PANELS,
     MOST_ROWS,
@@ -31,6 +32,7 @@ from bnexp.plots.house import (
     source_handle,
     wrapped,
 )
+from bnexp.plots.panels import MOST_COLUMNS
 from bnexp.records import response as describe
 
 
@@ -174,11 +176,17 @@ def statistics(runs: pd.DataFrame, factors: Factors, pairs: tuple[str, str]) -> 
     first = next(iter(factors))
     differ = (runs[pairs[0]] - runs[pairs[1]]).abs() > 0
     levels = [level for level in factors[first] if differ[runs[first] == level].any()]
-    figure = new_figure(2.2 * max(len(levels), 2) + 0.8, 3.8)
-    grid = figure.subplots(1, len(levels), sharey=True, squeeze=False)
+    titles = [f"{short(first)} {level}" for level in levels]
+    columns = min(len(levels), MOST_COLUMNS)
+    rows = math.ceil(len(levels) / columns)
+    wide = max(2.2, LETTER * max(map(len, titles)) + 0.3)
+    figure = new_figure(wide * max(columns, 2) + 0.8, 3.1 * rows + 0.7)
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for axes in grid.flat[len(levels) :]:
+        axes.remove()
     scale = describe(pairs[0]).scale
     dense = len(runs) > DENSE
-    for level, axes in zip(levels, grid.flat, strict=True):
+    for level, title, axes in zip(levels, titles, grid.flat, strict=False):
         colour = look(first, level, factors).colour
         here = runs[(runs[first] == level) & runs[list(pairs)].notna().all(axis=1)]
         values = here[list(pairs)].to_numpy(float) * scale
@@ -188,10 +196,11 @@ def statistics(runs: pd.DataFrame, factors: Factors, pairs: tuple[str, str]) -> 
         axes.plot([0, 1] * len(values), values.ravel(), "o", ms=3.5, mew=0, zorder=1.5, **style)
         axes.set_xticks([0, 1], ["running", "population"])
         axes.set_xlim(-0.3, 1.3)
-        axes.set_title(f"{short(first)} {level}: {len(here)} runs")
+        axes.set_title(f"{title}\n{len(here)} runs")
     what = describe(pairs[0])
-    grid.flat[0].set_ylabel(wrapped(what.label, what.unit))
-    for axes in grid.flat:
+    for axes in grid[:, 0]:
+        axes.set_ylabel(wrapped(what.label, what.unit))
+    for axes in grid.flat[max(len(levels) - columns, 0) : len(levels)]:
         axes.set_xlabel("statistics in evaluation")
     add_note(figure, "a line is one run: the same weights, evaluated twice")
     return figure
