@@ -108,7 +108,35 @@ def test_a_response_without_two_means_to_join_has_no_panel_of_an_interaction(
         )
         figure = plots.interaction(few, FACTORS, RESPONSES, by)
         assert len(figure.axes) == n_panels
-        assert ("hardly" in texts(figure)) == (n_panels == 1)
+        assert ("lack of" in texts(figure)) == (n_panels == 1)
+
+
+def test_a_response_that_no_run_has_gets_no_panel(runs: pd.DataFrame) -> None:
+    """It is named below the figure instead."""
+    responses = [*RESPONSES, "epochs_to_95"]
+    runs["epochs_to_95"] = np.nan
+    cells = stats.cells(runs, FACTORS, range(3), responses)
+    contrasts = stats.contrasts(runs, FACTORS, range(3), responses)
+    for figure in (
+        plots.effects(contrasts, responses),
+        plots.cell_means(cells, runs, FACTORS, responses, {}),
+    ):
+        assert len(figure.axes) == 2
+        assert "epochs to 95" in " ".join(texts(figure).split())
+
+
+@pytest.mark.parametrize("n_levels", [2, 15])
+def test_a_long_legend_takes_no_room_from_the_panels(n_levels: int) -> None:
+    """A figure grows with its legend."""
+    factors = {"layers": tuple(f"convolution_{i}" for i in range(n_levels))}
+    runs = frame_of({(level,): [0.5] for level in factors["layers"]}, ["layers"])
+    runs = runs.rename(columns={"y": "test_accuracy"})
+    epochs = pd.concat([runs.assign(epoch=epoch) for epoch in (1, 2)])
+    curves = stats.curves(epochs, factors, ["test_accuracy"])
+    with plots.styled():
+        figure = plots.learning_curves(curves, factors, ["test_accuracy"], 1)
+        figure.draw_without_rendering()
+    assert figure.axes[0].get_window_extent().height / figure.dpi > 1.5  # inches
 
 
 def test_learning_curves_pass_through_the_means(runs: pd.DataFrame) -> None:

@@ -23,6 +23,7 @@ from bnexp.plots.house import (
     share_x,
     short,
     source_handle,
+    with_values,
     wrapped,
 )
 from bnexp.records import response as describe
@@ -47,6 +48,7 @@ def effects(
     compared = table[["factor", "level_a", "level_b"]].drop_duplicates()
     names = list(compared.itertuples(index=False, name=None))
     names = names[:MOST_ROWS]
+    responses, lacking = with_values(table.groupby("response")["estimate"].count(), responses)
     figure = new_figure(2.6 * len(responses) + 2.6, 0.3 * len(names) + 1.7)
     grid = figure.subplots(1, len(responses), sharey=True, squeeze=False)
     for response, axes in zip(responses, grid.flat, strict=True):
@@ -77,7 +79,9 @@ def effects(
         handles.append(source_handle())
     add_legend(figure, handles)
     n = int(table["n"].max()) if len(table) else 0
-    add_note(figure, f"mean of up to {n} paired differences and its 95 % Student-t interval")
+    add_note(
+        figure, f"mean of up to {n} paired differences and its 95 % Student-t interval{lacking}"
+    )
     return figure
 
 
@@ -95,9 +99,8 @@ def interaction(
     """
     lines, axis = by
     names = factors[axis]
-    means = cells.groupby(["response", lines])["mean"].count().groupby("response").max()
-    alone = [response for response in responses[1:] if means[response] < 2]
-    responses = [response for response in responses if response not in alone]
+    longest = cells.groupby(["response", lines])["mean"].count().groupby("response").max()
+    responses, lacking = with_values(longest, responses, fewest=2)
     # Room for the levels' names side by side.
     wide = max(2.7, (LETTER * max(map(len, names)) + 0.1) * len(names) + 0.7)
     figure = new_figure(wide * len(responses) + 0.6, 3.7)
@@ -129,9 +132,9 @@ def interaction(
     add_legend(figure, level_handles(lines, factors))
     rest = [short(key) for key in factors if key not in by]
     over = f", averaged over {', '.join(rest)}" if rest else ""
-    note = f"mean of up to {int(cells['n'].max())} seeds{over}, and its 95 % Student-t interval"
-    if alone:
-        labels = "; ".join(describe(response).label for response in alone)
-        note += f". Not drawn, since hardly a seed has a number in every cell: {labels}"
-    add_note(figure, note)
+    add_note(
+        figure,
+        f"mean of up to {int(cells['n'].max())} seeds{over}, and its 95 % Student-t interval"
+        + lacking,
+    )
     return figure

@@ -192,6 +192,9 @@ def add_legend(figure: Figure, handles: Sequence[Line2D]) -> None:
         widest = max(len(str(handle.get_label())) for handle in handles)
         fits = int(figure.get_size_inches()[0] // (LETTER * widest + 0.5))
         columns = max(1, min(len(handles), fits))
+        width, height = figure.get_size_inches()
+        more = math.ceil(len(handles) / columns) - 1  # rows, which panels have no room for
+        figure.set_size_inches(width, height + 0.2 * more)
         figure.legend(handles=handles, loc="outside upper center", ncols=columns)
 
 
@@ -206,6 +209,21 @@ def add_note(figure: Figure, text: str) -> None:
     text = "\n".join(lines)
     below = 0.04 / height
     figure.text(0.01, below, text, ha="left", va="bottom", fontsize=7, color="#555555")
+
+
+def with_values(
+    counts: "pd.Series[Any]", responses: Sequence[str], fewest: int = 1
+) -> tuple[list[str], str]:
+    """Return the responses that get a panel, and what a note says of the others.
+
+    Args:
+        counts: How many values each response has; the first has its panel in any case.
+        fewest: Values that a panel needs.
+    """
+    lacking = [name for name in responses[1:] if counts.get(name, 0) < fewest]
+    labels = "; ".join(describe(name).label for name in lacking)
+    note = f"; without a panel, for lack of numbers: {labels}" if lacking else ""
+    return [name for name in responses if name not in lacking], note
 
 
 def wrapped(label: str, unit: str) -> str:

@@ -30,6 +30,7 @@ from bnexp.plots.house import (
     share_x,
     short,
     source_handle,
+    with_values,
     wrapped,
 )
 from bnexp.plots.panels import MOST_COLUMNS
@@ -121,6 +122,7 @@ def cell_means(
     """
     keys = list(factors)
     first = keys[0] if keys else None
+    responses, lacking = with_values(cells.groupby("response")["mean"].count(), responses)
     found = cells[cells["response"] == responses[0]][keys].head(MOST_ROWS).to_dict("records")
     names = [{str(key): str(level) for key, level in name.items()} for name in found]
     figure = new_figure(2.6 * len(responses) + 2.6, 0.27 * len(names) + 1.7)
@@ -162,7 +164,7 @@ def cell_means(
     note = (
         f"dots: each of up to {n} seeds; marker and bar: mean and its 95 % Student-t interval"
     )
-    add_note(figure, note if n > 1 else "one seed a cell: no interval")
+    add_note(figure, (note if n > 1 else "one seed a cell: no interval") + lacking)
     return figure
 
 

@@ -79,12 +79,13 @@ def draw(study: Declared, tables: Tables) -> Iterator[Drawn]:
         ),
     )
     accuracy = [name for name in (RUNNING, POPULATION) if name in tables.epochs]
+    several = tables.epochs["epoch"].nunique() > 1  # one is a dot, which the cells show
     for name, shown in (
         ("curves_test_accuracy", accuracy),
         ("curves_train_loss", ["train_loss"]),
     ):
         curves = stats.curves(tables.epochs, factors, shown)
-        if len(curves):
+        if several and len(curves):
             yield Drawn(
                 name,
                 "Learning curves, one panel for each combination of the other factors."
@@ -98,7 +99,7 @@ def draw(study: Declared, tables: Tables) -> Iterator[Drawn]:
                 plots.learning_curves(curves, factors, shown, len(seeds)),
             )
     shares = stats.reached(tables.runs, tables.epochs, factors)
-    if shares["share"].gt(0).any():
+    if several and shares["share"].gt(0).any():
         yield Drawn(
             "time_to_accuracy",
             "How many of the runs have reached an accuracy by each epoch. A curve that ends "

@@ -1,6 +1,7 @@
 import html.parser
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -99,6 +100,15 @@ class Page(html.parser.HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
+
+
+def test_a_single_epoch_is_no_curve(weird_path: Path) -> None:
+    """What a study of one epoch reached stands among the cells, and in no figure of epochs."""
+    _, store = planted(SWEEP, weird_path, two_points)
+    study = declared(store.read_study())
+    once = [replace(one, history=one.history[:1]) for one in store.load(study.run_ids)]
+    names = {drawn.name for drawn in draw(study, analyse(study, once))}
+    assert names == {"effects", "interaction", "cells"}
 
 
 def test_the_page_needs_no_other_file(built: Store) -> None:
