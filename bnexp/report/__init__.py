@@ -66,6 +66,11 @@ def _write(analysis: Analysis) -> str:
     for name, (_, endings) in figures.items():
         for ending, image in endings.items():
             write_bytes(store.figures / f"{name}.{ending}", image)
+    for path in store.figures.glob("*.svg"):
+        # A pair of files that was not drawn now shows runs that are no longer these.
+        if path.stem not in figures and (other := path.with_suffix(".png")).exists():
+            path.unlink()
+            other.unlink()
     n_other = len(store.done() - set(study.run_ids))
     content = page(study, tables, analysis.records, n_other)
     write_bytes(store.folder / "report.md", to_markdown(content, figures).encode())

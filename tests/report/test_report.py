@@ -111,6 +111,17 @@ def test_a_single_epoch_is_no_curve(weird_path: Path) -> None:
     assert names == {"effects", "interaction", "cells"}
 
 
+def test_a_figure_of_earlier_runs_goes(store: Store) -> None:
+    """Of the figures folder a report replaces what a report has drawn, and nothing else."""
+    store.figures.mkdir()
+    for name in ("sweep_old.svg", "sweep_old.png", "mine.png", "mine_too.svg"):
+        (store.figures / name).write_bytes(b"")
+    build(store)
+    names = {path.name for path in store.figures.iterdir()}
+    assert {"mine.png", "mine_too.svg", "cells.svg", "cells.png"} <= names
+    assert not any(name.startswith("sweep_old") for name in names)
+
+
 def test_the_page_needs_no_other_file(built: Store) -> None:
     """report.html refers to nothing outside itself and its tags are balanced."""
     page = Page()
