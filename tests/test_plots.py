@@ -137,6 +137,8 @@ def test_a_long_legend_takes_no_room_from_the_panels(n_levels: int) -> None:
         figure = plots.learning_curves(curves, factors, ["test_accuracy"], 1)
         figure.draw_without_rendering()
     assert figure.axes[0].get_window_extent().height / figure.dpi > 1.5  # inches
+    assert len(figure.axes[0].collections) == (n_levels if n_levels == 2 else 0)  # bands
+    assert ("band" in texts(figure)) == (n_levels == 2)
 
 
 def test_learning_curves_pass_through_the_means(runs: pd.DataFrame) -> None:

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 
 from bnexp.frames import where
 from bnexp.plots.house import (
+    COLOURS,
     DENSE,
     LETTER,
     LINES,
@@ -36,11 +37,15 @@ from bnexp.plots.house import (
 from bnexp.plots.panels import MOST_COLUMNS
 from bnexp.records import response as describe
 
+MOST_BANDS = len(COLOURS)
+
 
 def learning_curves(
     curves: pd.DataFrame, factors: Factors, responses: Sequence[str], n_seeds: int
 ) -> Figure:
-    """Return mean curves with bands over the seeds, a panel for each further level.
+    """Return mean curves, a panel for each further level, with bands over the seeds.
+
+    More bands than a palette has colours would hide each other, and are left out.
 
     Args:
         curves: One row a cell, epoch and response (`stats.curves`).
@@ -55,6 +60,7 @@ def learning_curves(
     figure = new_figure(max(2.4 * columns, 5.0) + 0.8, 2.1 * rows + 1.3)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     levels = factors[first] if first else [""]
+    banded = len(levels) <= MOST_BANDS
     for panel, axes in zip(shown, grid.flat, strict=False):
         here = where(curves, {str(key): str(level) for key, level in panel.items()})
         for level in levels:
@@ -72,14 +78,15 @@ def learning_curves(
                     markersize=2.5,
                     linewidth=1.3,
                 )
-                axes.fill_between(
-                    line["epoch"],
-                    line["min"] * scale,
-                    line["max"] * scale,
-                    color=colour,
-                    alpha=0.18,
-                    linewidth=0,
-                )
+                if banded:
+                    axes.fill_between(
+                        line["epoch"],
+                        line["min"] * scale,
+                        line["max"] * scale,
+                        color=colour,
+                        alpha=0.18,
+                        linewidth=0,
+                    )
         axes.set_title(panel_title({str(key): str(level) for key, level in panel.items()}, 2.3))
         axes.xaxis.get_major_locator().set_params(integer=True)
     for number, axes in enumerate(grid.flat):
@@ -98,9 +105,10 @@ def learning_curves(
         ]
     add_legend(figure, handles)
     more = len(combinations) - len(shown)
+    band = ", band: lowest to highest" if banded else ""
     add_note(
         figure,
-        f"line: mean, band: lowest to highest of {n_seeds} seed{'s' * (n_seeds != 1)}"
+        f"line: mean{band} of {n_seeds} seed{'s' * (n_seeds != 1)}"
         + (f"; {more} more combinations are in epochs.csv" if more > 0 else ""),
     )
     return figure
