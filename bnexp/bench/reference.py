@@ -40,22 +40,22 @@ def examples_per_s(config: Config, device_name: str, workers: int, *, read_loss:
         for train, n in ((True, TRAIN), (False, TEST))
     ]
     size = config.train.batch_size
+    network = build(config, seed=0).to(device)
+    optimizer = make_optimizer(config, network)
+    _train(network, optimizer, DataLoader(Subset(splits[0], range(8 * size)), size), device)
+    times = []
     with warnings.catch_warnings():
-        # More of them than cores is worth a trial: the best of all is what we compare to.
+        # More processes than cores are worth a trial: we compare to the best of all.
         warnings.filterwarnings("ignore", "This DataLoader will create", UserWarning)
         train, test = (
             DataLoader(split, size, shuffle=shuffle, num_workers=workers)
             for split, shuffle in zip(splits, (True, False), strict=True)
         )
-    network = build(config, seed=0).to(device)
-    optimizer = make_optimizer(config, network)
-    _train(network, optimizer, DataLoader(Subset(splits[0], range(8 * size)), size), device)
-    times = []
-    for _ in range(ROUNDS):
-        start = time.perf_counter()
-        _train(network, optimizer, train, device, read_loss=read_loss)
-        _test(network, test, device)
-        times.append(time.perf_counter() - start)
+        for _ in range(ROUNDS):
+            start = time.perf_counter()
+            _train(network, optimizer, train, device, read_loss=read_loss)
+            _test(network, test, device)
+            times.append(time.perf_counter() - start)
     return TRAIN / statistics.median(times)
 
 
