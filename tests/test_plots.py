@@ -12,6 +12,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from bnexp import plots, stats
+from bnexp.plots.panels import panel_rows
 from tests.fabricate import frame_of
 
 FACTORS = {"norm": ("none", "batch"), "model.pool": ("avg", "max")}
@@ -498,6 +499,17 @@ def test_a_level_looks_the_same_in_every_figure(swept: pd.DataFrame) -> None:
     many = {"optimizer.lr": tuple(str(2**i) for i in range(10)), "norm": ("none", "batch")}
     looks = [plots.look(key, level, many).colour for key in many for level in many[key]]
     assert len(set(looks)) == len(looks) == 12
+
+
+@pytest.mark.parametrize(("n_levels", "columns"), [(2, 4), (3, 3), (4, 4), (5, 4)])
+def test_rows_of_panels_begin_at_the_same_level(n_levels: int, columns: int) -> None:
+    """Combinations that do not fit side by side stand in rows of whole sets of levels."""
+    factors = {"a": tuple("xyz"), "b": tuple("12345"[:n_levels])}
+    rows, more = panel_rows(["test_accuracy"], factors)
+    assert [len(each) for _, each in rows][:-1] == [columns] * (len(rows) - 1)
+    assert sum(len(each) for _, each in rows) + more == 3 * n_levels
+    if n_levels < 5:
+        assert {each[0]["b"] for _, each in rows} == {"1"}
 
 
 def test_a_level_with_a_colon_can_be_named() -> None:

@@ -49,6 +49,7 @@ def panel_rows(
     if len(combinations) <= columns:
         most = max(1, MOST_PANELS // len(combinations))
         return [(one, combinations) for one in shown[:most]], 0
+    columns = aligned(factors, columns)
     kept = combinations[:MOST_PANELS]
     rows = [(shown[0], kept[at : at + columns]) for at in range(0, len(kept), columns)]
     return rows, len(combinations) - len(kept)
@@ -62,6 +63,12 @@ def ended(cells: pd.DataFrame) -> "pd.Series[Any]":
 def flattered(cells: pd.DataFrame) -> "pd.Series[bool]":
     """Return which means leave out runs that diverged; some responses count them as chance."""
     return cells["n"] < ended(cells)
+
+
+def aligned(factors: Factors, columns: int = MOST_COLUMNS) -> int:
+    """Return how many panels stand side by side, so that rows begin at the same level."""
+    n_levels = len(list(factors.values())[-1]) if factors else 1
+    return columns // n_levels * n_levels or columns
 
 
 def log2_axis(axes: Axes, levels: Sequence[str], inches: float) -> None:

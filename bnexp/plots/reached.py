@@ -13,7 +13,7 @@ from bnexp.plots.house import (
     new_figure,
     panel_title,
 )
-from bnexp.plots.panels import panel_rows
+from bnexp.plots.panels import MOST_COLUMNS, panel_rows
 
 
 def time_to_accuracy(shares: pd.DataFrame, factors: Factors) -> Figure:
@@ -37,7 +37,7 @@ def time_to_accuracy(shares: pd.DataFrame, factors: Factors) -> Figure:
     panels = [(name, levels) for name, combinations in rows for levels in combinations]
     # Thresholds of a design without further factors stand side by side.
     columns = len(rows) if len(rows) == len(panels) else max(len(each) for _, each in rows)
-    columns = min(columns, 4)
+    columns = min(columns, MOST_COLUMNS)
     n_rows = -(-len(panels) // columns)
     figure = new_figure(max(2.4 * columns, 4.4) + 0.8, 2.0 * n_rows + 1.2)
     grid = figure.subplots(n_rows, columns, sharex=True, sharey=True, squeeze=False)

@@ -34,7 +34,7 @@ from bnexp.plots.house import (
     with_values,
     wrapped,
 )
-from bnexp.plots.panels import MOST_COLUMNS
+from bnexp.plots.panels import MOST_COLUMNS, aligned
 from bnexp.records import response as describe
 
 MOST_BANDS = len(COLOURS)
@@ -55,7 +55,7 @@ def learning_curves(
     first, *others = list(factors) or [""]
     combinations = curves[others].drop_duplicates() if others else pd.DataFrame([{}])
     shown = combinations.head(MOST_PANELS).to_dict("records")
-    columns = min(4, len(shown))
+    columns = min(aligned({key: factors[key] for key in others if key}), len(shown))
     rows = math.ceil(len(shown) / columns)
     figure = new_figure(max(2.4 * columns, 5.0) + 0.8, 2.1 * rows + 1.3)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
