@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bnexp.config.study import label
 from bnexp.frames import Declared
-from bnexp.records import RunRecord
+from bnexp.records import OR_CHANCE, RunRecord
 from bnexp.report.answer import Answer, answers, rule
 from bnexp.report.effects import comparisons_table, effects_table
 from bnexp.report.rates import footing_table, max_lr_table, ratios_table
@@ -92,10 +92,12 @@ def _warnings(
         )
     if status["diverged"]:
         s = "s" * (status["diverged"] > 1)
+        as_chance = any(name.endswith(OR_CHANCE) for name in tables.responses)
         found.append(
             f"{status['diverged']} run{s} diverged (the loss stopped being finite) without a "
             "final loss or accuracy: means are of the other seeds and flatter the cells that "
             "lack some, see “diverged” in the table of cells."
+            + (" A response with “diverged: chance” counts them as guesses." * as_chance)
         )
     lacking = _lacking(study, tables)
     if lacking:

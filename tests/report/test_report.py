@@ -11,6 +11,7 @@ from bnexp.design import Run
 from bnexp.errors import UsageError
 from bnexp.frames import declared
 from bnexp.report import analyse, build
+from bnexp.report.content import page
 from bnexp.report.drawing import draw
 from bnexp.store import Store
 from tests.fabricate import planted
@@ -162,7 +163,9 @@ def test_a_diverged_run_is_said_aloud(weird_path: Path) -> None:
 
     _, store = planted(SWEEP, weird_path, measure)
     build(store)
-    assert "2 runs diverged" in (store.folder / "report.md").read_text()
+    text = (store.folder / "report.md").read_text()
+    assert "2 runs diverged" in text
+    assert "as guesses" not in text
     runs = pd.read_csv(store.tables / "runs.csv")
     assert (runs["status"] == "diverged").sum() == 2
     assert runs.loc[runs["status"] == "diverged", "test_accuracy"].isna().all()
@@ -183,7 +186,9 @@ def test_a_diverged_run_that_counts_as_guessing_stays_in_the_interaction(
     _, store = planted([*SWEEP, "model.activation=relu,tanh"], weird_path, measure)
     responses = ["test_accuracy_or_chance", "test_accuracy"]
     study = declared(store.read_study() | {"responses": responses})
-    tables = analyse(study, store.load(study.run_ids))
+    records = store.load(study.run_ids)
+    tables = analyse(study, records)
+    assert "counts them as guesses" in " ".join(page(study, tables, records, 0).warnings)
     figures = {drawn.name: drawn.figure for drawn in draw(study, tables)}
     points = [
         [line.get_ydata().tolist() for line in axes.lines if len(line.get_xdata()) == 2]
