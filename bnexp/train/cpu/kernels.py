@@ -12,8 +12,10 @@ import platform
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 SOURCE = Path(__file__).with_name("kernels.c")
@@ -27,10 +29,13 @@ FLAGS = (
 
 
 @functools.cache
-def library() -> ctypes.CDLL | None:
-    """Return the compiled kernels, or None where they cannot be had.
+def library(dtype: torch.dtype = torch.float32) -> ctypes.CDLL | None:
+    """Return the compiled kernels of a type of numbers, or None where they cannot be had.
 
     `BNEXP_KERNELS=off` does without them.
+
+    Args:
+        dtype: `torch.float32`, or `torch.float64` for those that train whole epochs.
     """
     compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
     if os.environ.get("BNEXP_KERNELS") == "off" or not compiler:
@@ -38,22 +43,23 @@ def library() -> ctypes.CDLL | None:
     # The same home folder may be mounted on machines with other processors.
     machine = f"{platform.machine()} {_processor()}"
     what = b"".join(path.read_bytes() for path in (SOURCE, *HEADERS))
-    what += " ".join((compiler, *FLAGS, machine)).encode()
+    flags = (*FLAGS, "-DBNEXP_DOUBLE") if dtype == torch.float64 else FLAGS
+    what += " ".join((compiler, *flags, machine)).encode()
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bnexp"
     path = cache / f"kernels-{hashlib.sha256(what).hexdigest()[:16]}.so"
     try:
         if not path.is_file():
-            _compile(compiler, path)
+            _compile(compiler, flags, path)
         return ctypes.CDLL(str(path))
     except (OSError, subprocess.SubprocessError):
         return None
 
 
-def _compile(compiler: str, path: Path) -> None:
+def _compile(compiler: str, flags: Sequence[str], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         beside = Path(folder) / path.name
-        command = [compiler, *FLAGS, "-o", str(beside), str(SOURCE), "-lm"]
+        command = [compiler, *flags, "-o", str(beside), str(SOURCE), "-lm"]
         subprocess.run(command, check=True, capture_output=True, timeout=120)
         os.replace(beside, path)
 

@@ -19,10 +19,10 @@ def is_native(network: nn.Sequential) -> bool:
     layers = list(network)
     dtypes = {parameter.dtype for parameter in network.parameters()}
     if (
-        library() is None
-        or {parameter.device.type for parameter in network.parameters()} != {"cpu"}
+        {parameter.device.type for parameter in network.parameters()} != {"cpu"}
         or len(dtypes) != 1
         or not dtypes <= {torch.float32, torch.float64}
+        or library(*dtypes) is None
     ):
         return False
     flattens = [at for at, layer in enumerate(layers) if isinstance(layer, nn.Flatten)]

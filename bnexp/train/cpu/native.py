@@ -82,7 +82,7 @@ def train_native(
                 raise ValueError("expected more than one image in every minibatch")
     steps = -(-n // batch_size)
     some = next(iter(stack.parameters.values()))
-    call = getattr(library(), f"bnexp_train_{SUFFIXES[some.dtype]}")
+    call = getattr(library(some.dtype), f"bnexp_train_{SUFFIXES[some.dtype]}")
     call.restype = c_int64
     assert isinstance(stepper, StackedSgd | StackedAdam)
     correction, root = _corrections(stepper, steps, some.dtype)
@@ -109,7 +109,7 @@ def train_native(
 def evaluate_native(stack: Stack, split: Split) -> tuple[Tensor, Tensor]:
     """Return mean loss and accuracy of every run over a split, shape (R,)."""
     some = next(iter(stack.parameters.values()))
-    call = getattr(library(), f"bnexp_evaluate_{SUFFIXES[some.dtype]}")
+    call = getattr(library(some.dtype), f"bnexp_evaluate_{SUFFIXES[some.dtype]}")
     call.restype = c_int64
     images = _images(split)
     losses, correct = torch.empty(len(stack), dtype=torch.float64), []
@@ -129,7 +129,7 @@ def population_native(stack: Stack, train: Split) -> Iterator[None]:
     """
     kept = {name: buffer.clone() for name, buffer in stack.buffers.items()}
     some = next(iter(stack.parameters.values()))
-    call = getattr(library(), f"bnexp_population_{SUFFIXES[some.dtype]}")
+    call = getattr(library(some.dtype), f"bnexp_population_{SUFFIXES[some.dtype]}")
     call.restype = c_int64
     images = _images(train)
     try:
