@@ -1,5 +1,6 @@
 """Where on a grid of two factors is the response best?"""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -50,14 +51,15 @@ def heat_map(
     tall = 0.4 * len(names[0]) + 0.85
     figure = new_figure(max(wide * n_columns + 1.6, 4.6), tall * len(rows) + 0.3)
     grid = figure.subplots(len(rows), n_columns, squeeze=False)
-    scales = {}
-    for (response, combinations), line in zip(rows, grid, strict=True):
+    for response in dict.fromkeys(response for response, _ in rows):
         what = describe(response)
         # One response has one scale, or its panels could not be compared.
         of_it = cells[cells["response"] == response]
         norm = Normalize(of_it["mean"].min() * what.scale, of_it["mean"].max() * what.scale)
         colours = mpl.colormaps["cividis_r" if what.better == "lower" else "cividis"]
-        for column, axes in enumerate(line):
+        lines = [at for at, (one, _) in enumerate(rows) if one == response]
+        for at, column in itertools.product(lines, range(n_columns)):
+            axes, combinations = grid[at, column], rows[at][1]
             axes.set_visible(column < len(combinations))
             if column < len(combinations):
                 here = where(of_it, combinations[column])
@@ -65,11 +67,8 @@ def heat_map(
                 axes.set_title(panel_title(combinations[column], wide))
                 axes.set_xlabel(short(by[1]))
                 axes.set_ylabel(short(by[0]) if column == 0 else "")
-        scales[response] = (norm, colours)
-    for response, (norm, colours) in scales.items():
-        drawn, what = mpl.cm.ScalarMappable(norm, colours), describe(response)
-        beside = grid[[at for at, (one, _) in enumerate(rows) if one == response]]
-        bar = figure.colorbar(drawn, ax=beside.ravel(), pad=0.02, aspect=20 * len(beside))
+        drawn, beside = mpl.cm.ScalarMappable(norm, colours), grid[lines].ravel()
+        bar = figure.colorbar(drawn, ax=beside, pad=0.02, aspect=20 * len(lines))
         bar.set_label(wrapped(what.label, what.unit))
         bar.outline.set_visible(False)
     left_out = f"; {more} more combinations are in cells.csv" if more else ""

@@ -55,7 +55,7 @@ def learning_curves(
     first, *others = list(factors) or [""]
     combinations = curves[others].drop_duplicates() if others else pd.DataFrame([{}])
     shown = combinations.head(MOST_PANELS).to_dict("records")
-    columns = min(aligned({key: factors[key] for key in others if key}), len(shown))
+    columns = min(aligned({key: factors[key] for key in others}), len(shown))
     rows = math.ceil(len(shown) / columns)
     figure = new_figure(max(2.4 * columns, 5.0) + 0.8, 2.1 * rows + 1.3)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)

@@ -30,7 +30,7 @@ class Drawn:
 
 def draw(study: Declared, tables: Tables) -> Iterator[Drawn]:
     """Yield the figures that this design has data for, the answer first."""
-    factors, seeds, responses = study.factors, study.seeds, list(tables.responses)
+    factors, responses = study.factors, list(tables.responses)
     if len(tables.max_lr):
         yield from _swept(study, tables, [LR])
     if len(tables.contrasts):
@@ -78,14 +78,28 @@ def draw(study: Declared, tables: Tables) -> Iterator[Drawn]:
             tables.cells, tables.runs, factors, responses, _reported(study, responses)
         ),
     )
+    if tables.epochs["epoch"].nunique() > 1:  # one is a dot, which the cells show
+        yield from _by_epoch(study, tables)
+    if factors and POPULATION in tables.runs and _differ(tables.runs):
+        yield Drawn(
+            "statistics",
+            "The same trained weights, evaluated with the running statistics and with those "
+            "of the whole training set. The drop of a line is what the running statistics "
+            "of the last batches cost.",
+            plots.statistics(tables.runs, factors, (RUNNING, POPULATION)),
+        )
+
+
+def _by_epoch(study: Declared, tables: Tables) -> Iterator[Drawn]:
+    """Yield the learning curves, and how many runs reach an accuracy by when."""
+    factors = study.factors
     accuracy = [name for name in (RUNNING, POPULATION) if name in tables.epochs]
-    several = tables.epochs["epoch"].nunique() > 1  # one is a dot, which the cells show
     for name, shown in (
         ("curves_test_accuracy", accuracy),
         ("curves_train_loss", ["train_loss"]),
     ):
         curves = stats.curves(tables.epochs, factors, shown)
-        if several and len(curves):
+        if len(curves):
             yield Drawn(
                 name,
                 "Learning curves, one panel for each combination of the other factors."
@@ -96,23 +110,15 @@ def draw(study: Declared, tables: Tables) -> Iterator[Drawn]:
                     if len(shown) > 1
                     else ""
                 ),
-                plots.learning_curves(curves, factors, shown, len(seeds)),
+                plots.learning_curves(curves, factors, shown, len(study.seeds)),
             )
     shares = stats.reached(tables.runs, tables.epochs, factors)
-    if several and shares["share"].gt(0).any():
+    if shares["share"].gt(0).any():
         yield Drawn(
             "time_to_accuracy",
             "How many of the runs have reached an accuracy by each epoch. A curve that ends "
             "below 100 % has runs that never did; diverged runs count among them.",
             plots.time_to_accuracy(shares, factors),
-        )
-    if factors and POPULATION in tables.runs and _differ(tables.runs):
-        yield Drawn(
-            "statistics",
-            "The same trained weights, evaluated with the running statistics and with those "
-            "of the whole training set. The drop of a line is what the running statistics "
-            "of the last batches cost.",
-            plots.statistics(tables.runs, factors, (RUNNING, POPULATION)),
         )
 
 

@@ -107,7 +107,7 @@ def _exploded(metrics: Metrics) -> str | None:
     found = (
         split
         for name, split in (("train_eval", "training"), ("val", "validation"), ("test", "test"))
-        if f"{name}_loss" in metrics and metrics[f"{name}_loss"] is None
+        if metrics.get(f"{name}_loss", 0.0) is None
     )
     return next(found, None)
 

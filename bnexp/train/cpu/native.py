@@ -81,14 +81,13 @@ def train_native(
             if isinstance(layer, nn.BatchNorm1d):
                 raise ValueError("expected more than one image in every minibatch")
     steps = -(-n // batch_size)
-    some = next(iter(stack.parameters.values()))
-    call = getattr(library(some.dtype), f"bnexp_train_{SUFFIXES[some.dtype]}")
-    call.restype = c_int64
+    dtype = _dtype(stack)
+    call = _kernel("train", stack)
     assert isinstance(stepper, StackedSgd | StackedAdam)
-    correction, root = _corrections(stepper, steps, some.dtype)
+    correction, root = _corrections(stepper, steps, dtype)
     kept = _kept(stack, stepper)
     images = _images(train)
-    losses, correct = torch.empty(len(stack), steps, dtype=some.dtype), []
+    losses, correct = torch.empty(len(stack), steps, dtype=dtype), []
     order = order.contiguous()
     for row in range(len(stack)):
         layers = _layers(stack, row, kept)
@@ -108,9 +107,7 @@ def train_native(
 
 def evaluate_native(stack: Stack, split: Split) -> tuple[Tensor, Tensor]:
     """Return mean loss and accuracy of every run over a split, shape (R,)."""
-    some = next(iter(stack.parameters.values()))
-    call = getattr(library(some.dtype), f"bnexp_evaluate_{SUFFIXES[some.dtype]}")
-    call.restype = c_int64
+    call = _kernel("evaluate", stack)
     images = _images(split)
     losses, correct = torch.empty(len(stack), dtype=torch.float64), []
     for row in range(len(stack)):
@@ -128,9 +125,7 @@ def population_native(stack: Stack, train: Split) -> Iterator[None]:
     See `bnexp.train.evaluate.population_statistics`.
     """
     kept = {name: buffer.clone() for name, buffer in stack.buffers.items()}
-    some = next(iter(stack.parameters.values()))
-    call = getattr(library(some.dtype), f"bnexp_population_{SUFFIXES[some.dtype]}")
-    call.restype = c_int64
+    call = _kernel("population", stack)
     images = _images(train)
     try:
         for row in range(len(stack)):
@@ -140,6 +135,19 @@ def population_native(stack: Stack, train: Split) -> Iterator[None]:
         yield
     finally:
         stack.buffers.update(kept)
+
+
+def _dtype(stack: Stack) -> torch.dtype:
+    dtype: torch.dtype = next(iter(stack.parameters.values())).dtype
+    return dtype
+
+
+def _kernel(what: str, stack: Stack) -> Any:
+    """Return what trains or evaluates networks of this type of numbers."""
+    dtype = _dtype(stack)
+    kernel = getattr(library(dtype), f"bnexp_{what}_{SUFFIXES[dtype]}")
+    kernel.restype = c_int64
+    return kernel
 
 
 def _check(correct: Sequence[int]) -> None:
