@@ -4,7 +4,6 @@ Exit codes: 0 all runs finished, 1 a run failed, 2 wrong usage, 130 interrupted.
 """
 
 import argparse
-import atexit
 import gc
 import importlib
 import os
@@ -52,8 +51,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # What a command makes it keeps to its end: looking for garbage as often as Python does by
     # itself takes a tenth of the time to compose a study, and of a report's.
     gc.set_threshold(100_000)
-    # Nor does the end of the process look through it once more, which takes up to a second.
-    atexit.register(gc.freeze)
     # A command's module is imported when it is called: --help must not wait for torch.
     command = importlib.import_module(f"bnexp.cli.{options.command}")
     try:

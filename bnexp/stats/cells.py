@@ -23,11 +23,11 @@ def response_array(
     array = np.full(shape, math.nan)
     if response not in runs:
         return array
-    position = [{level: i for i, level in enumerate(levels)} for levels in factors.values()]
-    seed_position = {seed: i for i, seed in enumerate(seeds)}
-    for row in runs[["seed", *factors, response]].itertuples(index=False):
-        index = [levels[level] for levels, level in zip(position, row[1:-1], strict=True)]
-        array[(seed_position[row[0]], *index)] = row[-1]
+    position = [runs["seed"].map({seed: i for i, seed in enumerate(seeds)})]
+    for key, levels in factors.items():
+        position.append(runs[key].map({level: i for i, level in enumerate(levels)}))
+    index = tuple(at.to_numpy(dtype=np.intp) for at in position)
+    array[index] = runs[response].to_numpy(dtype=np.float64)
     return array
 
 

@@ -74,7 +74,13 @@ def _fitted(dose: Values, success: Values) -> Half:
     """Return the penalized fit's half, a bound where that lies beyond the doses tried."""
     n = len(success)
     at, error = _firth(dose, success)
-    without = np.array([_firth(dose, np.delete(success, i, 0))[0] for i in range(n)])
+    # Most seeds succeed and fail where others do: leaving out any of these is the same.
+    alike = [seed.tobytes() for seed in success]
+    fits = {
+        kind: _firth(dose, np.delete(success, i, 0))[0]
+        for kind, i in dict(zip(alike, range(n), strict=True)).items()
+    }
+    without = np.array([fits[kind] for kind in alike])
     reach = math.inf
     if math.isfinite(at) and np.isfinite(without).all():
         between = math.sqrt((n - 1) / n * float(((without - without.mean()) ** 2).sum()))
