@@ -20,6 +20,7 @@ def main(options: argparse.Namespace) -> int:
     from bnexp.train.device import provenance, resolve, settle
 
     with Composer() as composer:
+        composer.parse(options.overrides)
         configs = [
             composer.compose([*subject.overrides(norm), *options.overrides])[0]
             for subject in SUBJECTS

@@ -27,16 +27,16 @@ class Progress:
 
     def __enter__(self) -> Self:
         self.start = self.last_line = time.monotonic()
-        total = sum(self.epochs_of.values())
+        n_runs, total = len(self.epochs_of), sum(self.epochs_of.values())
         hide = not self.terminal
-        self.run_bar = tqdm(
-            total=len(self.epochs_of), desc="runs  ", unit="run", disable=hide, position=0
-        )
+        self.run_bar = tqdm(total=n_runs, desc="runs  ", unit="run", disable=hide, position=0)
         self.epoch_bar = tqdm(total=total, desc="epochs", unit="ep", disable=hide, position=1)
         if not self.terminal:
+            workers = min(self.workers, n_runs)
             print(
-                f"training {len(self.epochs_of)} runs ({total} epochs), "
-                f"{self.workers} at a time",
+                f"training {n_runs} run{'s' * (n_runs != 1)} "
+                f"({total} epoch{'s' * (total != 1)}) in {workers} "
+                f"process{'es' * (workers != 1)}",
                 flush=True,
             )
         return self

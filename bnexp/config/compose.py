@@ -24,6 +24,9 @@ from bnexp.config.schema import Config
 from bnexp.config.study import StudySpec
 from bnexp.errors import UsageError
 
+# Where one file among several is chosen by its name.
+GROUPS = ("study", "preset", "data", "model", "norm", "optimizer", "engine")
+
 
 class Composer:
     """Hydra's compose API over the shipped and the user's configuration folders.
@@ -75,15 +78,20 @@ class Composer:
             try:
                 override = _parsed(argument)
             except OverrideParseException as error:
-                reason = str(error).splitlines()[0]
-                raise UsageError(
-                    f"cannot read {argument!r} ({reason}). Write KEY=VALUE, for example "
-                    "optimizer.lr=0.1; special characters need quotes of their own: "
-                    "\"data.root='~/my data'\""
-                ) from None
+                raise UsageError(self._unreadable(argument, error)) from None
             self._check_key(override, also)
             overrides.append(override)
         return overrides
+
+    def _unreadable(self, argument: str, error: OverrideParseException) -> str:
+        for group in GROUPS:
+            if argument in self.options(group):
+                return f"{argument!r} has no key; did you mean {group}={argument}?"
+        return (
+            f"cannot read {argument!r} ({str(error).splitlines()[0]}). Write KEY=VALUE, for "
+            "example optimizer.lr=0.1; special characters need quotes of their own: "
+            "\"data.root='~/my data'\""
+        )
 
     def _check_key(self, override: Override, also: Collection[str]) -> None:
         key = override.key_or_group
@@ -94,7 +102,7 @@ class Composer:
                 f"{override.input_line}: bnexp's keys are fixed, so nothing can be "
                 "added or deleted; write KEY=VALUE"
             )
-        known = known_keys() | {"preset", "study", *also}
+        known = known_keys() | {*GROUPS, *also}
         if key not in known:
             near = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else "see bnexp config for all"
@@ -134,7 +142,7 @@ class Composer:
         Raises:
             UsageError: With every fault found, each with its key and what is allowed.
         """
-        for group in ("data", "model", "norm", "optimizer", "engine", "preset", "study"):
+        for group in GROUPS:
             self._check_options(group, overrides)
         try:
             plain = OmegaConf.to_container(self._composed(overrides), resolve=True)

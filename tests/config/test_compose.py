@@ -221,6 +221,9 @@ def test_a_key_that_the_chosen_option_lacks(composer: Composer) -> None:
     ("argument", "message"),
     [
         ("norm", "cannot read 'norm'.*KEY=VALUE"),
+        ("placement", "did you mean study=placement"),
+        ("lenet", "did you mean model=lenet"),
+        ("lab_mlp", "did you mean study=lab_mlp"),
         ("optimizer.lr=[0.1", "cannot read"),
         ("data.root=~/data", "special characters need quotes"),
         ("+norm.gain=1", "nothing can be added or deleted"),
