@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bnexp.config.study import label
 from bnexp.frames import Declared
-from bnexp.records import OR_CHANCE, RunRecord
+from bnexp.records import OR_CHANCE, RunRecord, response
 from bnexp.report.answer import Answer, answers, rule
 from bnexp.report.effects import comparisons_table, effects_table
 from bnexp.report.rates import footing_table, max_lr_table, ratios_table
@@ -117,12 +117,18 @@ def _warnings(
 
 def _lacking(study: Declared, tables: Tables) -> str:
     """Return how many seeds a comparison lacks at most, and why; nothing if none does."""
-    if not tables.contrasts["n_missing"].any():
+    lost = tables.contrasts.set_index("response")[["n_missing", "n_diverged", "n_untrained"]]
+    if not lost["n_missing"].any():
         return ""
-    lost = tables.contrasts[["n_missing", "n_diverged", "n_untrained"]].max()
-    why = missing(lost["n_diverged"], lost["n_untrained"])
-    return f"Of {len(study.seeds)} seeds a comparison lacks up to {lost['n_missing']}" + (
-        f" (up to {why.replace(', ', ', up to ')})." if why else "."
+    silent = lost["n_missing"] - lost["n_diverged"] - lost["n_untrained"]
+    most = lost.max()
+    why = missing(most["n_diverged"], most["n_untrained"], silent.max())
+    names = [f"“{response(name).label}”" for name in silent[silent > 0].index.unique()]
+    return (
+        f"Of {len(study.seeds)} seeds a comparison lacks up to {most['n_missing']} "
+        f"(up to {why.replace(', ', ', up to ')}"
+        + (f" for {', '.join(names)}" if names else "")
+        + ")."
     )
 
 

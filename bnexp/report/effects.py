@@ -1,5 +1,7 @@
 """The tables of comparisons: the effects at a glance, and all that is known of each."""
 
+from typing import Any
+
 import pandas as pd
 
 from bnexp.frames import Declared
@@ -57,7 +59,7 @@ def effects_table(study: Declared, tables: Tables, effects: pd.DataFrame) -> Tab
         by_response = {row.response: row for row in each(group)}
         fewest, most = (f(by_response.values(), key=lambda one: one.n) for f in (min, max))
         n = str(most.n) if fewest.n == most.n else f"{fewest.n}\N{EN DASH}{most.n}"
-        lost = missing(fewest.n_diverged, fewest.n_untrained)
+        lost = _missing(fewest)
         row = [contrast_name(factor, a, b), kind, lost]
         for name, what in responses.items():
             one = by_response[name]
@@ -122,7 +124,7 @@ def comparisons_table(study: Declared, tables: Tables, *, simple: bool) -> Table
                 column(what, True),
                 interval(what, one, difference=True),
                 links.to_runs(str(one.n), only),
-                missing(one.n_diverged, one.n_untrained),
+                _missing(one),
                 ends(what, one.bca_low, one.bca_high, difference=True),
                 shown(what, one.sd),
                 shown(what, one.mde),
@@ -147,3 +149,9 @@ def comparisons_table(study: Declared, tables: Tables, *, simple: bool) -> Table
         else ("details", "Effects in detail", "A row for each effect on each response.")
     )
     return TableText(name, title, note + cut(rows, "contrasts"), header, texts[:MOST_ROWS])
+
+
+def _missing(contrast: Any) -> str:
+    """Return which seeds a comparison lacks, and why."""
+    n_diverged, n_untrained = contrast.n_diverged, contrast.n_untrained
+    return missing(n_diverged, n_untrained, contrast.n_missing - n_diverged - n_untrained)

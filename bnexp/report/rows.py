@@ -123,13 +123,15 @@ def _divergence(cell: Any, n_ended: int) -> str:
     return Loud(f"{rate}, {count}") if cell.n_diverged else rate
 
 
-def missing(n_diverged: int, n_untrained: int) -> str:
-    """Return which runs a number lacks, and why; nothing where it lacks none."""
-    parts = [
-        f"{n} {why}"
-        for n, why in ((n_diverged, "diverged"), (n_untrained, "failed or not trained"))
-        if n
-    ]
+def missing(n_diverged: int, n_untrained: int, n_silent: int = 0) -> str:
+    """Return which runs a number lacks, and why; nothing where it lacks none.
+
+    Args:
+        n_silent: Runs that ended well and do not have it: no epoch reached the accuracy.
+    """
+    reasons = ("diverged", "failed or not trained", "without a number")
+    counts = (n_diverged, n_untrained, n_silent)
+    parts = [f"{n} {why}" for n, why in zip(counts, reasons, strict=True) if n]
     return Loud(", ".join(parts)) if parts else ""
 
 

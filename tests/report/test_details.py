@@ -13,7 +13,7 @@ from bnexp.design import Run
 from bnexp.frames import declared
 from bnexp.report import analyse, build
 from bnexp.report.drawing import _differences
-from bnexp.store import Store
+from bnexp.store import Store, write_json
 from tests.fabricate import planted
 
 MINUS = "\N{MINUS SIGN}"
@@ -153,6 +153,24 @@ def test_what_a_comparison_lacks_is_said_with_its_reason(
     assert "1 of 100 runs are not trained yet" in top
     assert "4 runs diverged" in top
     assert "lacks up to 5 (up to 4 diverged, up to 1 failed or not trained)." in top
+
+
+def test_a_run_that_never_gets_there_is_no_run_that_is_lost(tmp_path: Path) -> None:
+    """A number that runs have not, though they ended well, is named as such."""
+
+    def slow(run: Run) -> dict[str, float | None]:
+        reached = {} if run.seed < 2 else {"epochs_to_90": 1.0 + run.seed}
+        return {"test_accuracy": 0.9, "train_loss": 0.1 * run.seed, **reached}
+
+    _, store = planted(["norm=none,batch", "seed=range(5)"], tmp_path, slow)
+    content = store.read_study()
+    write_json(store.study, content | {"responses": [*content["responses"], "epochs_to_90"]})
+    build(store)
+    text = (store.folder / "report.md").read_text()
+    assert "Of 5 seeds a comparison lacks up to 2 (up to 2 without a number for " in text
+    assert "“epochs to 90 % test accuracy”)." in text
+    assert "2 without a number |" in text
+    assert "not trained" not in text
 
 
 def test_a_cell_says_how_often_it_diverges(built: Store, page: str) -> None:
