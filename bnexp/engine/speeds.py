@@ -17,7 +17,7 @@ from bnexp.schedule import Cohort, Speed, structure
 from bnexp.store import write_json
 
 # Structures measured; others take the speed of the most similar of these.
-MOST_MEASURED = 12
+MOST_MEASURED = 24
 
 
 def speeds_of(
