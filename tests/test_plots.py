@@ -151,6 +151,22 @@ def test_learning_curves_pass_through_the_means(runs: pd.DataFrame) -> None:
     np.testing.assert_allclose(figure.axes[0].lines[1].get_ydata(), [87.0, 87.0])
 
 
+def test_a_loss_that_explodes_does_not_flatten_the_other_curves(runs: pd.DataFrame) -> None:
+    """Where losses span much the panels have one log scale, and what is cut off is said."""
+    loss = runs.assign(train_loss=0.5)
+    epochs = pd.concat([loss.assign(epoch=1), loss.assign(epoch=2)], ignore_index=True)
+    for most, scale, cut in ((1.5, "linear", False), (60.0, "log", False), (1e25, "log", True)):
+        epochs.loc[0, "train_loss"] = most
+        curves = stats.curves(epochs, FACTORS, ["train_loss"])
+        figure = plots.learning_curves(curves, FACTORS, ["train_loss"], 3)
+        for axes in figure.axes:
+            assert axes.get_yscale() == scale
+            assert axes.get_ylim()[0] < 0.5
+            assert cut == (axes.get_ylim()[1] < most)
+        (note,) = (text.get_text() for text in figure.texts)
+        assert ("losses above 100 are cut off" in note) == cut
+
+
 def test_statistics_join_the_two_values_of_a_run(runs: pd.DataFrame) -> None:
     """A line a run, only for levels whose statistics make a difference."""
     gain = np.where(runs["norm"] == "batch", 0.05, 0.0)

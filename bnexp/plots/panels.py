@@ -13,6 +13,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 from bnexp.plots.house import MOST_PANELS, Factors
 
 MOST_COLUMNS = 4
+WIDE_RANGE = 30
 
 Levels = dict[str, str]
 # What a row of panels shows (a response, a threshold), and the combination of each panel.
@@ -69,6 +70,11 @@ def aligned(factors: Factors, columns: int = MOST_COLUMNS) -> int:
     """Return how many panels stand side by side, so that rows begin at the same level."""
     n_levels = len(list(factors.values())[-1]) if factors else 1
     return columns // n_levels * n_levels or columns
+
+
+def is_wide(label: str, least: float, most: float) -> bool:
+    """Return whether a response is a loss that spans too much for any scale but a log one."""
+    return label.startswith("loss") and most > WIDE_RANGE * least > 0
 
 
 def log2_axis(axes: Axes, levels: Sequence[str], inches: float) -> None:

@@ -34,10 +34,11 @@ from bnexp.plots.house import (
     with_values,
     wrapped,
 )
-from bnexp.plots.panels import MOST_COLUMNS, aligned
+from bnexp.plots.panels import MOST_COLUMNS, aligned, is_wide
 from bnexp.records import response as describe
 
 MOST_BANDS = len(COLOURS)
+EXPLODED = 100  # a loss beyond, of networks that guess with 2.3, tells no more than that
 
 
 def learning_curves(
@@ -45,7 +46,8 @@ def learning_curves(
 ) -> Figure:
     """Return mean curves, a panel for each further level, with bands over the seeds.
 
-    More bands than a palette has colours would hide each other, and are left out.
+    More bands than a palette has colours would hide each other, and are left out. A loss that
+    spans much has a log scale, up to `EXPLODED`.
 
     Args:
         curves: One row a cell, epoch and response (`stats.curves`).
@@ -61,8 +63,10 @@ def learning_curves(
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     levels = factors[first] if first else [""]
     banded = len(levels) <= MOST_BANDS
+    least, most = math.inf, -math.inf
     for panel, axes in zip(shown, grid.flat, strict=False):
         here = where(curves, {str(key): str(level) for key, level in panel.items()})
+        least, most = min(least, here["min"].min()), max(most, here["max"].max())
         for level in levels:
             colour, marker, _ = look(first or None, level, factors)
             for dashes, response in zip(LINES, responses, strict=False):
@@ -95,6 +99,8 @@ def learning_curves(
             axes.set_xlabel("epoch")
             axes.tick_params(labelbottom=True)
     what = describe(responses[0])
+    if wide := is_wide(what.label, least, most):
+        grid[0, 0].set(yscale="log", ylim=(least / 1.2, min(most * 1.2, EXPLODED)))  # of all
     for axes in grid[:, 0]:
         axes.set_ylabel(wrapped(what.label, what.unit))
     handles = level_handles(first, factors) if first else []
@@ -109,6 +115,7 @@ def learning_curves(
     add_note(
         figure,
         f"line: mean{band} of {n_seeds} seed{'s' * (n_seeds != 1)}"
+        + (f"; losses above {EXPLODED} are cut off" if wide and most > EXPLODED else "")
         + (f"; {more} more combinations are in epochs.csv" if more > 0 else ""),
     )
     return figure

@@ -24,12 +24,11 @@ from bnexp.plots.house import (
     short,
     wrapped,
 )
-from bnexp.plots.panels import flattered, log2_axis, numbers, ordered, panel_rows
+from bnexp.plots.panels import flattered, is_wide, log2_axis, numbers, ordered, panel_rows
 from bnexp.records import response as describe
 
 PANEL, STRIP = 2.2, 0.9  # inches
 Places = npt.NDArray[np.float64]
-WIDE_RANGE = 30  # a loss that spans more is drawn on a log scale
 
 
 class Place(NamedTuple):
@@ -181,7 +180,7 @@ def _limit(axes: Axes, runs: pd.DataFrame, response: str) -> None:
     if not len(values):
         return
     least, most = values.min(), values.max()
-    if what.label.startswith("loss") and most > WIDE_RANGE * least > 0:
+    if is_wide(what.label, least, most):
         axes.set_yscale("log")
         axes.set_ylim(least / 1.5, most * 1.5)
         return
