@@ -10,7 +10,6 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
-from torchvision import datasets
 
 from bnexp import data
 from bnexp.config.schema import Config, Data
@@ -39,7 +38,8 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(*_: object, **__: object) -> None:
         raise URLError("no route to host")
 
-    monkeypatch.setattr(datasets.mnist, "download_and_extract_archive", unreachable)
+    # By its name: only what asks for it waits for torchvision.
+    monkeypatch.setattr("torchvision.datasets.mnist.download_and_extract_archive", unreachable)
 
 
 def idx(values: np.ndarray) -> bytes:
