@@ -10,7 +10,7 @@ from bnexp.records import OR_CHANCE, RunRecord, response
 from bnexp.report.answer import Answer, answers, rule
 from bnexp.report.effects import comparisons_table, effects_table
 from bnexp.report.rates import footing_table, max_lr_table, ratios_table
-from bnexp.report.rows import TableText, cells_table, described, missing, runs_table
+from bnexp.report.rows import TableText, cells_table, described, missing, runs_table, silent
 from bnexp.report.show import each
 from bnexp.report.tables import Tables
 from bnexp.report.verdicts import claims_table, tally
@@ -120,10 +120,9 @@ def _lacking(study: Declared, tables: Tables) -> str:
     lost = tables.contrasts.set_index("response")[["n_missing", "n_diverged", "n_untrained"]]
     if not lost["n_missing"].any():
         return ""
-    silent = lost["n_missing"] - lost["n_diverged"] - lost["n_untrained"]
-    most = lost.max()
-    why = missing(most["n_diverged"], most["n_untrained"], silent.max())
-    names = [f"“{response(name).label}”" for name in silent[silent > 0].index.unique()]
+    most, without = lost.max(), silent(lost)
+    why = missing(most["n_diverged"], most["n_untrained"], without.max())
+    names = [f"“{response(name).label}”" for name in without[without > 0].index.unique()]
     return (
         f"Of {len(study.seeds)} seeds a comparison lacks up to {most['n_missing']} "
         f"(up to {why.replace(', ', ', up to ')}"

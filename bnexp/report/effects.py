@@ -16,6 +16,7 @@ from bnexp.report.rows import (
     described,
     filled,
     missing,
+    silent,
 )
 from bnexp.report.show import chance, column, each, ends, interval, p_value, percent, shown
 from bnexp.report.tables import Tables
@@ -153,5 +154,4 @@ def comparisons_table(study: Declared, tables: Tables, *, simple: bool) -> Table
 
 def _missing(contrast: Any) -> str:
     """Return which seeds a comparison lacks, and why."""
-    n_diverged, n_untrained = contrast.n_diverged, contrast.n_untrained
-    return missing(n_diverged, n_untrained, contrast.n_missing - n_diverged - n_untrained)
+    return missing(contrast.n_diverged, contrast.n_untrained, silent(contrast))

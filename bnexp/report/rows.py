@@ -135,6 +135,11 @@ def missing(n_diverged: int, n_untrained: int, n_silent: int = 0) -> str:
     return Loud(", ".join(parts)) if parts else ""
 
 
+def silent(contrasts: Any) -> Any:
+    """Return how many runs ended well and lack the number, of one contrast or of each."""
+    return contrasts.n_missing - contrasts.n_diverged - contrasts.n_untrained
+
+
 def runs_table(study: Declared, tables: Tables) -> TableText:
     """Return a row for each trained network."""
     responses = described(tables.responses)

@@ -78,7 +78,7 @@ def _fitted(dose: Values, success: Values) -> Half:
     alike = [seed.tobytes() for seed in success]
     fits = {
         kind: _firth(dose, np.delete(success, i, 0))[0]
-        for kind, i in dict(zip(alike, range(n), strict=True)).items()
+        for kind, i in {kind: i for i, kind in enumerate(alike)}.items()
     }
     without = np.array([fits[kind] for kind in alike])
     reach = math.inf

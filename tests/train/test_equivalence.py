@@ -55,8 +55,8 @@ CASES = [
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give the widest network an eighth of its filters: a third of the cases are its."""
     wide = vars(FastaiCnn)["layers"].fget
-    narrow = property(lambda model: tuple(replace(x, width=x.width // 8) for x in wide(model)))
-    monkeypatch.setattr(FastaiCnn, "layers", narrow)
+    layers = property(lambda model: tuple(replace(x, width=x.width // 8) for x in wide(model)))
+    monkeypatch.setattr(FastaiCnn, "layers", layers)
 
 
 @pytest.fixture(autouse=True)
