@@ -165,6 +165,12 @@ def test_a_loss_that_explodes_does_not_flatten_the_other_curves(runs: pd.DataFra
             assert cut == (axes.get_ylim()[1] < most)
         (note,) = (text.get_text() for text in figure.texts)
         assert ("losses above 100 are cut off" in note) == cut
+    # Where none is below 100, that is no place to cut.
+    curves[["mean", "min", "max"]] *= 1000
+    figure = plots.learning_curves(curves, FACTORS, ["train_loss"], 3)
+    low, high = figure.axes[0].get_ylim()
+    assert low < 500 < 10 * low < high < 1e28
+    assert any("losses above 50000 are cut off" in text.get_text() for text in figure.texts)
 
 
 def test_statistics_join_the_two_values_of_a_run(runs: pd.DataFrame) -> None:

@@ -47,7 +47,7 @@ def learning_curves(
     """Return mean curves, a panel for each further level, with bands over the seeds.
 
     More bands than a palette has colours would hide each other, and are left out. A loss that
-    spans much has a log scale, up to `EXPLODED`.
+    spans much has a log scale, up to `EXPLODED` (times its lowest value, where that is above 1).
 
     Args:
         curves: One row a cell, epoch and response (`stats.curves`).
@@ -98,9 +98,9 @@ def learning_curves(
         if number + columns >= len(shown):
             axes.set_xlabel("epoch")
             axes.tick_params(labelbottom=True)
-    what = describe(responses[0])
+    what, highest = describe(responses[0]), EXPLODED * max(1, least)
     if wide := is_wide(what.label, least, most):
-        grid[0, 0].set(yscale="log", ylim=(least / 1.2, min(most * 1.2, EXPLODED)))  # of all
+        grid[0, 0].set(yscale="log", ylim=(least / 1.2, min(most * 1.2, highest)))  # of all
     for axes in grid[:, 0]:
         axes.set_ylabel(wrapped(what.label, what.unit))
     handles = level_handles(first, factors) if first else []
@@ -115,7 +115,7 @@ def learning_curves(
     add_note(
         figure,
         f"line: mean{band} of {n_seeds} seed{'s' * (n_seeds != 1)}"
-        + (f"; losses above {EXPLODED} are cut off" if wide and most > EXPLODED else "")
+        + (f"; losses above {highest:g} are cut off" if wide and most > highest else "")
         + (f"; {more} more combinations are in epochs.csv" if more > 0 else ""),
     )
     return figure
