@@ -47,7 +47,7 @@ def learning_curves(
     """Return mean curves, a panel for each further level, with bands over the seeds.
 
     More bands than a palette has colours would hide each other, and are left out. A loss that
-    spans much has a log scale, up to `EXPLODED` (times its lowest value, where that is above 1).
+    spans much has a log scale, up to `EXPLODED` (times its lowest value, where above 1).
 
     Args:
         curves: One row a cell, epoch and response (`stats.curves`).
