@@ -40,9 +40,8 @@ def ensure(config: Data) -> None:
     """
     if config.name == "digits":
         return
-    folder = _root(config) / FOLDERS[config.name] / "raw"
-    missing = [name for name in CHECKSUMS[config.name] if not (folder / name).is_file()]
-    if missing:
+    folder = folder_of(config)
+    if missing := absent(config):
         _download(config, folder, missing)
     for name, expected in CHECKSUMS[config.name].items():
         found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
@@ -52,6 +51,17 @@ def ensure(config: Data) -> None:
                 f"of the published file with {expected[:12]}): delete it and run again "
                 "to download it, or point data.root or BNEXP_DATA_ROOT to a whole copy"
             )
+
+
+def folder_of(config: Data) -> Path:
+    """Return where the files of a data set lie, whether or not they do."""
+    return _root(config) / FOLDERS[config.name] / "raw"
+
+
+def absent(config: Data) -> list[str]:
+    """Return the names of the files that are not there."""
+    folder = folder_of(config)
+    return [name for name in CHECKSUMS[config.name] if not (folder / name).is_file()]
 
 
 def _download(config: Data, folder: Path, missing: list[str]) -> None:
@@ -89,7 +99,7 @@ def read(config: Data, prefix: str) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         UsageError: If a file cannot be read or is not in the IDX format.
     """
-    folder = _root(config) / FOLDERS[config.name] / "raw"
+    folder = folder_of(config)
     try:
         images = _array(folder / f"{prefix}-images-idx3-ubyte", 3)
         labels = _array(folder / f"{prefix}-labels-idx1-ubyte", 1)

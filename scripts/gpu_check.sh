@@ -15,7 +15,7 @@ trap 'rm -rf "$work"' EXIT
     echo "gpu_check: PyTorch sees no CUDA device here" >&2
     exit 2
 }
-"$python" -m pytest -m gpu tests/train --junitxml "$work/tests.xml" -p no:cacheprovider
+"$python" -m pytest -m gpu tests/train tests/doctor --junitxml "$work/tests.xml" -p no:cacheprovider
 tests=$?
 "$python" -m bnexp bench device=cuda results_dir="$work" | tee "$work/bench.txt"
 bench=$?

@@ -20,6 +20,7 @@ COMMANDS = {
     "report": "rebuild tables, figures and reports from the stored runs; compare folders",
     "config": "print the composed configuration as YAML",
     "studies": "list the shipped studies, and what each source says with its answers",
+    "doctor": "check this machine: versions, devices, batch normalization, data, a training",
     "bench": "measure examples a second beside the sources' training loops",
 }
 OVERRIDES = """\
@@ -115,6 +116,8 @@ def _parser() -> argparse.ArgumentParser:
             continue
         overrides = sub.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
         overrides.completer = _complete  # type: ignore[attr-defined] # argcomplete's hook
+        if name == "doctor":
+            continue
         if name == "config":
             sub.add_argument(
                 "--model", action="store_true", help="show the network's layers instead"

@@ -7,18 +7,12 @@ from omegaconf import OmegaConf
 from bnexp.cli.columns import print_columns
 from bnexp.config.compose import Composer
 from bnexp.config.schema import Config
-from bnexp.errors import UsageError
 
 
 def main(options: argparse.Namespace) -> int:
     """Run the command; return its exit code."""
     with Composer(options.config_dir) as composer:
-        for override in composer.parse(options.overrides):
-            if override.is_sweep_override():
-                raise UsageError(
-                    f"{override.input_line} names several values; bnexp config shows one "
-                    "configuration: bnexp plan -m shows a sweep"
-                )
+        composer.refuse_sweeps(options.overrides, "bnexp config shows")
         config, study = composer.compose(options.overrides)
     if options.model:
         _print_layers(config)

@@ -83,6 +83,22 @@ class Composer:
             overrides.append(override)
         return overrides
 
+    def refuse_sweeps(self, arguments: Sequence[str], who: str) -> None:
+        """Check arguments that name one configuration.
+
+        Args:
+            who: The beginning of a sentence that ends with `one configuration`.
+
+        Raises:
+            UsageError: If one names several values, or is wrong as in `parse`.
+        """
+        for override in self.parse(arguments):
+            if override.is_sweep_override():
+                raise UsageError(
+                    f"{override.input_line} names several values; {who} one configuration: "
+                    "bnexp plan -m shows a sweep"
+                )
+
     def _unreadable(self, argument: str, error: OverrideParseException) -> str:
         for group in GROUPS:
             if argument in self.options(group):

@@ -1,0 +1,46 @@
+"""`bnexp doctor`: check this machine, down to a training that must learn."""
+
+import argparse
+import shutil
+import textwrap
+
+from bnexp.config.compose import Composer
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the command; return its exit code: 1 if anything is wrong."""
+    try:
+        from bnexp.doctor import completed, examine  # imports torch
+        from bnexp.train.device import resolve
+    except (ImportError, OSError) as error:  # OSError: a library that torch loads
+        reason = " ".join(str(error).split())
+        print(f"PyTorch and what else bnexp trains with cannot be imported ({reason}):")
+        print("pip install --force-reinstall torch torchvision, or a fresh environment")
+        return 1
+
+    with Composer(options.config_dir) as composer:
+        composer.refuse_sweeps(options.overrides, "bnexp doctor checks")
+        config, _ = composer.compose(completed(options.overrides))
+    devices = resolve(config.device)
+    width = shutil.get_terminal_size().columns
+    verdicts: list[str] = []
+    for section in examine(config, devices):
+        print(section.title)
+        for finding in section.findings:
+            verdicts.append(finding.verdict)
+            head = f"  {finding.verdict:<4}  "
+            print(
+                textwrap.fill(
+                    finding.text,
+                    width,
+                    initial_indent=head,
+                    subsequent_indent=" " * len(head),
+                    break_long_words=False,
+                    break_on_hyphens=False,
+                ),
+                flush=True,
+            )
+    wrong = verdicts.count("FAIL")
+    faults = f"{wrong} fault{'s' * (wrong != 1)} in {len(verdicts)} findings"
+    print(faults if wrong else f"no fault in {len(verdicts)} findings")
+    return 1 if wrong else 0

@@ -1,0 +1,94 @@
+"""Which versions are installed, and what this machine is."""
+
+import importlib
+import importlib.metadata
+import os
+import platform
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from bnexp.config.schema import Config
+from bnexp.doctor.finding import Finding, careful
+from bnexp.engine import n_cores
+from bnexp.train.cpu.kernels import library
+from bnexp.train.device import provenance
+
+PACKAGES = (
+    *("torch", "torchvision", "hydra-core", "numpy", "pandas", "scipy", "statsmodels"),
+    *("scikit-learn", "matplotlib"),
+)
+
+
+@careful
+def versions() -> Iterator[Finding]:
+    """Yield what is installed, and whether what must fit together does."""
+    origin = provenance(torch.device("cpu"))
+    commit = f" (commit {origin['commit']})" if origin["commit"] else ""
+    yield Finding("ok", f"Python {origin['python']}, bnexp {origin['bnexp']}{commit}")
+    found = {name: importlib.metadata.version(name) for name in PACKAGES}
+    yield Finding("ok", ", ".join(f"{name} {version}" for name, version in found.items()))
+    try:
+        importlib.import_module("torchvision.datasets")  # as a download does
+    except (ImportError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        yield Finding(
+            "FAIL",
+            f"torchvision {found['torchvision']} does not fit torch {found['torch']} "
+            f"({reason}): install both in one command, pip install torch torchvision",
+        )
+
+
+@careful
+def hardware(config: Config) -> Iterator[Finding]:
+    """Yield processor, compiler, GPUs, and whether results can be written."""
+    cpu = provenance(torch.device("cpu"))["hardware"]
+    cores = n_cores()
+    yield Finding("ok", f"{cpu}, {cores} core{'s' * (cores != 1)} for this process{_memory()}")
+    if library():
+        yield Finding("ok", "the C kernels are compiled: a CPU trains at full speed")
+    elif os.environ.get("BNEXP_KERNELS") == "off":
+        yield Finding("note", "BNEXP_KERNELS=off: a CPU trains in PyTorch's kernels, slower")
+    else:
+        yield Finding(
+            "note",
+            "the C kernels could not be compiled, so a CPU trains in PyTorch's, several times "
+            "slower: install a C compiler (gcc or clang) and let ~/.cache/bnexp be written to",
+        )
+    n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    for index in range(n_gpus):
+        about = torch.cuda.get_device_properties(index)
+        yield Finding(
+            "ok",
+            f"cuda:{index}: {about.name}, {about.total_memory / 2**30:.0f} GiB, compute "
+            f"capability {about.major}.{about.minor}; CUDA {torch.version.cuda}",
+        )
+    if not n_gpus:
+        why = (
+            "PyTorch sees none" if torch.version.cuda else "this PyTorch is built without CUDA"
+        )
+        yield Finding("note", f"no CUDA device ({why}): everything trains on the CPU")
+    yield _writable(Path(config.results_dir).expanduser().absolute())
+
+
+def _memory() -> str:
+    if platform.system() == "Windows":
+        return ""
+    return f", {os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"
+
+
+def _writable(folder: Path) -> Finding:
+    """Return whether results can be written, and leave nothing behind."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        return Finding(
+            "FAIL",
+            f"cannot write results to {folder} ({error.strerror}): choose another place with "
+            "results_dir=DIR",
+        )
+    return Finding("ok", f"results go to {folder}")
