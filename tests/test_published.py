@@ -5,6 +5,7 @@ import runpy
 import shlex
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from bnexp import report
@@ -46,11 +47,15 @@ def test_published_tables_are_those_of_the_runs(
     for path in [published / "study.json", *published.glob("runs/*.json")]:
         (copy / path.relative_to(published)).write_bytes(path.read_bytes())
     report.build(Store(copy))
-    for path in [
-        *published.glob("tables/*.csv"),
-        *(published / f"report.{ending}" for ending in ("md", "tex")),
-    ]:
-        assert (copy / path.relative_to(published)).read_text() == path.read_text()
+    for path in published.glob("tables/*.csv"):
+        rebuilt, kept = (
+            pd.read_csv(folder / "tables" / path.name) for folder in (copy, published)
+        )
+        # Another processor adds in another order: the last of sixteen digits may differ.
+        pd.testing.assert_frame_equal(rebuilt, kept, rtol=1e-8, atol=1e-10, obj=path.name)
+    for ending in ("md", "tex"):
+        page = f"report.{ending}"
+        assert (copy / page).read_text() == (published / page).read_text()
 
 
 @pytest.mark.parametrize("study", STUDIES)

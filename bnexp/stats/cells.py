@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from bnexp.stats.estimate import Values, iqm, known, paired_t
+from bnexp.stats.estimate import Values, iqm, known, paired_t, snapped
 from bnexp.stats.proportion import wilson
 
 Factors = Mapping[str, Sequence[str]]
@@ -28,7 +28,7 @@ def response_array(
         position.append(runs[key].map({level: i for i, level in enumerate(levels)}))
     index = tuple(at.to_numpy(dtype=np.intp) for at in position)
     array[index] = runs[response].to_numpy(dtype=np.float64)
-    return array
+    return snapped(array, np.abs(array))
 
 
 def diverged_array(runs: pd.DataFrame, factors: Factors, seeds: Sequence[int]) -> Values:

@@ -1,6 +1,9 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from bnexp import stats
 from bnexp.stats.estimate import paired_t
@@ -220,3 +223,36 @@ def test_another_unit_changes_what_has_a_unit(scale: float, rng: np.random.Gener
     np.testing.assert_allclose(after[units], before[units] * scale, atol=1e-9)
     pure = ["p", "p_adjusted", "p_t", "effect_size", "skewness", "improvement_low", "ranked"]
     np.testing.assert_allclose(after[pure], before[pure], rtol=1e-9, atol=1e-9)
+
+
+MANY = {"a": ("0", "1", "2"), "b": ("0", "1", "2", "3", "4", "5", "6")}
+
+
+def test_what_is_equal_on_paper_has_no_effect() -> None:
+    """Parameters that are the same in every seed have no spread, no size and no p below 1.
+
+    Their means over three and seven cells are off in the sixteenth digit, and that digit
+    alone would be an effect of 1e14 standard deviations in all seeds.
+    """
+    sizes = {(a, b): [7850.0 + 37 * int(b)] * 10 for a in MANY["a"] for b in MANY["b"]}
+    table = stats.contrasts(frame_of(sizes, list(MANY)), MANY, range(10), ["y"])
+    row = table.iloc[0]
+    assert (row["factor"], row["estimate"], row["sd"]) == ("a", 0, 0)
+    assert (row["p"], row["improvement"], row["ranked"]) == (1, 0.5, 0.5)
+    of_b = table[(table["factor"] == "b") & (table["kind"] == "main")]
+    assert set(of_b["estimate"]) == {37.0, 74.0, 111.0, 148.0, 185.0, 222.0}
+    assert (of_b["sd"] == 0).all()
+    assert of_b["effect_size"].isna().all()
+
+
+@given(
+    arrays(float, (6, 3, 7), elements=st.integers(0, 10_000).map(lambda k: k / 10_000)),
+    st.permutations(range(7)),
+)
+def test_no_tie_depends_on_the_order_of_a_sum(accuracies: np.ndarray, order: list[int]) -> None:
+    """Processors add in different orders: which level is better is the same on all of them."""
+    weights = all_contrasts(MANY)[0].weights
+    values = within_seeds(accuracies, weights)
+    reordered = within_seeds(accuracies[:, :, order], weights)
+    np.testing.assert_array_equal(np.sign(values), np.sign(reordered))
+    np.testing.assert_allclose(values, reordered, rtol=0, atol=2e-12)
