@@ -9,7 +9,7 @@ from bnexp.design import Design, Run
 from bnexp.engine import n_workers
 from bnexp.engine.devices import resolve
 from bnexp.engine.speeds import speeds_of
-from bnexp.idx import ensure
+from bnexp.idx import absent, ensure
 from bnexp.schedule import estimate_s, make_cohorts, missing
 from bnexp.store import Store
 
@@ -52,16 +52,18 @@ def _effort(design: Design, todo: list[Run]) -> str:
     workers = n_workers(study.base.engine, devices)
     on_cpu = devices == ["cpu"]
     cohorts = make_cohorts(study.name, todo, study.base.engine, workers, on_cpu=on_cpu)
+    largest = max(len(cohort.runs) for cohort in cohorts)
+    work = (
+        f"{len(cohorts)} cohort{'s' * (len(cohorts) != 1)} of up to {largest} "
+        f"run{'s' * (largest != 1)} on {workers} worker{'s' * (workers != 1)}"
+    )
     for data in dict.fromkeys(run.cell.config.data for run in todo):
+        if absent(data):
+            return f"{work}; how long is not known before {data.name} has been downloaded"
         ensure(data)
     speeds, start_s = speeds_of(cohorts, workers, devices)
     seconds = estimate_s(cohorts, speeds, workers) + start_s + ELSE_S
-    largest = max(len(cohort.runs) for cohort in cohorts)
-    return (
-        f"{len(cohorts)} cohort{'s' * (len(cohorts) != 1)} of up to {largest} "
-        f"run{'s' * (largest != 1)} on {workers} worker{'s' * (workers != 1)}: about "
-        f"{duration(seconds)} on this machine (a few steps were timed)"
-    )
+    return f"{work}: about {duration(seconds)} on this machine (a few steps were timed)"
 
 
 def headline(design: Design, n_todo: int) -> str:

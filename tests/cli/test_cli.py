@@ -72,6 +72,13 @@ def test_a_run_file_holds_what_the_contract_says(elsewhere: Path) -> None:
     assert len(record["history"]) == 1
 
 
+def test_plan_downloads_nothing(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without the images a plan says what it would train, and not how long that takes."""
+    assert main(["plan", "study=pooling_vs_bn", "data.root=empty"]) == 0
+    assert "before fashion_mnist has been downloaded" in capsys.readouterr().out
+    assert not list(elsewhere.iterdir())
+
+
 def test_plan_counts_and_trains_nothing(
     elsewhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
