@@ -10,8 +10,7 @@ from bnexp.cli.progress import Progress
 from bnexp.config.compose import Composer
 from bnexp.declare import declare, folder_of
 from bnexp.design import Design, Run, enumerate_design, enumerate_size
-from bnexp.engine import EpochDone, execute, n_workers
-from bnexp.engine.devices import resolve
+from bnexp.engine import EpochDone, devices_of, execute, n_workers
 from bnexp.engine.processes import prepare
 from bnexp.idx import ensure
 from bnexp.records import RunRecord
@@ -81,7 +80,8 @@ def _ready(design: Design) -> list[str]:
         UsageError: If a device, data or a user's network are missing: before anything is
             written.
     """
-    devices = resolve(design.study.base.device)
+    base = design.study.base
+    devices = devices_of(base.engine, base.device)
     for data in dict.fromkeys(cell.config.data for cell in design.cells):
         ensure(data)
     for cell in design.cells:
@@ -105,9 +105,8 @@ def _train(
             if isinstance(message, EpochDone):
                 progress.epoch(message.run_id, message.epoch)
                 return
-            store.save(message)
             progress.run(message)
             if message.status == "failed" and fail_fast:
                 raise FirstFailure
 
-        execute(cohorts, engine, devices, receive)
+        execute(cohorts, engine, devices, store, receive)

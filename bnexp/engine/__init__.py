@@ -1,51 +1,64 @@
 """Execute cohorts where the configuration says: in this process or in child processes."""
 
-import os
 from collections.abc import Callable, Sequence
 
 from bnexp.config.schema import Engine
+from bnexp.engine.devices import n_cores, resolve
 from bnexp.engine.local import run_in_children
 from bnexp.engine.messages import EpochDone
 from bnexp.records import RunRecord
 from bnexp.schedule import Cohort
+from bnexp.store import Store
 
-__all__ = ["EpochDone", "execute", "n_cores", "n_workers"]
+__all__ = ["EpochDone", "devices_of", "execute", "n_cores", "n_workers"]
+
+
+def devices_of(engine: Engine, name: str) -> list[str]:
+    """Return the devices that a name stands for where the engine trains: one, or every GPU.
+
+    Raises:
+        UsageError: If there is no such device there, or the engine itself is missing.
+    """
+    return resolve(name)
 
 
 def n_workers(engine: Engine, devices: Sequence[str]) -> int:
     """Return how many runs train at a time: one a core, or one a GPU, unless set."""
     if engine.name == "inline":
         return 1
+    on_cpu = list(devices) == ["cpu"]
     if engine.workers is not None:
         return engine.workers
-    return n_cores() if list(devices) == ["cpu"] else len(devices)
-
-
-def n_cores() -> int:
-    """Return the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # absent on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    if not on_cpu:
+        return len(devices)
+    return n_cores()
 
 
 def execute(
     cohorts: Sequence[Cohort],
     engine: Engine,
     devices: Sequence[str],
+    store: Store,
     receive: Callable[[RunRecord | EpochDone], None],
 ) -> None:
-    """Train the cohorts.
+    """Train the cohorts and keep the record of each run the moment it is finished.
 
     Args:
-        devices: Names as `bnexp.train.device.resolve` returns them; workers share them
-            in turn.
-        receive: Called with each epoch as it ends and with the record of each run. What
-            it raises ends the training; nothing is left running.
+        devices: Names as `devices_of` returns them; workers share them in turn.
+        receive: Called with each epoch as it ends, where the engine tells, and with the
+            record of each run, which is in the store by then. What it raises ends the
+            training; nothing is left running.
     """
+
+    def keep(message: RunRecord | EpochDone) -> None:
+        if isinstance(message, RunRecord):
+            store.save(message)
+        receive(message)
+
     if engine.name == "inline":
         from bnexp.engine.worker import train  # imports torch
 
         for cohort in cohorts:
-            train(cohort, devices[0], receive)
+            train(cohort, devices[0], keep)
     else:
-        run_in_children(cohorts, n_workers(engine, devices), devices, receive)
+        run_in_children(cohorts, n_workers(engine, devices), devices, keep)

@@ -6,73 +6,37 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bnexp.config.schema import Config
-from bnexp.design import Cell, Run
 from bnexp.engine import execute, local, n_cores, n_workers
 from bnexp.engine.messages import CohortDone, EpochDone
-from bnexp.records import SCHEMA_VERSION, RunRecord
+from bnexp.engine.queue import ATTEMPTS
+from bnexp.records import RunRecord
 from bnexp.schedule import Cohort
-
-SMALL = ("data=digits", "data.train_size=64", "train.epochs=2", "train.batch_size=32")
-
-
-def runs_of(config: Config, n: int) -> list[Run]:
-    """Return runs of one cell with the seeds 0 to n - 1."""
-    cell = Cell({}, config)
-    return [Run(cell.run_id(seed), cell, seed) for seed in range(n)]
-
-
-def lasting(record: RunRecord) -> dict[str, object]:
-    """Return what a record says of the result: all but where it ran and how fast."""
-    data = record.to_json()
-    del data["provenance"]
-    times = ("wall_s", "examples_per_s")
-    data["metrics"] = {k: v for k, v in data["metrics"].items() if k not in times}
-    return data
-
-
-class Collected:
-    """What a training said, as it came."""
-
-    def __init__(self) -> None:
-        self.records: list[RunRecord] = []
-        self.epochs: list[EpochDone] = []
-
-    def __call__(self, message: RunRecord | EpochDone) -> None:
-        """Keep a message."""
-        if isinstance(message, RunRecord):
-            self.records.append(message)
-        else:
-            self.epochs.append(message)
-
-    @property
-    def by_id(self) -> dict[str, RunRecord]:
-        """Return the records by their run."""
-        return {record.run_id: record for record in self.records}
-
-
-def portions(runs: list[Run], size: int) -> list[Cohort]:
-    """Return the runs in their order, so many a cohort."""
-    starts = range(0, len(runs), size)
-    return [Cohort("study", tuple(runs[start : start + size]), size) for start in starts]
-
+from bnexp.store import Store
+from tests.engine.small import SMALL, Collected, lasting, portions, record_of, runs_of
 
 # Real child processes. Each start takes seconds, so there are few of these tests.
 
 
-def test_a_child_trains_as_this_process_does(compose: Callable[..., Config]) -> None:
+def test_a_child_trains_as_this_process_does(
+    compose: Callable[..., Config], tmp_path: Path
+) -> None:
     """In a child or here, in any company, a run gives the same record but for times."""
     runs = runs_of(compose(*SMALL, "norm=batch"), 2)
     cohorts = portions(runs, 1)
     here, children = Collected(), Collected()
-    execute(cohorts, compose("engine=inline").engine, ["cpu"], here)
+    store = Store(tmp_path)
+    execute(cohorts, compose("engine=inline").engine, ["cpu"], store, here)
+    assert store.load(run.run_id for run in runs) == here.records
     # More workers than cohorts: two are started, not five.
-    execute(cohorts, compose("engine=local", "engine.workers=5").engine, ["cpu"], children)
+    several = compose("engine=local", "engine.workers=5").engine
+    execute(cohorts, several, ["cpu"], store, children)
     assert [record.status for record in here.records] == ["ok", "ok"]
     expected = {record.run_id: lasting(record) for record in here.records}
     assert {record.run_id: lasting(record) for record in children.records} == expected
@@ -105,7 +69,7 @@ def test_a_killed_child_costs_its_run_only(compose: Callable[..., Config]) -> No
         fine[1].run_id: "ok",
     }
     assert len(collected.records) == 3
-    assert kills == local.ATTEMPTS == 2
+    assert kills == ATTEMPTS == 2
     failed = collected.by_id[deadly.run_id]
     assert "died 2 times (signal 9)" in str(failed.error)
     assert failed.config == deadly.cell.config.identity()
@@ -171,13 +135,6 @@ class Script(threading.Thread):
         self.terminated = True
 
 
-def record_of(run: Run) -> RunRecord:
-    """Return the record of a run that went well."""
-    return RunRecord(
-        SCHEMA_VERSION, run.run_id, "study", {}, run.seed, "ok", {}, {}, [], {"device": "?"}
-    )
-
-
 class Stage:
     """Scripted children in the place of processes.
 
@@ -233,7 +190,7 @@ def test_every_run_is_recorded_once(
         assert collected.by_id[run.run_id].status == expected
     for run_id in deadly:
         # Two deaths are its own; before, it may have died in the company of another.
-        assert len(stage.tried(run_id)) in (local.ATTEMPTS, local.ATTEMPTS + 1)
+        assert len(stage.tried(run_id)) in (ATTEMPTS, ATTEMPTS + 1)
         assert stage.tried(run_id)[-1] == (run_id,)
     assert stage.alive == []
 

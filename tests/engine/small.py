@@ -1,0 +1,57 @@
+"""Small runs, and what an engine says of them."""
+
+from bnexp.config.schema import Config
+from bnexp.design import Cell, Run
+from bnexp.engine.messages import EpochDone
+from bnexp.records import SCHEMA_VERSION, RunRecord
+from bnexp.schedule import Cohort
+
+SMALL = ("data=digits", "data.train_size=64", "train.epochs=2", "train.batch_size=32")
+
+
+def runs_of(config: Config, n: int) -> list[Run]:
+    """Return runs of one cell with the seeds 0 to n - 1."""
+    cell = Cell({}, config)
+    return [Run(cell.run_id(seed), cell, seed) for seed in range(n)]
+
+
+def lasting(record: RunRecord) -> dict[str, object]:
+    """Return what a record says of the result: all but where it ran and how fast."""
+    data = record.to_json()
+    del data["provenance"]
+    times = ("wall_s", "examples_per_s")
+    data["metrics"] = {k: v for k, v in data["metrics"].items() if k not in times}
+    return data
+
+
+class Collected:
+    """What a training said, as it came."""
+
+    def __init__(self) -> None:
+        self.records: list[RunRecord] = []
+        self.epochs: list[EpochDone] = []
+
+    def __call__(self, message: RunRecord | EpochDone) -> None:
+        """Keep a message."""
+        if isinstance(message, RunRecord):
+            self.records.append(message)
+        else:
+            self.epochs.append(message)
+
+    @property
+    def by_id(self) -> dict[str, RunRecord]:
+        """Return the records by their run."""
+        return {record.run_id: record for record in self.records}
+
+
+def portions(runs: list[Run], size: int) -> list[Cohort]:
+    """Return the runs in their order, so many a cohort."""
+    starts = range(0, len(runs), size)
+    return [Cohort("study", tuple(runs[start : start + size]), size) for start in starts]
+
+
+def record_of(run: Run) -> RunRecord:
+    """Return the record of a run that went well."""
+    return RunRecord(
+        SCHEMA_VERSION, run.run_id, "study", {}, run.seed, "ok", {}, {}, [], {"device": "?"}
+    )
