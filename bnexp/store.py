@@ -125,6 +125,11 @@ class Store:
         if record.status != "failed":
             failed.unlink(missing_ok=True)
 
+    def forget_failures(self, run_ids: Iterable[str]) -> None:
+        """Drop the records of earlier failures of runs that are about to be tried again."""
+        for run_id in run_ids:
+            (self.runs / f"{run_id}.failed.json").unlink(missing_ok=True)
+
     def load(self, run_ids: Iterable[str]) -> list[RunRecord]:
         """Return the stored records among some ids, finished or failed, in their order.
 

@@ -6,9 +6,10 @@ from bnexp.cli.columns import print_columns
 from bnexp.cli.progress import duration
 from bnexp.declare import folder_of, open_design
 from bnexp.design import Design, Run
-from bnexp.engine import n_workers
+from bnexp.engine import devices_of, n_cores, n_workers
 from bnexp.engine.devices import resolve
 from bnexp.engine.speeds import speeds_of
+from bnexp.errors import UsageError
 from bnexp.idx import absent, ensure
 from bnexp.schedule import estimate_s, make_cohorts, missing
 from bnexp.store import Store
@@ -47,23 +48,31 @@ def main(options: argparse.Namespace) -> int:
 
 def _effort(design: Design, todo: list[Run]) -> str:
     """Return a line with cohorts, workers and the time, measured on this machine."""
-    study = design.study
-    devices = resolve(study.base.device)
-    workers = n_workers(study.base.engine, devices)
+    engine = design.study.base.engine
+    devices = devices_of(engine, design.study.base.device)
+    workers = n_workers(engine, devices)
     on_cpu = devices == ["cpu"]
-    cohorts = make_cohorts(study.name, todo, study.base.engine, workers, on_cpu=on_cpu)
+    cohorts = make_cohorts(design.study.name, todo, engine, workers, on_cpu=on_cpu)
     largest = max(len(cohort.runs) for cohort in cohorts)
-    work = (
+    size = (
         f"{len(cohorts)} cohort{'s' * (len(cohorts) != 1)} of up to {largest} "
         f"run{'s' * (largest != 1)} on {workers} worker{'s' * (workers != 1)}"
     )
     for data in dict.fromkeys(run.cell.config.data for run in todo):
         if absent(data):
-            return f"{work}; how long is not known before {data.name} has been downloaded"
+            return f"{size}; how long is not known before {data.name} has been downloaded"
         ensure(data)
-    speeds, start_s = speeds_of(cohorts, workers, devices)
+    timed_on, where = workers, "on this machine"
+    if engine.name in ("ray", "slurm"):
+        where = "if its machines are as fast as this one"
+        try:
+            devices = resolve("cpu" if on_cpu else "cuda")
+        except UsageError:
+            return f"{size}; how long that takes cannot be timed here, without a GPU"
+        timed_on = min(workers, n_cores() if on_cpu else len(devices))
+    speeds, start_s = speeds_of(cohorts, timed_on, devices)
     seconds = estimate_s(cohorts, speeds, workers) + start_s + ELSE_S
-    return f"{work}: about {duration(seconds)} on this machine (a few steps were timed)"
+    return f"{size}: about {duration(seconds)} {where} (a few steps were timed)"
 
 
 def headline(design: Design, n_todo: int) -> str:

@@ -73,9 +73,34 @@ class Eval(Part):
     affine: bool
 
 
-class Engine(Part):
+def _address(text: str) -> str:
+    if not re.fullmatch(r"auto|[^\s:/]+:\d+", text):
+        raise ValueError("should be auto or HOST:PORT")
+    return text
+
+
+class Local(Part):
     name: Literal["local", "inline"]
     workers: Count | None
+    cohort: Literal["auto"] | Count
+
+
+class Ray(Part):
+    name: Literal["ray"]
+    address: Annotated[str, AfterValidator(_address)] | None
+    workers: Count | None
+    cohort: Literal["auto"] | Count
+
+
+class Slurm(Part):
+    name: Literal["slurm"]
+    workers: Count
+    cpus: Count
+    gpus: Annotated[int, Field(ge=0)]
+    minutes: Count
+    memory_gb: Positive | None
+    partition: Annotated[str, Field(min_length=1)] | None
+    options: dict[str, str | int | float | bool] | None
     cohort: Literal["auto"] | Count
 
 
@@ -88,6 +113,7 @@ def _device(text: str) -> str:
 # Sizes of a study: seconds; what its file says; what a GPU or a night is for.
 Budget = Literal["smoke", "cpu", "full"]
 Optimizer = Annotated[Sgd | Adam, Field(discriminator="name")]
+Engine = Annotated[Local | Ray | Slurm, Field(discriminator="name")]
 
 
 class Config(Part):

@@ -1,8 +1,9 @@
-"""Execute cohorts where the configuration says: in this process or in child processes."""
+"""Execute cohorts where the configuration says: here, in child processes, on a cluster."""
 
 from collections.abc import Callable, Sequence
 
-from bnexp.config.schema import Engine
+from bnexp.config.schema import Engine, Ray, Slurm
+from bnexp.engine import ray_tasks, slurm_jobs
 from bnexp.engine.devices import n_cores, resolve
 from bnexp.engine.local import run_in_children
 from bnexp.engine.messages import EpochDone
@@ -19,6 +20,10 @@ def devices_of(engine: Engine, name: str) -> list[str]:
     Raises:
         UsageError: If there is no such device there, or the engine itself is missing.
     """
+    if isinstance(engine, Ray):
+        return ray_tasks.devices_of(engine, name)
+    if isinstance(engine, Slurm):
+        return slurm_jobs.devices_of(engine, name)
     return resolve(name)
 
 
@@ -27,11 +32,13 @@ def n_workers(engine: Engine, devices: Sequence[str]) -> int:
     if engine.name == "inline":
         return 1
     on_cpu = list(devices) == ["cpu"]
+    if isinstance(engine, Slurm):
+        return engine.workers * (engine.cpus if on_cpu else len(devices))
     if engine.workers is not None:
         return engine.workers
     if not on_cpu:
         return len(devices)
-    return n_cores()
+    return ray_tasks.n_cores_of(engine) if isinstance(engine, Ray) else n_cores()
 
 
 def execute(
@@ -55,7 +62,12 @@ def execute(
             store.save(message)
         receive(message)
 
-    if engine.name == "inline":
+    if isinstance(engine, Slurm):
+        slurm_jobs.run_in_jobs(cohorts, engine, devices, store, receive)
+    elif isinstance(engine, Ray):
+        workers = n_workers(engine, devices)
+        ray_tasks.run_in_tasks(cohorts, engine, workers, devices, keep)
+    elif engine.name == "inline":
         from bnexp.engine.worker import train  # imports torch
 
         for cohort in cohorts:

@@ -1,9 +1,11 @@
-"""What runs where the training happens: this process, or a child of it."""
+"""What runs where the training happens: this process, a child of it, or a task of Ray."""
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
+from queue import Queue
 
 from bnexp.engine.messages import CohortDone, EpochDone
 from bnexp.records import RunRecord
@@ -27,6 +29,39 @@ def child(pipe: Connection, device_name: str) -> None:
             pipe.send(CohortDone())
     except (EOFError, BrokenPipeError):
         return  # no more cohorts, or no parent
+
+
+def stream(cohort: Cohort, device_name: str, folder: str) -> Iterator[RunRecord | EpochDone]:
+    """Yield what `train` sends, as it comes.
+
+    Args:
+        folder: Where the command was called: a user's own network and a relative
+            `data.root` are found from there, where this machine has that folder too.
+    """
+    os.environ["OMP_NUM_THREADS"] = "1"  # before torch starts its thread pool
+    if os.path.isdir(folder):
+        os.chdir(folder)
+    said: Queue[RunRecord | EpochDone | CohortDone] = Queue()
+
+    def send(message: RunRecord | EpochDone) -> None:
+        said.put(message)
+        if isinstance(message, RunRecord):
+            said.join()  # it has left before anything can go wrong with the next run
+
+    def work() -> None:
+        from bnexp.train.device import tune_process  # imports torch
+
+        tune_process()  # it holds for this thread only
+        train(cohort, device_name, send)
+
+    # Epochs are told by a call, which a generator cannot yield from: hence the thread.
+    with ThreadPoolExecutor(1) as pool:
+        over = pool.submit(work)
+        over.add_done_callback(lambda _: said.put(CohortDone()))
+        while not isinstance(message := said.get(), CohortDone):
+            yield message
+            said.task_done()
+        over.result()
 
 
 def train(

@@ -19,6 +19,7 @@ from bnexp.config.keys import known_keys
         ("model.pool=", ["model.pool=max", "model.pool=avg", "model.pool=none"]),
         ("model.fc120=", ["model.fc120=true", "model.fc120=false"]),
         ("study=pool", ["study=pooling_vs_bn"]),
+        ("engine=", ["engine=inline", "engine=local", "engine=ray", "engine=slurm"]),
     ],
 )
 def test_what_is_typed_is_completed(typed: str, among: list[str]) -> None:

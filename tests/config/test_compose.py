@@ -434,6 +434,8 @@ def test_a_config_dir_that_is_not_there(tmp_path: Path) -> None:
         "engine=inline",
         "engine.workers=7",
         "engine.cohort=5",
+        "engine=ray",
+        "engine=slurm",
         "data.root=/elsewhere",
         "name=other",
         "results_dir=/elsewhere",

@@ -1,0 +1,203 @@
+"""Tasks of Ray, on a cluster of one machine that lives as long as these tests."""
+
+import os
+import re
+import secrets
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bnexp.cli import main
+from bnexp.config.schema import Config
+from bnexp.engine import devices_of, execute, n_workers, ray_tasks
+from bnexp.engine.messages import EpochDone
+from bnexp.errors import UsageError
+from bnexp.records import RunRecord
+from bnexp.schedule import Cohort
+from bnexp.store import Store
+from tests.engine.small import SMALL, Collected, lasting, portions, runs_of
+
+CLUSTER = """
+import ray, sys, tempfile
+with tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as folder:
+    own = ray.init(address="local", num_cpus=2, num_gpus=0, include_dashboard=False,
+        log_to_driver=False, logging_level="ERROR", object_store_memory=10**8, _temp_dir=folder)
+    print(own.address_info["gcs_address"], flush=True)
+    sys.stdin.read()
+    ray.shutdown()
+"""
+DEADLY = """
+import os, signal
+from bnexp.custom import example
+def build(config, seed):
+    if seed == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return example(config, seed)
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def secret() -> Iterator[None]:
+    """Set what Ray reads when it is imported, here and there: nobody else gives it tasks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+        yield
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """Return the address of a Ray of two cores."""
+    with subprocess.Popen(
+        [sys.executable, "-c", CLUSTER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as own:
+        assert own.stdout is not None
+        yield own.stdout.readline().strip()
+
+
+@pytest.fixture
+def joined(cluster: str, compose: Callable[..., Config]) -> Config:
+    """Return the configuration that joins the cluster."""
+    return compose("engine=ray", f"engine.address='{cluster}'")
+
+
+def test_a_task_trains_as_this_process_does(
+    joined: Config, compose: Callable[..., Config], tmp_path: Path
+) -> None:
+    """In a task or here, alone or not, a run gives the same record but for times."""
+    runs = runs_of(compose(*SMALL, "norm=batch"), 3)
+    here, there = Collected(), Collected()
+    execute(
+        portions(runs, 1), compose("engine=inline").engine, ["cpu"], Store(tmp_path / "a"), here
+    )
+    devices = devices_of(joined.engine, "auto")
+    assert devices == ["cpu"]
+    assert n_workers(joined.engine, devices) == 2
+    store = Store(tmp_path / "b")
+    execute(portions(runs, 2), joined.engine, devices, store, there)
+    expected = {record.run_id: lasting(record) for record in here.records}
+    assert {record.run_id: lasting(record) for record in there.records} == expected
+    assert [record.status for record in there.records] == ["ok"] * 3
+    assert Counter(there.epochs) == Counter(here.epochs)
+    assert store.done() == {run.run_id for run in runs}
+    assert {record.provenance["threads"] for record in there.records} == {1}
+
+
+def test_a_run_that_kills_its_task_costs_no_other(
+    joined: Config,
+    compose: Callable[..., Config],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """It is recorded as failed after two deaths; what was finished before stays, quietly."""
+    monkeypatch.chdir(tmp_path)
+    Path("deadly.py").write_text(DEADLY)
+    model = ("model=custom", "model.function=deadly:build")
+    runs = runs_of(compose(*SMALL, *model), 3)
+    collected = Collected()
+    cohort = Cohort("study", tuple(runs), 1)
+    execute([cohort], joined.engine, ["cpu"], Store(tmp_path), collected)
+    assert [collected.by_id[run.run_id].status for run in runs] == ["ok", "failed", "ok"]
+    assert len(collected.records) == 3
+    error = str(collected.by_id[runs[1].run_id].error)
+    assert error.startswith("the process that trained it died 2 times (The worker died")
+    assert "try a smaller engine.workers" in error
+    assert Counter(collected.epochs)[EpochDone(runs[0].run_id, 1)] == 1
+    assert "".join(capfd.readouterr()) == ""
+
+
+def test_a_listener_that_raises_leaves_no_task(
+    joined: Config, compose: Callable[..., Config]
+) -> None:
+    """What the listener raises ends the training, and the cluster is idle again."""
+
+    def receive(message: RunRecord | EpochDone) -> None:
+        raise KeyboardInterrupt
+
+    cohorts = portions(runs_of(compose(*SMALL, "train.epochs=100000"), 2), 1)
+    engine = joined.engine
+    with pytest.raises(KeyboardInterrupt):
+        ray_tasks.run_in_tasks(cohorts, engine, 2, ["cpu"], receive)
+    import ray
+
+    assert not ray.is_initialized()
+    devices_of(engine, "cpu")
+    end = time.monotonic() + 30
+    while ray.available_resources().get("CPU") != 2 and time.monotonic() < end:
+        time.sleep(0.1)
+    assert ray.available_resources()["CPU"] == 2
+    ray.shutdown()
+
+
+def test_a_gpu_that_no_machine_has(joined: Config) -> None:
+    """Without a GPU in the cluster `cuda` is refused, and so is choosing one's number."""
+    for device, says in (("cuda", "the Ray cluster has no GPU"), ("cuda:0", "use device=cuda")):
+        with pytest.raises(UsageError, match=says):
+            devices_of(joined.engine, device)
+    import ray
+
+    ray.shutdown()
+
+
+def test_a_ray_of_its_own_ends_with_the_command(tmp_path: Path) -> None:
+    """Without an address the command starts a Ray, says nothing of it, and reports."""
+    options = ("seed=range(2)", *SMALL, "engine=ray", "engine.workers=1")
+    done = subprocess.run(
+        [sys.executable, "-m", "bnexp", "run", "-m", *options],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0] == "single: 1 cell x 2 seeds = 2 runs, 0 done, 2 to train"
+    assert lines[1] == "training 2 runs (4 epochs) in 1 process"
+    assert lines[-1] == "report: results/single/report.html"
+    assert all(re.match(r"\[\d/2\] ok seed=", line) for line in lines[2:-1])
+
+
+@pytest.mark.parametrize(
+    ("option", "says"),
+    [
+        ("engine.address='127.0.0.1:1'", "no Ray cluster can be joined"),
+        ("engine.address=somewhere", "should be auto or HOST:PORT"),
+        ("device=cuda:1", "Ray chooses among the GPUs"),
+        ("engine.cpus=3", "engine.cpus does not exist for engine=ray"),
+    ],
+)
+def test_what_cannot_be_is_one_message(
+    option: str,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A mistake gives one message that says what to do, exit code 2, and no file."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "engine=ray", option]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("bnexp: ")
+    assert message.count("\n") == 1
+    assert says in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_package(
+    monkeypatch: pytest.MonkeyPatch, compose: Callable[..., Config]
+) -> None:
+    """Where Ray is not installed, the message is the command that installs it."""
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UsageError, match=r'pip install "bnexp\[ray\]"'):
+        devices_of(compose("engine=ray").engine, "cpu")

@@ -1,0 +1,289 @@
+"""Jobs of Slurm: real ones on this machine, scripted ones, and its commands as scripts."""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from bnexp.cli import main, plan
+from bnexp.config.schema import Config
+from bnexp.design import Run
+from bnexp.engine import devices_of, execute, n_workers, slurm_jobs
+from bnexp.engine.messages import EpochDone
+from bnexp.errors import UsageError
+from bnexp.records import RunRecord
+from bnexp.schedule import Speed, structure
+from bnexp.store import Store
+from tests.engine.small import SMALL, Collected, lasting, portions, record_of, runs_of
+
+
+@dataclass
+class Job:
+    """A job that trains nothing."""
+
+    job_id: str
+    cancelled: bool = False
+
+    @property
+    def paths(self) -> SimpleNamespace:
+        """Return where its log is."""
+        return SimpleNamespace(stderr=Path("/logs") / f"{self.job_id}.err")
+
+    def cancel(self, check: bool) -> None:
+        """Note that the driver asked this job to end."""
+        self.cancelled = True
+
+
+@pytest.fixture
+def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
+    """Have jobs that are over at once, and return them."""
+    found = [Job("7_0"), Job("7_1")]
+    monkeypatch.setattr(slurm_jobs, "LOOK_S", 0.0)
+    monkeypatch.setattr(slurm_jobs, "_submit", lambda *_: found)
+    monkeypatch.setattr(
+        slurm_jobs, "states_of", lambda jobs: {job.job_id: "TIMEOUT" for job in jobs}
+    )
+    return found
+
+
+@pytest.fixture
+def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return a function that makes shell scripts of the names of Slurm's commands."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+    def make(**scripts: str) -> None:
+        for name in ("sbatch", "srun", "squeue", "scancel"):
+            (folder / name).write_text(f"#!/bin/sh\n{scripts.get(name, '')}\n")
+            (folder / name).chmod(0o755)
+
+    return make
+
+
+def test_a_job_trains_as_this_process_does(
+    compose: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a job or here a run gives the same record but for times, and the job keeps it."""
+    monkeypatch.setattr(slurm_jobs, "CLUSTER", "local")
+    monkeypatch.setattr(slurm_jobs, "LOOK_S", 0.1)
+    started = []
+
+    def states_of(jobs):
+        started[:] = jobs
+        return {job.job_id: "GONE" if job.done() else "RUNNING" for job in jobs}
+
+    monkeypatch.setattr(slurm_jobs, "states_of", states_of)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    runs = runs_of(compose(*SMALL, "norm=batch"), 2)
+    here, there = Collected(), Collected()
+    inline, slurm = compose("engine=inline").engine, compose("engine=slurm", "engine.cpus=1")
+    execute(portions(runs, 1), inline, ["cpu"], Store(tmp_path / "a"), here)
+    store = Store(tmp_path / "b")
+    execute(portions(runs, 2), slurm.engine, ["cpu"], store, there)
+    for job in started:
+        job.wait()
+    assert {one.run_id: lasting(one) for one in there.records} == {
+        one.run_id: lasting(one) for one in here.records
+    }
+    assert len(there.records) == 2
+    assert store.done() == {run.run_id for run in runs}
+    assert len(started) == 1
+    assert started[0].paths.stderr.parent == tmp_path / "b" / "slurm"
+
+
+def test_a_driver_that_ends_keeps_what_is_finished(
+    compose: Callable[..., Config],
+    tmp_path: Path,
+    jobs: list[Job],
+) -> None:
+    """When the driver is interrupted the jobs are cancelled; what they kept is there."""
+    runs = runs_of(compose(*SMALL), 3)
+    store = Store(tmp_path)
+    store.save(record_of(runs[2]))
+
+    def receive(message: RunRecord | EpochDone) -> None:
+        assert message == record_of(runs[2])
+        raise KeyboardInterrupt
+
+    engine = compose("engine=slurm", "engine.workers=2").engine
+    with pytest.raises(KeyboardInterrupt):
+        execute(portions(runs, 1), engine, ["cpu"], store, receive)
+    assert [job.cancelled for job in jobs] == [True, True]
+    assert store.done() == {runs[2].run_id}
+    assert store.failed() == set()
+
+
+def test_a_job_that_dies_leaves_records_that_name_its_log(
+    compose: Callable[..., Config], tmp_path: Path, jobs: list[Job]
+) -> None:
+    """A run that is in no file when all jobs are over has failed, whatever came before."""
+    runs = runs_of(compose(*SMALL), 3)
+    store = Store(tmp_path)
+    earlier = record_of(runs[0])
+    store.save(RunRecord(**{**earlier.to_json(), "status": "failed", "error": "earlier"}))
+    store.save(record_of(runs[1]))
+    collected = Collected()
+    engine = compose("engine=slurm", "engine.workers=2").engine
+    execute(portions(runs, 1), engine, ["cpu"], store, collected)
+    assert [collected.by_id[run.run_id].status for run in runs] == ["failed", "ok", "failed"]
+    assert len(collected.records) == 3
+    assert store.failed() == {runs[0].run_id, runs[2].run_id}
+    for record in store.load([runs[0].run_id]):
+        assert str(record.error).startswith("job 7_0 ended (timeout) before this run did")
+        assert "/logs/7_0.err" in str(record.error)
+    assert not any(job.cancelled for job in jobs)
+
+
+def test_a_job_trains_what_is_not_done_yet(
+    compose: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that Slurm starts again goes on where it was."""
+    runs = runs_of(compose(*SMALL), 3)
+    store = Store(tmp_path)
+    store.save(record_of(runs[0]))
+    given: list[Run] = []
+    monkeypatch.setattr(
+        slurm_jobs,
+        "run_in_children",
+        lambda cohorts, *_: given.extend(run for one in cohorts for run in one.runs),
+    )
+    monkeypatch.setattr(slurm_jobs.signal, "signal", lambda *_: None)
+    engine = compose("engine=slurm").engine
+    assert engine.name == "slurm"
+    slurm_jobs.train_share(portions(runs, 2), engine, ["cpu"], store)
+    assert given == runs[1:]
+
+
+@pytest.mark.parametrize(("n", "jobs", "sizes"), [(5, 2, [3, 2]), (2, 4, [1, 1]), (1, 1, [1])])
+def test_every_job_has_about_as_much_to_train(
+    compose: Callable[..., Config], n: int, jobs: int, sizes: list[int]
+) -> None:
+    """Cohorts are dealt by what they cost, and no job has nothing to do."""
+    config = compose(*SMALL)
+    cohorts = portions(runs_of(config, n), 1)
+    shares = slurm_jobs.deal(cohorts, jobs)
+    assert sorted((len(share) for share in shares), reverse=True) == sizes
+    assert sorted(id(one) for share in shares for one in share) == sorted(map(id, cohorts))
+    long = portions(runs_of(compose(*SMALL, "train.epochs=100"), 1), 1)
+    if jobs > 1:
+        assert long in slurm_jobs.deal([*cohorts, *long], jobs)
+
+
+def test_slurm_is_asked_for_what_was_configured(
+    compose: Callable[..., Config], tmp_path: Path, commands: Callable[..., None]
+) -> None:
+    """Every key stands in the script that sbatch gets."""
+    commands(sbatch=f'cp "$1" "{tmp_path}/script"; echo Submitted batch job 7')
+    engine = compose(
+        *("engine=slurm", "engine.minutes=90", "engine.gpus=2", "engine.memory_gb=12"),
+        *("engine.partition=short", "engine.options={account: me, exclusive: true}"),
+    ).engine
+    assert engine.name == "slurm"
+    assert devices_of(engine, "auto") == devices_of(engine, "cuda") == ["cuda:0", "cuda:1"]
+    assert n_workers(engine, ["cuda:0", "cuda:1"]) == 8
+    assert n_workers(engine, devices_of(engine, "cpu")) == 16
+    shares = slurm_jobs.deal(portions(runs_of(compose(*SMALL), 3), 1), engine.workers)
+    jobs = slurm_jobs._submit(shares, engine, ["cpu"], Store(tmp_path))
+    assert [job.job_id for job in jobs] == ["7_0", "7_1", "7_2"]
+    asked = set((tmp_path / "script").read_text().splitlines())
+    assert asked >= {
+        *("#SBATCH --array=0-2%3", "#SBATCH --time=90", "#SBATCH --cpus-per-task=4"),
+        *("#SBATCH --gpus-per-node=2", "#SBATCH --mem=12GB", "#SBATCH --partition=short"),
+        *("#SBATCH --account=me", "#SBATCH --exclusive"),
+    }
+
+
+def test_what_squeue_says(commands: Callable[..., None]) -> None:
+    """States as they are, why a job waits, and GONE only where Slurm knows no such job."""
+    jobs = [Job("7_0"), Job("7_1"), Job("7_2")]
+    commands(squeue="echo 7_0 RUNNING None; echo '7_1 PENDING PartitionTimeLimit'")
+    assert list(slurm_jobs.states_of(jobs).values()) == [
+        *("RUNNING", "PartitionTimeLimit", "GONE")
+    ]
+    commands(squeue="echo slurm_load_jobs error: Invalid job id specified >&2; exit 1")
+    assert set(slurm_jobs.states_of(jobs).values()) == {"GONE"}
+    commands(squeue="echo Unable to contact slurm controller >&2; exit 1")
+    assert set(slurm_jobs.states_of(jobs).values()) == {"UNKNOWN"}
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["device=cuda"], "engine.gpus=1"),
+        (["device=cuda:0"], "use device=cuda"),
+        (["engine.minutes=0"], "engine.minutes=0: input should be"),
+        (["engine.minute=5"], "did you mean 'engine.minutes'?"),
+        (["engine.partition=nix"], "Slurm refuses the jobs"),
+        ([], "will not start such jobs (PartitionTimeLimit): see engine.minutes"),
+    ],
+)
+def test_what_cannot_be_is_one_message(
+    options: list[str],
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    commands: Callable[..., None],
+) -> None:
+    """A mistake gives one message that says what to do, and exit code 2."""
+    monkeypatch.setattr(slurm_jobs, "LOOK_S", 0.0)
+    commands(
+        sbatch='grep nix "$1" >&2 && exit 1; echo Submitted batch job 7',
+        squeue="echo 7 PENDING PartitionTimeLimit",
+    )
+    folder = Path(os.environ["PATH"].partition(os.pathsep)[0]).parent
+    assert main(["run", "engine=slurm", *options, f"results_dir={folder}"]) == 2
+    message = capfd.readouterr().err
+    assert message.startswith("bnexp: ")
+    assert message.count("\n") == 1
+    assert says in message
+
+
+def test_plan_counts_the_cores_of_all_jobs(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    commands: Callable[..., None],
+) -> None:
+    """Its time is that of as many workers, from speeds timed on the cores that are here."""
+    timed: list[int] = []
+
+    def speeds_of(cohorts, workers, devices):
+        timed.append(workers)
+        return {structure(cohorts[0].runs[0].cell.config): Speed(1, 1e-3, 0.0, 0.0)}, 0.0
+
+    commands()
+    monkeypatch.setattr(plan, "n_cores", lambda: 3)
+    monkeypatch.setattr(plan, "speeds_of", speeds_of)
+    # 32 runs of 10 epochs of 1,000 images, two for each of the 16 workers.
+    command = ["plan", "-m", "seed=range(32)", "data.train_size=1000", "engine=slurm"]
+    assert main(command) == 0
+    assert timed == [3]
+    assert (
+        "32 cohorts of up to 1 run on 16 workers: about 26 s if its machines are as fast"
+        in (capsys.readouterr().out)
+    )
+
+    def refuse(name):
+        raise UsageError(f"no {name} here")
+
+    monkeypatch.setattr(plan, "resolve", refuse)
+    assert main([*command, "device=cuda", "engine.gpus=2"]) == 0
+    said = capsys.readouterr().out
+    assert "on 8 workers; how long that takes cannot be timed here, without a GPU" in said
+
+
+def test_without_slurm_or_submitit(
+    monkeypatch: pytest.MonkeyPatch, compose: Callable[..., Config], tmp_path: Path
+) -> None:
+    """Where one of them is missing, the message says which."""
+    engine = compose("engine=slurm").engine
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UsageError, match="no Slurm on this machine"):
+        devices_of(engine, "cpu")
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    with pytest.raises(UsageError, match=r'pip install "bnexp\[slurm\]"'):
+        devices_of(engine, "cpu")
