@@ -71,28 +71,6 @@ def joined(cluster: str, compose: Callable[..., Config]) -> Config:
     return compose("engine=ray", f"engine.address='{cluster}'")
 
 
-def test_a_task_trains_as_this_process_does(
-    joined: Config, compose: Callable[..., Config], tmp_path: Path
-) -> None:
-    """In a task or here, alone or not, a run gives the same record but for times."""
-    runs = runs_of(compose(*SMALL, "norm=batch"), 3)
-    here, there = Collected(), Collected()
-    execute(
-        portions(runs, 1), compose("engine=inline").engine, ["cpu"], Store(tmp_path / "a"), here
-    )
-    devices = devices_of(joined.engine, "auto")
-    assert devices == ["cpu"]
-    assert n_workers(joined.engine, devices) == 2
-    store = Store(tmp_path / "b")
-    execute(portions(runs, 2), joined.engine, devices, store, there)
-    expected = {record.run_id: lasting(record) for record in here.records}
-    assert {record.run_id: lasting(record) for record in there.records} == expected
-    assert [record.status for record in there.records] == ["ok"] * 3
-    assert Counter(there.epochs) == Counter(here.epochs)
-    assert store.done() == {run.run_id for run in runs}
-    assert {record.provenance["threads"] for record in there.records} == {1}
-
-
 def test_a_run_that_kills_its_task_costs_no_other(
     joined: Config,
     compose: Callable[..., Config],
@@ -113,7 +91,8 @@ def test_a_run_that_kills_its_task_costs_no_other(
     error = str(collected.by_id[runs[1].run_id].error)
     assert error.startswith("the process that trained it died 2 times (The worker died")
     assert "try a smaller engine.workers" in error
-    assert Counter(collected.epochs)[EpochDone(runs[0].run_id, 1)] == 1
+    epochs = Counter(one.epoch for one in collected.epochs if one.run_id == runs[0].run_id)
+    assert epochs == {1: 1, 2: 1}
     assert "".join(capfd.readouterr()) == ""
 
 
@@ -140,8 +119,10 @@ def test_a_listener_that_raises_leaves_no_task(
     ray.shutdown()
 
 
-def test_a_gpu_that_no_machine_has(joined: Config) -> None:
-    """Without a GPU in the cluster `cuda` is refused, and so is choosing one's number."""
+def test_a_cluster_is_asked_for_what_it_has(joined: Config) -> None:
+    """A task a core; without a GPU `cuda` is refused, and so is choosing one's number."""
+    assert devices_of(joined.engine, "auto") == ["cpu"]
+    assert n_workers(joined.engine, ["cpu"]) == 2
     for device, says in (("cuda", "the Ray cluster has no GPU"), ("cuda:0", "use device=cuda")):
         with pytest.raises(UsageError, match=says):
             devices_of(joined.engine, device)
@@ -150,11 +131,19 @@ def test_a_gpu_that_no_machine_has(joined: Config) -> None:
     ray.shutdown()
 
 
-def test_a_ray_of_its_own_ends_with_the_command(tmp_path: Path) -> None:
-    """Without an address the command starts a Ray, says nothing of it, and reports."""
-    options = ("seed=range(2)", *SMALL, "engine=ray", "engine.workers=1")
+def test_a_task_trains_as_this_process_does(
+    compose: Callable[..., Config], tmp_path: Path
+) -> None:
+    """In a task of the command's own Ray a run gives the same record but for times, quietly."""
+    settings = (*SMALL, "norm=batch")
+    here = Collected()
+    runs = runs_of(compose(*settings), 2)
+    execute(portions(runs, 1), compose("engine=inline").engine, ["cpu"], Store(tmp_path), here)
     done = subprocess.run(
-        [sys.executable, "-m", "bnexp", "run", "-m", *options],
+        [
+            *(sys.executable, "-m", "bnexp", "run", "-m", "seed=range(2)", *settings),
+            *("engine=ray", "engine.workers=1", "name=study"),
+        ],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -162,10 +151,13 @@ def test_a_ray_of_its_own_ends_with_the_command(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     lines = done.stdout.splitlines()
-    assert lines[0] == "single: 1 cell x 2 seeds = 2 runs, 0 done, 2 to train"
+    assert lines[0] == "study: 1 cell x 2 seeds = 2 runs, 0 done, 2 to train"
     assert lines[1] == "training 2 runs (4 epochs) in 1 process"
-    assert lines[-1] == "report: results/single/report.html"
+    assert lines[-1] == "report: results/study/report.html"
     assert all(re.match(r"\[\d/2\] ok seed=", line) for line in lines[2:-1])
+    there = Store(tmp_path / "results" / "study").load(run.run_id for run in runs)
+    assert [lasting(record) for record in there] == [lasting(record) for record in here.records]
+    assert {record.provenance["threads"] for record in there} == {1}
 
 
 @pytest.mark.parametrize(
