@@ -5,6 +5,7 @@ import shutil
 import textwrap
 
 from bnexp.config.compose import Composer
+from bnexp.errors import UsageError
 
 
 def main(options: argparse.Namespace) -> int:
@@ -21,6 +22,11 @@ def main(options: argparse.Namespace) -> int:
     with Composer(options.config_dir) as composer:
         composer.refuse_sweeps(options.overrides, "bnexp doctor checks")
         config, _ = composer.compose(completed(options.overrides))
+    if config.engine.name not in ("local", "inline"):
+        raise UsageError(
+            "bnexp doctor checks this machine: call it on each of those that train, without "
+            f"engine={config.engine.name}"
+        )
     devices = resolve(config.device)
     width = shutil.get_terminal_size().columns
     verdicts: list[str] = []

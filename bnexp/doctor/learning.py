@@ -1,7 +1,9 @@
 """Whether a network trains here: as a study does it, twice alike, as plainly, and learning."""
 
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from bnexp.config.schema import Config
@@ -11,6 +13,7 @@ from bnexp.doctor.finding import Finding, careful, near
 from bnexp.engine import EpochDone, execute
 from bnexp.records import RunRecord
 from bnexp.schedule import Cohort
+from bnexp.store import Store
 from bnexp.train.device import settle
 from bnexp.train.plain import train_run
 
@@ -100,7 +103,10 @@ def _trained(config: Config, device: str) -> RunRecord:
         if isinstance(message, RunRecord):
             records.append(message)
 
-    execute([Cohort("doctor", (run,), 1)], config.engine, [device], receive)
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder))
+        store.open_for_writing()
+        execute([Cohort("doctor", (run,), 1)], config.engine, [device], store, receive)
     return records[0]
 
 

@@ -44,6 +44,7 @@ def test_a_fault_is_exit_code_1(
         (["norm=btch"], "did you mean 'batch'?"),
         (["norm=none,batch"], "bnexp doctor checks one configuration"),
         (["device=cuda:77"], "cuda"),
+        (["engine=slurm"], "checks this machine"),
     ],
 )
 def test_wrong_usage_is_exit_code_2(
