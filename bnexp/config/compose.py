@@ -6,7 +6,7 @@ import functools
 import importlib.metadata
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import yaml
 from hydra import compose, initialize_config_dir
@@ -40,7 +40,7 @@ class Composer:
             raise UsageError(f"--config-dir {config_dir}: no such folder")
         self.folders = [conf_dir()] + ([config_dir.resolve()] if config_dir else [])
         self._options: dict[str, list[str]] = {}
-        self._chosen: dict[tuple[str, ...], DictConfig] = {}
+        self._chosen: dict[tuple[str, ...], tuple[DictConfig, object]] = {}
 
     def __enter__(self) -> Self:
         GlobalHydra.instance().clear()
@@ -161,35 +161,46 @@ class Composer:
         for group in GROUPS:
             self._check_options(group, overrides)
         try:
-            plain = OmegaConf.to_container(self._composed(overrides), resolve=True)
+            plain, study = self._composed(overrides)
         except (HydraException, OmegaConfBaseException) as error:
             raise UsageError(_explain(error, overrides)) from None
         except yaml.YAMLError as error:
             raise UsageError(f"a configuration file is not YAML: {_line(error)}") from None
-        assert isinstance(plain, dict)
-        study = plain.pop("study", None)
         plain.pop("preset", None)
         config = _checked(Config, plain, "")
         return config, None if study is None else _checked(StudySpec, study, "study.")
 
-    def _composed(self, overrides: Sequence[str]) -> DictConfig:
-        """Return what Hydra composes, from an earlier choice of the same files if there is one.
+    def _composed(self, overrides: Sequence[str]) -> tuple[dict[Any, Any], object]:
+        """Return what Hydra composes, and the study's section apart.
 
-        Hydra chooses files first and then sets the values one by one: so does this.
+        Hydra chooses files first and then sets the values one by one: so does this, and takes
+        an earlier choice of the same files if there is one. No value of a cell is in the
+        study's section, which is often the larger part: it is not copied.
         """
         parsed = [(text, _parsed(text)) for text in overrides]
         files = tuple(text for text, one in parsed if not self._is_value(one))
         try:
             if files not in self._chosen:
-                self._chosen[files] = compose("config", overrides=[*self.searchpath, *files])
-            composed = copy.deepcopy(self._chosen[files])
+                self._chosen[files] = self._split(files)
+            composed, study = self._chosen[files]
+            composed = copy.deepcopy(composed)
             for _, one in parsed:
                 if self._is_value(one):
                     OmegaConf.update(composed, one.key_or_group, one.value(), merge=True)
         except (HydraException, OmegaConfBaseException):
             # Hydra's own complaint names the override.
-            composed = compose("config", overrides=[*self.searchpath, *overrides])
-        return composed
+            composed, study = self._split(overrides)
+        plain = OmegaConf.to_container(composed, resolve=True)
+        assert isinstance(plain, dict)
+        return plain, study
+
+    def _split(self, overrides: Sequence[str]) -> tuple[DictConfig, object]:
+        composed = compose("config", overrides=[*self.searchpath, *overrides])
+        whole = OmegaConf.to_container(composed, resolve=True)
+        assert isinstance(whole, dict)
+        rest = OmegaConf.masked_copy(composed, [str(key) for key in whole if key != "study"])
+        OmegaConf.set_struct(rest, True)  # a key that is not there is a mistake
+        return rest, whole.get("study")
 
     def _is_value(self, override: Override) -> bool:
         """Return whether an override sets a value, instead of choosing a file."""

@@ -4,6 +4,7 @@ from typing import Any
 
 import hydra
 import pytest
+from omegaconf import OmegaConf
 from pydantic import BaseModel, ValidationError
 
 from bnexp.config.compose import Composer
@@ -517,8 +518,8 @@ def test_values_are_set_as_hydra_sets_them(composer: Composer, values: list[str]
     files = [f"model={model}", "norm=batch", "data=mnist"]
     composer.compose([*files, "optimizer.lr=0.7"])
     mixed = [files[0], *values, *files[1:]]
-    expected = hydra.compose("config", overrides=mixed)
-    assert composer._composed(mixed) == expected
+    expected = OmegaConf.to_container(hydra.compose("config", overrides=mixed), resolve=True)
+    assert composer._composed(mixed) == (expected, None)
 
 
 def test_a_file_that_is_not_yaml_is_told_in_words(tmp_path: Path) -> None:
