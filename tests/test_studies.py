@@ -25,7 +25,9 @@ def test_every_study_runs_at_smoke(
     # Figures are laid out, not printed, which takes a quarter of the time and fails no sooner.
     monkeypatch.setattr(FigureCanvasAgg, "print_png", lambda *_: None)
     monkeypatch.setattr(FigureCanvasSVG, "print_svg", lambda *_, **__: None)
-    command = [f"study={study}", "budget=smoke", "engine=inline", f"results_dir='{tmp_path}'"]
+    # Which number of runs is the fastest at a time takes longer to find out than to train them.
+    engine = ["engine=inline", "engine.cohort=16"]
+    command = [f"study={study}", "budget=smoke", *engine, f"results_dir='{tmp_path}'"]
     assert main(["run", *command]) == 0
     store = Store(tmp_path / study)
     told = declared(store.read_study())

@@ -134,6 +134,8 @@ def _ray(engine: Ray) -> ModuleType:
     """Return the package, told by the environment what it reads when it is imported."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report over the network
     if engine.address is None and "ray" not in sys.modules:
+        # Ray's own is 15: beside anything else that computes, hardly anything would train.
+        os.environ.setdefault("RAY_worker_niceness", "0")
         # Nobody else may give a Ray of our own tasks, and no file needs to keep the secret.
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))

@@ -48,6 +48,7 @@ def secret() -> Iterator[None]:
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_worker_niceness", "0")  # else a busy machine never comes to them
         patch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
         yield
 
@@ -82,12 +83,12 @@ def test_a_run_that_kills_its_task_costs_no_other(
     monkeypatch.chdir(tmp_path)
     Path("deadly.py").write_text(DEADLY)
     model = ("model=custom", "model.function=deadly:build")
-    runs = runs_of(compose(*SMALL, *model), 3)
+    runs = runs_of(compose(*SMALL, *model), 2)
     collected = Collected()
     cohort = Cohort("study", tuple(runs), 1)
     execute([cohort], joined.engine, ["cpu"], Store(tmp_path), collected)
-    assert [collected.by_id[run.run_id].status for run in runs] == ["ok", "failed", "ok"]
-    assert len(collected.records) == 3
+    assert [collected.by_id[run.run_id].status for run in runs] == ["ok", "failed"]
+    assert len(collected.records) == 2
     error = str(collected.by_id[runs[1].run_id].error)
     assert error.startswith("the process that trained it died 2 times (The worker died")
     assert "try a smaller engine.workers" in error
