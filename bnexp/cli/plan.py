@@ -4,6 +4,7 @@ import argparse
 
 from bnexp.cli.columns import print_columns
 from bnexp.cli.progress import duration
+from bnexp.config.schema import Local, Ray
 from bnexp.declare import folder_of, open_design
 from bnexp.design import Design, Run
 from bnexp.engine import devices_of, n_cores, n_workers
@@ -62,9 +63,8 @@ def _effort(design: Design, todo: list[Run]) -> str:
         if absent(data):
             return f"{size}; how long is not known before {data.name} has been downloaded"
         ensure(data)
-    timed_on, where = workers, "on this machine"
-    if engine.name in ("ray", "slurm"):
-        where = "if its machines are as fast as this one"
+    timed_on = workers
+    if not isinstance(engine, Local):
         try:
             devices = resolve("cpu" if on_cpu else "cuda")
         except UsageError:
@@ -72,6 +72,8 @@ def _effort(design: Design, todo: list[Run]) -> str:
         timed_on = min(workers, n_cores() if on_cpu else len(devices))
     speeds, start_s = speeds_of(cohorts, timed_on, devices)
     seconds = estimate_s(cohorts, speeds, workers) + start_s + ELSE_S
+    here = isinstance(engine, Local) or (isinstance(engine, Ray) and engine.address is None)
+    where = "on this machine" if here else "if its machines are as fast as this one"
     return f"{size}: about {duration(seconds)} {where} (a few steps were timed)"
 
 

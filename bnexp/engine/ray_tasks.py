@@ -180,18 +180,33 @@ def _connected(ray: ModuleType, engine: Ray, n_cpus: int, n_gpus: int) -> Iterat
             if engine.address is not None:
                 _join(ray, engine.address)
             else:
-                _init(
-                    ray,
-                    address="local",
-                    num_cpus=n_cpus,
-                    num_gpus=n_gpus,
-                    include_dashboard=False,
-                    object_store_memory=OBJECTS_BYTES,
-                    _temp_dir=folder,
-                )
+                _start(ray, n_cpus, n_gpus, folder)
             yield
         finally:
             ray.shutdown()
+
+
+def _start(ray: ModuleType, n_cpus: int, n_gpus: int, folder: str) -> None:
+    """Start a Ray on this machine.
+
+    Raises:
+        UsageError: If that fails.
+    """
+    try:
+        _init(
+            ray,
+            address="local",
+            num_cpus=n_cpus,
+            num_gpus=n_gpus,
+            include_dashboard=False,
+            object_store_memory=OBJECTS_BYTES,
+            _temp_dir=folder,
+        )
+    except Exception as error:  # a part of Ray that did not start is told as just that
+        raise UsageError(
+            f"Ray cannot start on this machine ({_first_sentence(error)}); engine=local does "
+            "without it"
+        ) from None
 
 
 def _init(ray: ModuleType, **options: Any) -> None:

@@ -194,3 +194,18 @@ def test_without_the_package(
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match=r'pip install "bnexp\[ray\]"'):
         devices_of(compose("engine=ray").engine, "cpu")
+
+
+def test_a_ray_that_does_not_start_is_one_message(
+    monkeypatch: pytest.MonkeyPatch, compose: Callable[..., Config], tmp_path: Path
+) -> None:
+    """Why Ray did not start is told in its own words, with what does without it."""
+    import ray
+
+    def fails(**_: object) -> None:
+        raise Exception("The node timed out. See the logs")  # as Ray does
+
+    monkeypatch.setattr(ray, "init", fails)
+    engine = compose("engine=ray").engine
+    with pytest.raises(UsageError, match=r"\(The node timed out\); engine=local"):
+        execute([], engine, ["cpu"], Store(tmp_path), Collected())
