@@ -7,10 +7,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from bnexp.config.schema import Config
 from bnexp.config.study import AnyClaim
-from bnexp.records import SCHEMA_VERSION, LevelValue
+from bnexp.records import SCHEMA_VERSION, LevelValue, RunRecord, Status
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,31 @@ class Run:
     run_id: str
     cell: Cell
     seed: int
+
+    def record(
+        self,
+        study: str,
+        status: Status,
+        *,
+        provenance: dict[str, Any],
+        metrics: dict[str, float | int | None] | None = None,
+        history: list[dict[str, float | int | None]] | None = None,
+        error: str | None = None,
+    ) -> RunRecord:
+        """Return what became of this run; see `RunRecord`."""
+        return RunRecord(
+            schema_version=SCHEMA_VERSION,
+            run_id=self.run_id,
+            study=study,
+            cell=self.cell.values,
+            seed=self.seed,
+            status=status,
+            config=self.cell.config.identity(),
+            metrics=metrics or {},
+            history=history or [],
+            provenance=provenance,
+            error=error,
+        )
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,9 @@ from typing import Any, Literal
 # no longer give the same result: it is part of every run's id.
 SCHEMA_VERSION = 1
 
+# How long a run took is no part of its result.
+TIMES = ("wall_s", "examples_per_s")
+
 Status = Literal["ok", "diverged", "failed"]
 LevelValue = str | int | float | bool | None
 

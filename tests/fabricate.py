@@ -7,7 +7,7 @@ import pandas as pd
 
 from bnexp.declare import folder_of, open_design
 from bnexp.design import Design, Run
-from bnexp.records import SCHEMA_VERSION, RunRecord
+from bnexp.records import TIMES, RunRecord
 from bnexp.store import Store
 
 # After every declaration that a test can make: what a study declares was planned.
@@ -20,19 +20,22 @@ def record_of(run: Run, metrics: dict[str, float | None], study: str = "planted"
     """Return a record of a run with two epochs that end in the given metrics."""
     status = "ok" if all(value is not None for value in metrics.values()) else "diverged"
     epochs = [{"epoch": epoch, **metrics} for epoch in (1, 2)]
-    return RunRecord(
-        schema_version=SCHEMA_VERSION,
-        run_id=run.run_id,
-        study=study,
-        cell=run.cell.values,
-        seed=run.seed,
-        status=status,
-        config=run.cell.config.identity(),
+    return run.record(
+        study,
+        status,
         metrics={**metrics, "wall_s": 1.0, "examples_per_s": 100.0},
         history=epochs,
         provenance={"started": STARTED, "elapsed_s": 2.0},
         error=None if status == "ok" else "the loss is not finite at step 1 (epoch 1)",
     )
+
+
+def lasting(record: RunRecord) -> dict[str, object]:
+    """Return what a record says of the result: all but where it ran and how fast."""
+    data = record.to_json()
+    del data["provenance"]
+    data["metrics"] = {key: one for key, one in data["metrics"].items() if key not in TIMES}
+    return data
 
 
 def planted(arguments: Sequence[str], folder: Path, measure: Measure) -> tuple[Design, Store]:

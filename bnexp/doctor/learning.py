@@ -11,7 +11,7 @@ from bnexp.data import load
 from bnexp.design import Cell, Run
 from bnexp.doctor.finding import Finding, careful, near
 from bnexp.engine import EpochDone, execute
-from bnexp.records import RunRecord
+from bnexp.records import TIMES, RunRecord
 from bnexp.schedule import Cohort
 from bnexp.store import Store
 from bnexp.train.device import settle
@@ -122,8 +122,7 @@ def _measured(config: Config, n_train: int, epochs: int) -> Config:
 
 def _results(record: RunRecord) -> dict[str, Any]:
     """Return what a record says of the network, without how long it took."""
-    timed = ("wall_s", "examples_per_s")
-    return {key: value for key, value in record.metrics.items() if key not in timed}
+    return {key: value for key, value in record.metrics.items() if key not in TIMES}
 
 
 def _reason(record: RunRecord) -> str:

@@ -4,8 +4,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bnexp.design import Run
-from bnexp.records import SCHEMA_VERSION, RunRecord
+from bnexp.records import RunRecord
 from bnexp.schedule import Cohort
 
 # Something else may have had a run killed (the system's memory, a user): try it again,
@@ -40,7 +39,10 @@ class Queue:
             if self.attempts[run.run_id] < ATTEMPTS:
                 self.waiting.append(replace(cohort, runs=(run,)))
             else:
-                given_up.append(failed(cohort.study, run, device, why))
+                provenance = {"device": device}
+                given_up.append(
+                    run.record(cohort.study, "failed", provenance=provenance, error=why)
+                )
         return given_up
 
 
@@ -54,21 +56,4 @@ def died(how: str) -> str:
     return (
         f"the process that trained it died {ATTEMPTS} times ({how}); "
         "out of memory is the usual cause: try a smaller engine.workers"
-    )
-
-
-def failed(study: str, run: Run, device: str, error: str) -> RunRecord:
-    """Return the record of a run that no worker could tell about."""
-    return RunRecord(
-        schema_version=SCHEMA_VERSION,
-        run_id=run.run_id,
-        study=study,
-        cell=run.cell.values,
-        seed=run.seed,
-        status="failed",
-        config=run.cell.config.identity(),
-        metrics={},
-        history=[],
-        provenance={"device": device},
-        error=error,
     )

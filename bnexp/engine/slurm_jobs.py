@@ -16,7 +16,6 @@ from bnexp.config.schema import Slurm
 from bnexp.engine.devices import n_cores
 from bnexp.engine.local import run_in_children
 from bnexp.engine.messages import EpochDone
-from bnexp.engine.queue import failed
 from bnexp.errors import UsageError
 from bnexp.records import RunRecord
 from bnexp.schedule import Cohort
@@ -104,7 +103,8 @@ def run_in_jobs(
                 f"its log is {job.paths.stderr}; the usual causes are too little "
                 "engine.minutes or engine.memory_gb"
             )
-            record = failed(study, run, devices[0], error)
+            provenance = {"device": devices[0]}
+            record = run.record(study, "failed", provenance=provenance, error=error)
             store.save(record)
             receive(record)
     except BaseException:

@@ -7,11 +7,9 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from bnexp.records import RunRecord
+from bnexp.records import TIMES, RunRecord
 
 CONFIDENCE = 0.95
-# How long a run took is no part of its result.
-TIMES = ("wall_s", "examples_per_s")
 
 
 def differences(

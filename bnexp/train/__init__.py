@@ -5,7 +5,6 @@ import math
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import torch
 
@@ -14,7 +13,7 @@ from bnexp.data import Dataset, load
 from bnexp.design import Run
 from bnexp.errors import UsageError
 from bnexp.models import build
-from bnexp.records import SCHEMA_VERSION, RunRecord
+from bnexp.records import RunRecord
 from bnexp.schedule import Cohort, is_convolutional, structure
 from bnexp.train.cohort import train_runs
 from bnexp.train.cpu.known import is_native
@@ -106,7 +105,14 @@ def _train(
     origin["program"] = "stacked" if together else "plain"
     origin["elapsed_s"] = (time.perf_counter() - start) / len(runs)
     for run, outcome in zip(runs, outcomes, strict=True):
-        yield _record(study, run, outcome, origin)
+        yield run.record(
+            study,
+            outcome.status,
+            provenance=dict(origin),
+            metrics=outcome.metrics,
+            history=outcome.history,
+            error=outcome.error,
+        )
 
 
 def _is_stacked(config: Config, device: torch.device) -> bool:
@@ -137,22 +143,6 @@ def _is_out_of_memory(error: Exception) -> bool:
     # On a CPU PyTorch raises a RuntimeError that only its text tells apart.
     known = isinstance(error, MemoryError | torch.OutOfMemoryError)
     return known or "can't allocate memory" in str(error)
-
-
-def _record(study: str, run: Run, outcome: Outcome, origin: dict[str, Any]) -> RunRecord:
-    return RunRecord(
-        schema_version=SCHEMA_VERSION,
-        run_id=run.run_id,
-        study=study,
-        cell=run.cell.values,
-        seed=run.seed,
-        status=outcome.status,
-        config=run.cell.config.identity(),
-        metrics=outcome.metrics,
-        history=outcome.history,
-        provenance=dict(origin),
-        error=outcome.error,
-    )
 
 
 @functools.lru_cache(maxsize=2)

@@ -3,7 +3,7 @@
 from bnexp.config.schema import Config
 from bnexp.design import Cell, Run
 from bnexp.engine.messages import EpochDone
-from bnexp.records import SCHEMA_VERSION, RunRecord
+from bnexp.records import RunRecord
 from bnexp.schedule import Cohort
 
 SMALL = ("data=digits", "data.train_size=64", "train.epochs=2", "train.batch_size=32")
@@ -13,15 +13,6 @@ def runs_of(config: Config, n: int) -> list[Run]:
     """Return runs of one cell with the seeds 0 to n - 1."""
     cell = Cell({}, config)
     return [Run(cell.run_id(seed), cell, seed) for seed in range(n)]
-
-
-def lasting(record: RunRecord) -> dict[str, object]:
-    """Return what a record says of the result: all but where it ran and how fast."""
-    data = record.to_json()
-    del data["provenance"]
-    times = ("wall_s", "examples_per_s")
-    data["metrics"] = {k: v for k, v in data["metrics"].items() if k not in times}
-    return data
 
 
 class Collected:
@@ -52,6 +43,4 @@ def portions(runs: list[Run], size: int) -> list[Cohort]:
 
 def record_of(run: Run) -> RunRecord:
     """Return the record of a run that went well."""
-    return RunRecord(
-        SCHEMA_VERSION, run.run_id, "study", {}, run.seed, "ok", {}, {}, [], {"device": "?"}
-    )
+    return run.record("study", "ok", provenance={"device": "?"})

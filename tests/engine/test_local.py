@@ -19,7 +19,8 @@ from bnexp.engine.queue import ATTEMPTS
 from bnexp.records import RunRecord
 from bnexp.schedule import Cohort
 from bnexp.store import Store
-from tests.engine.small import SMALL, Collected, lasting, portions, record_of, runs_of
+from tests.engine.small import SMALL, Collected, portions, record_of, runs_of
+from tests.fabricate import lasting
 
 # Real child processes. Each start takes seconds, so there are few of these tests.
 

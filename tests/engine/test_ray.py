@@ -20,7 +20,8 @@ from bnexp.errors import UsageError
 from bnexp.records import RunRecord
 from bnexp.schedule import Cohort
 from bnexp.store import Store
-from tests.engine.small import SMALL, Collected, lasting, portions, runs_of
+from tests.engine.small import SMALL, Collected, portions, runs_of
+from tests.fabricate import lasting
 
 CLUSTER = """
 import ray, sys, tempfile

@@ -18,7 +18,8 @@ from bnexp.errors import UsageError
 from bnexp.records import RunRecord
 from bnexp.schedule import Speed, structure
 from bnexp.store import Store
-from tests.engine.small import SMALL, Collected, lasting, portions, record_of, runs_of
+from tests.engine.small import SMALL, Collected, portions, record_of, runs_of
+from tests.fabricate import lasting
 
 
 @dataclass

@@ -11,6 +11,7 @@ from bnexp.records import SCHEMA_VERSION, RunRecord
 from bnexp.schedule import Cohort
 from bnexp.train import train_cohort
 from bnexp.train.plain import train_run
+from tests.fabricate import lasting
 
 CPU = torch.device("cpu")
 SMALL = ("data=digits", "data.train_size=64", "train.epochs=2", "train.batch_size=32")
@@ -31,15 +32,6 @@ def runs(compose: Callable[..., Config]) -> list[Run]:
 def train(runs: list[Run]) -> list[RunRecord]:
     """Train runs as one cohort."""
     return list(train_cohort(Cohort("study", tuple(runs)), CPU, lambda run_id, epoch: None))
-
-
-def lasting(record: RunRecord) -> dict[str, object]:
-    """Return what a record says of the result: all but where it ran and how fast."""
-    data = record.to_json()
-    del data["provenance"]
-    times = ("wall_s", "examples_per_s")
-    data["metrics"] = {k: v for k, v in data["metrics"].items() if k not in times}
-    return data
 
 
 def test_a_record_says_what_was_trained(runs: list[Run]) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from bnexp.config.schema import Config
 from bnexp.data import Dataset, Split, load
 from bnexp.models import build, n_parameters
+from bnexp.records import TIMES
 from bnexp.streams import generator
 from bnexp.train import measure, plain
 from bnexp.train.evaluate import EVAL_BATCH
@@ -18,7 +19,6 @@ from bnexp.train.plain import epoch_order, train_run
 
 CPU = torch.device("cpu")
 # What depends on the machine and its mood, not on the run.
-TIMES = ("wall_s", "examples_per_s")
 SMALL = (
     "data=digits",
     "data.train_size=128",

@@ -10,7 +10,7 @@ from bnexp import train as module
 from bnexp.config.schema import Config
 from bnexp.data import Dataset, load
 from bnexp.design import Cell, Run
-from bnexp.records import RunRecord
+from bnexp.records import TIMES, RunRecord
 from bnexp.schedule import Cohort
 from bnexp.train import speed, train_cohort
 from bnexp.train.cohort import train_runs
@@ -29,7 +29,6 @@ SMALL = (
     "norm=batch",
     "eval.statistics=[running,population,batch]",
 )
-TIMES = ("wall_s", "examples_per_s")
 
 
 @functools.lru_cache
