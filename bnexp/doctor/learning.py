@@ -44,10 +44,23 @@ def training(config: Config, device: str) -> Iterator[Finding]:
         yield Finding("note", "the same run gives other numbers again")
     yield _as_plainly(short, first, device)
     image_s = max((again.metrics["wall_s"] or 0) / short.data.n_train, 1e-9)
-    affordable = int(SECONDS / image_s)  # images, over all epochs
-    n = min(config.data.n_train, max(affordable, short.data.n_train))
-    epochs = max(1, min(config.train.epochs, affordable // n))
-    yield _learns(_measured(config, n, epochs), device)
+    yield _learns(_measured(config, *affordable(config, image_s)), device)
+
+
+def affordable(config: Config, image_s: float) -> tuple[int, int]:
+    """Return how many images and epochs of a training take no longer than `SECONDS`.
+
+    Fewer epochs first, then fewer images, in whole batches: of the rest, which could be one
+    image, a batch normalization cannot be trained.
+
+    Args:
+        image_s: Seconds to train on an image once.
+    """
+    n, batch = config.data.n_train, config.train.batch_size
+    seen = int(SECONDS / image_s)  # images, over all epochs
+    if seen < n:
+        return min(n, max(STEPS, seen // batch) * batch), 1
+    return n, min(config.train.epochs, seen // n)
 
 
 def _as_plainly(config: Config, record: RunRecord, device: str) -> Finding:

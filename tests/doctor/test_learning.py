@@ -81,6 +81,18 @@ def test_a_slow_machine_trains_on_fewer_images(
 
 
 @pytest.mark.parametrize(
+    ("seen", "expected"),
+    [(10**6, (1437, 4)), (3000, (1437, 2)), (1437, (1437, 1)), (577, (576, 1)), (1, (256, 1))],
+)
+def test_a_training_in_its_time_has_whole_batches(
+    compose: Compose, seen: int, expected: tuple[int, int]
+) -> None:
+    """577 images would end in a batch of one, which is no fault of the machine."""
+    config = compose(*completed(INLINE))
+    assert learning.affordable(config, learning.SECONDS / (seen + 0.5)) == expected
+
+
+@pytest.mark.parametrize(
     ("overrides", "kept", "gone"),
     [
         ([], ["model=lenet", "data=digits", "optimizer.lr=0.1"], []),
