@@ -7,3 +7,8 @@ class UsageError(Exception):
     The command line prints the message alone, without a traceback, and exits with 2.
     Anything else that escapes is a bug of bnexp.
     """
+
+
+def in_one_line(error: BaseException) -> str:
+    """Return what an error says, for a message of ours."""
+    return " ".join(str(error).split())

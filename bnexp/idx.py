@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from bnexp.config.schema import Data
-from bnexp.errors import UsageError
+from bnexp.errors import UsageError, in_one_line
 
 # SHA-256 of the uncompressed IDX files. Sources: Xiao, Rasul and Vollgraf (2017), arXiv
 # 1708.07747, and LeCun, Cortes and Burges, as torchvision downloads and unpacks them.
@@ -83,7 +83,7 @@ def _download(config: Data, folder: Path, missing: list[str]) -> None:
         for parent in created:  # torchvision made them before it tried
             with contextlib.suppress(OSError):
                 parent.rmdir()
-        reason = " ".join(str(error).split())
+        reason = in_one_line(error)
         raise UsageError(
             f"{config.name} is not in {folder} (missing: {', '.join(missing)}) and could "
             f"not be downloaded ({reason}). Point data.root or BNEXP_DATA_ROOT to a folder "

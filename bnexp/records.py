@@ -49,6 +49,11 @@ class RunRecord:
             f"{key}={value}" for key, value in {**self.cell, "seed": self.seed}.items()
         )
 
+    @property
+    def reason(self) -> str:
+        """Return the last line of the error; of a traceback that is the exception."""
+        return (self.error or "").strip().rpartition("\n")[2]
+
     def to_json(self) -> dict[str, Any]:
         """Return the fields in the order of the file."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

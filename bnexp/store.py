@@ -4,8 +4,8 @@ import datetime
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +38,25 @@ class Store:
         Raises:
             UsageError: If it cannot be created or written to.
         """
-        try:
+        with self._writing():
             self.runs.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.runs):
-                pass
+            tempfile.TemporaryFile(dir=self.runs).close()
+
+    def check_writable(self) -> None:
+        """Check that the folder could be created and written to; leave nothing behind.
+
+        Raises:
+            UsageError: If it could not.
+        """
+        folder = self.folder.absolute()
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        with self._writing():
+            tempfile.TemporaryFile(dir=there).close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise UsageError(
                 f"cannot write results to {self.folder} ({error.strerror}): choose "

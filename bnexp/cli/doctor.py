@@ -5,7 +5,8 @@ import shutil
 import textwrap
 
 from bnexp.config.compose import Composer
-from bnexp.errors import UsageError
+from bnexp.config.schema import Local
+from bnexp.errors import UsageError, in_one_line
 
 
 def main(options: argparse.Namespace) -> int:
@@ -14,7 +15,7 @@ def main(options: argparse.Namespace) -> int:
         from bnexp.doctor import completed, examine  # imports torch
         from bnexp.train.device import resolve
     except (ImportError, OSError) as error:  # OSError: a library that torch loads
-        reason = " ".join(str(error).split())
+        reason = in_one_line(error)
         print(f"PyTorch and what else bnexp trains with cannot be imported ({reason}):")
         print("pip install --force-reinstall torch torchvision, or a fresh environment")
         return 1
@@ -22,7 +23,7 @@ def main(options: argparse.Namespace) -> int:
     with Composer(options.config_dir) as composer:
         composer.refuse_sweeps(options.overrides, "bnexp doctor checks")
         config, _ = composer.compose(completed(options.overrides))
-    if config.engine.name not in ("local", "inline"):
+    if not isinstance(config.engine, Local):
         raise UsageError(
             "bnexp doctor checks this machine: call it on each of those that train, without "
             f"engine={config.engine.name}"

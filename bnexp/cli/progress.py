@@ -81,7 +81,7 @@ class Progress:
         if accuracy is not None:
             parts.append(f"test accuracy {accuracy:.3f}")
         if record.error:
-            parts.append(f"({record.error.strip().splitlines()[-1]})")
+            parts.append(f"({record.reason})")
         share = sum(self.seen.values()) / sum(self.epochs_of.values())
         left = (time.monotonic() - self.start) * (1 - share) / share
         if self.finished < len(self.epochs_of):

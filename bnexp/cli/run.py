@@ -63,8 +63,7 @@ def main(options: argparse.Namespace) -> int:
 
         print(build(store))
     for record in store.load(store.failed() & design.run_ids):
-        reason = (record.error or "").strip().splitlines()[-1]
-        print(f"failed: {record.title}: {reason}")
+        print(f"failed: {record.title}: {record.reason}")
     if left:
         print(
             f"{left} of {left + len(done)} runs did not finish; their errors are in "

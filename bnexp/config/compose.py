@@ -22,7 +22,7 @@ from pydantic_core import ErrorDetails
 from bnexp.config.keys import conf_dir, keys, known_keys
 from bnexp.config.schema import Config
 from bnexp.config.study import StudySpec
-from bnexp.errors import UsageError
+from bnexp.errors import UsageError, in_one_line
 
 # Where one file among several is chosen by its name.
 GROUPS = ("study", "preset", "data", "model", "norm", "optimizer", "engine")
@@ -165,7 +165,9 @@ class Composer:
         except (HydraException, OmegaConfBaseException) as error:
             raise UsageError(_explain(error, overrides)) from None
         except yaml.YAMLError as error:
-            raise UsageError(f"a configuration file is not YAML: {_line(error)}") from None
+            raise UsageError(
+                f"a configuration file is not YAML: {in_one_line(error)}"
+            ) from None
         plain.pop("preset", None)
         config = _checked(Config, plain, "")
         return config, None if study is None else _checked(StudySpec, study, "study.")
@@ -218,10 +220,6 @@ class Composer:
                 )
 
 
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())
-
-
 @functools.cache
 def _parsed(text: str) -> Override:
     (override,) = OverridesParser.create().parse_overrides([text])
@@ -230,7 +228,7 @@ def _parsed(text: str) -> Override:
 
 def _explain(error: Exception, overrides: Sequence[str]) -> str:
     """Return Hydra's complaint about a key that exists, but not in this combination."""
-    text = _line(error if str(error) else error.__cause__ or error)
+    text = in_one_line(error if str(error) else error.__cause__ or error)
     for override in overrides:
         key = override.partition("=")[0]
         if f"'{key}'" in text and "Could not override" in text:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, ParamSpec
 
+from bnexp.errors import in_one_line
+
 Verdict = Literal["ok", "note", "FAIL"]
 
 
@@ -52,7 +54,7 @@ def careful(look: Callable[P, Iterator[Finding]]) -> Callable[P, Iterator[Findin
         try:
             yield from look(*arguments, **options)
         except Exception as error:
-            reason = " ".join(str(error).split())
+            reason = in_one_line(error)
             yield Finding("FAIL", f"{type(error).__name__}: {reason}")
 
     return looks

@@ -34,7 +34,7 @@ def training(config: Config, device: str) -> Iterator[Finding]:
     first = _trained(short, device)
     seconds = time.perf_counter() - start
     if first.status != "ok":
-        yield Finding("FAIL", f"{STEPS} steps: {_reason(first)}. {BLAME}")
+        yield Finding("FAIL", f"{STEPS} steps: {first.reason}. {BLAME}")
         return
     yield Finding("ok", f"a worker starts and trains {STEPS} steps in {seconds:.1f} s")
     again = _trained(short, device)
@@ -88,7 +88,7 @@ def _learns(config: Config, device: str) -> Finding:
         f"{record.provenance['elapsed_s']:.1f} s"
     )
     if record.status != "ok":
-        return Finding("FAIL", f"{what}: {_reason(record)}. {BLAME}")
+        return Finding("FAIL", f"{what}: {record.reason}. {BLAME}")
     running = record.metrics["test_accuracy"]
     population = record.metrics["test_accuracy_population"]
     assert running is not None
@@ -136,7 +136,3 @@ def _measured(config: Config, n_train: int, epochs: int) -> Config:
 def _results(record: RunRecord) -> dict[str, Any]:
     """Return what a record says of the network, without how long it took."""
     return {key: value for key, value in record.metrics.items() if key not in TIMES}
-
-
-def _reason(record: RunRecord) -> str:
-    return (record.error or record.status).strip().splitlines()[-1]

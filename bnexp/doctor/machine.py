@@ -4,7 +4,6 @@ import importlib
 import importlib.metadata
 import os
 import platform
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,8 @@ import torch
 from bnexp.config.schema import Config
 from bnexp.doctor.finding import Finding, careful
 from bnexp.engine import n_cores
+from bnexp.errors import UsageError, in_one_line
+from bnexp.store import Store
 from bnexp.train.cpu.kernels import library
 from bnexp.train.device import provenance
 
@@ -33,7 +34,7 @@ def versions() -> Iterator[Finding]:
     try:
         importlib.import_module("torchvision.datasets")  # as a download does
     except (ImportError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
+        reason = in_one_line(error)
         yield Finding(
             "FAIL",
             f"torchvision {found['torchvision']} does not fit torch {found['torch']} "
@@ -70,25 +71,16 @@ def hardware(config: Config) -> Iterator[Finding]:
             "PyTorch sees none" if torch.version.cuda else "this PyTorch is built without CUDA"
         )
         yield Finding("note", f"no CUDA device ({why}): everything trains on the CPU")
-    yield _writable(Path(config.results_dir).expanduser().absolute())
+    folder = Path(config.results_dir).expanduser().absolute()
+    try:
+        Store(folder).check_writable()
+    except UsageError as error:
+        yield Finding("FAIL", str(error))
+    else:
+        yield Finding("ok", f"results go to {folder}")
 
 
 def _memory() -> str:
     if platform.system() == "Windows":
         return ""
     return f", {os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB"
-
-
-def _writable(folder: Path) -> Finding:
-    """Return whether results can be written, and leave nothing behind."""
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    try:
-        with tempfile.TemporaryFile(dir=there):
-            pass
-    except OSError as error:
-        return Finding(
-            "FAIL",
-            f"cannot write results to {folder} ({error.strerror}): choose another place with "
-            "results_dir=DIR",
-        )
-    return Finding("ok", f"results go to {folder}")

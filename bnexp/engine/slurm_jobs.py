@@ -16,7 +16,7 @@ from bnexp.config.schema import Slurm
 from bnexp.engine.devices import n_cores
 from bnexp.engine.local import run_in_children
 from bnexp.engine.messages import EpochDone
-from bnexp.errors import UsageError
+from bnexp.errors import UsageError, in_one_line
 from bnexp.records import RunRecord
 from bnexp.schedule import Cohort
 from bnexp.store import Store
@@ -191,7 +191,7 @@ def _submit(
                 train_share, shares, [engine] * n, [devices] * n, [store] * n
             )
     except submitit.core.utils.FailedJobError as error:
-        reason = " ".join(str(error).split())
+        reason = in_one_line(error)
         raise UsageError(f"Slurm refuses the jobs: {reason}") from None
     return found
 
