@@ -40,12 +40,25 @@ def test_cell_means_show_every_seed_and_the_mean(runs: pd.DataFrame) -> None:
     """Each panel has a dot a run at its value and a marker at each cell's mean."""
     cells = stats.cells(runs, FACTORS, range(3), RESPONSES)
     figure = plots.cell_means(cells, runs, FACTORS, RESPONSES, {})
-    drawn = [line.get_xdata() for line in figure.axes[0].lines]
-    dots = sorted(np.concatenate([x for x in drawn if len(x) == 3]))
-    np.testing.assert_allclose(dots, sorted(runs["test_accuracy"] * 100))
-    means = sorted(float(x[0]) for x in drawn if len(x) == 1)
-    expected = cells[cells["response"] == "test_accuracy"]["mean"] * 100
-    np.testing.assert_allclose(means, sorted(expected))
+    drawn = {
+        is_dots: np.concatenate(
+            [
+                np.column_stack(line.get_data())
+                for line in figure.axes[0].lines
+                if (line.get_marker() == "o" and line.get_markersize() < 5) == is_dots
+            ]
+        )
+        for is_dots in (True, False)
+    }
+    found = cells[cells["response"] == "test_accuracy"].reset_index()
+    of_cell = {(row["norm"], row["model.pool"]): at for at, row in found.iterrows()}
+    dots = [
+        (row["test_accuracy"] * 100, of_cell[row["norm"], row["model.pool"]] + 0.22)
+        for _, row in runs.iterrows()
+    ]
+    np.testing.assert_allclose(sorted(drawn[True].tolist()), sorted(dots))
+    means = [(mean * 100, at) for at, mean in found["mean"].items()]
+    np.testing.assert_allclose(sorted(drawn[False].tolist()), sorted(means))
 
 
 def test_a_reported_number_is_a_diamond_in_its_row(runs: pd.DataFrame) -> None:
@@ -60,10 +73,9 @@ def test_effects_draw_the_interval_of_the_table(runs: pd.DataFrame) -> None:
     """The bar of the first row runs from ci_low to ci_high, in percentage points."""
     table = stats.contrasts(runs, FACTORS, range(3), RESPONSES)
     figure = plots.effects(table, RESPONSES)
-    bars = [line.get_xdata() for line in figure.axes[0].lines if len(line.get_xdata()) == 2]
-    np.testing.assert_allclose(
-        bars[1], np.array([table["ci_low"][0], table["ci_high"][0]]) * 100
-    )
+    bars = figure.axes[0].collections[0].get_segments()
+    ends = table[["ci_low", "ci_high"]].iloc[0] * 100
+    np.testing.assert_allclose(bars[0], [(ends["ci_low"], 0), (ends["ci_high"], 0)])
     assert "percentage points" in texts(figure)
 
 

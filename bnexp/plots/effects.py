@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bnexp.frames import where
 from bnexp.plots.house import (
     LETTER,
     MOST_ROWS,
@@ -14,12 +14,11 @@ from bnexp.plots.house import (
     add_note,
     add_source,
     contrast_name,
-    draw_interval,
+    draw_intervals,
     handle,
     level_handles,
     look,
     new_figure,
-    scaled,
     share_x,
     short,
     source_handle,
@@ -40,7 +39,8 @@ def effects(
     """Return main effects and interactions with their intervals, a forest plot.
 
     Args:
-        contrasts: One row a contrast (`stats.contrasts`); simple effects are left out.
+        contrasts: One row a response and contrast, these in one order for all responses
+            (`stats.contrasts`); simple effects are left out.
         reported: Differences that the sources report, level a minus level b.
     """
     reported = reported or {}
@@ -53,16 +53,16 @@ def effects(
     grid = figure.subplots(1, len(responses), sharey=True, squeeze=False)
     for response, axes in zip(responses, grid.flat, strict=True):
         what = describe(response)
-        here = table[table["response"] == response]
+        here = table[table["response"] == response].head(len(names))
         axes.axvline(0, color="black", linewidth=0.8)
-        for row, (factor, a, b) in enumerate(names):
-            one = where(here, {"factor": factor, "level_a": a, "level_b": b}).iloc[0]
-            look = {"colour": "black", "marker": "o"}
-            if one["kind"] == "interaction":
-                look = {"colour": "#777777", "marker": "s"}
-            draw_interval(axes, row, scaled(one, "estimate", what.scale), **look)
-            if (response, factor, a, b) in reported:
-                add_source(axes, row, reported[response, factor, a, b] * what.scale)
+        rows = np.arange(len(names))
+        is_main = here["kind"].eq("main").to_numpy()
+        for some, colour, marker in ((is_main, "black", "o"), (~is_main, "#777777", "s")):
+            values = here.loc[some, ["estimate", "ci_low", "ci_high"]] * what.scale
+            draw_intervals(axes, rows[some], values, colour=colour, marker=marker)
+        for row, name in enumerate(names):
+            if (response, *name) in reported:
+                add_source(axes, row, reported[response, *name] * what.scale)
         better = {"higher": "right", "lower": "left"}.get(what.better)
         label = wrapped(f"change in {what.label}", what.unit_difference)
         axes.set_xlabel(label + (f"\n{better} is better" if better else ""))

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -18,6 +19,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
+from numpy.typing import ArrayLike
 
 from bnexp.records import response as describe
 
@@ -120,20 +122,23 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def draw_interval(
-    axes: Axes, row: float, values: tuple[float, float, float], *, colour: str, marker: str
+def draw_intervals(
+    axes: Axes, rows: ArrayLike, values: pd.DataFrame, *, colour: str, marker: str
 ) -> None:
-    """Draw a mean with its interval (mean, low, high); no bar where there is none."""
-    mean, low, high = values
-    if not math.isnan(low):
-        bar: dict[str, Any] = {"color": colour, "linewidth": 1.8, "solid_capstyle": "butt"}
-        axes.plot([low, high], [row, row], **bar)
-    axes.plot(mean, row, marker, color=colour, ms=5.5, mec="white", mew=0.6, zorder=3)
+    """Draw means with their intervals; no bar where there is none.
 
+    All at once: matplotlib takes a millisecond for each thing that it draws.
 
-def scaled(row: "pd.Series[Any]", mean: str, scale: float) -> tuple[float, float, float]:
-    """Return (mean, low, high) of a row of estimates in shown units."""
-    return row[mean] * scale, row["ci_low"] * scale, row["ci_high"] * scale
+    Args:
+        rows: Where each stands.
+        values: Mean, lower and upper end of each, in shown units.
+    """
+    means, lows, highs = values.to_numpy(float).T
+    at = np.asarray(rows, dtype=float)
+    bars = ~np.isnan(lows)
+    line: dict[str, Any] = {"linewidth": 1.8, "capstyle": "butt", "zorder": 2}
+    axes.hlines(at[bars], lows[bars], highs[bars], colour, **line)
+    axes.plot(means, at, marker, color=colour, ms=5.5, mec="white", mew=0.6, zorder=3)
 
 
 class Look(NamedTuple):

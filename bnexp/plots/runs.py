@@ -22,12 +22,11 @@ from bnexp.plots.house import (
     add_note,
     add_source,
     cell_name,
-    draw_interval,
+    draw_intervals,
     level_handles,
     look,
     new_figure,
     panel_title,
-    scaled,
     share_x,
     short,
     source_handle,
@@ -131,7 +130,8 @@ def cell_means(
     """Return every seed of every cell with the cell's mean and interval.
 
     Args:
-        cells: One row a cell and response (`stats.cells`).
+        cells: One row a response and cell, these in one order for all responses
+            (`stats.cells`).
         runs: One row a run.
         reported: Numbers of the sources by (response, row of the cell).
     """
@@ -143,26 +143,31 @@ def cell_means(
     figure = new_figure(2.6 * len(responses) + 2.6, 0.27 * len(names) + 1.7)
     grid = figure.subplots(1, len(responses), sharey=True, squeeze=False)
     dense = len(runs) * len(responses) > DENSE
+    # By the first factor's level, which gives the look.
+    rows_of: dict[str, list[int]] = {}
+    for row, name in enumerate(names):
+        rows_of.setdefault(name.get(str(first), ""), []).append(row)
+    seeds = pd.concat(
+        {row: where(runs, name).reindex(columns=responses) for row, name in enumerate(names)}
+    )
     for response, axes in zip(responses, grid.flat, strict=True):
         what = describe(response)
-        for row, name in enumerate(names):
-            colour, marker, _ = look(first, name.get(str(first), ""), factors)
-            seeds = where(runs, name)
-            if response in seeds:
-                values = seeds[response].dropna() * what.scale
-                dots: dict[str, Any] = {
-                    "color": colour,
-                    "alpha": 0.4,
-                    "ms": 3.5,
-                    "mew": 0,
-                    "rasterized": dense,
-                    "zorder": 1.5,  # one after the other: one image
-                }
-                axes.plot(values, [row + 0.22] * len(values), "o", **dots)
-            cell = where(cells[cells["response"] == response], name).iloc[0]
-            draw_interval(
-                axes, row, scaled(cell, "mean", what.scale), colour=colour, marker=marker
-            )
+        here = cells[cells["response"] == response][["mean", "ci_low", "ci_high"]]
+        for level, rows in rows_of.items():
+            colour, marker, _ = look(first, level, factors)
+            dots: dict[str, Any] = {
+                "color": colour,
+                "alpha": 0.4,
+                "ms": 3.5,
+                "mew": 0,
+                "rasterized": dense,
+                "zorder": 1.5,  # one after the other: one image
+            }
+            values = seeds.loc[rows, response].dropna() * what.scale
+            axes.plot(values, values.index.get_level_values(0) + 0.22, "o", **dots)
+            means = here.iloc[rows] * what.scale
+            draw_intervals(axes, rows, means, colour=colour, marker=marker)
+        for row in range(len(names)):
             if (response, row) in reported:
                 add_source(axes, row, reported[response, row] * what.scale)
         axes.set_xlabel(wrapped(what.label, what.unit))

@@ -8,16 +8,22 @@ from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from bnexp.report.content import Page
 from bnexp.report.drawing import Drawn
+from bnexp.report.links import Linked
 from bnexp.report.rows import Loud
 
 Figures = Mapping[str, tuple[Drawn, Mapping[str, bytes]]]
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)( \[.*\].*| to .*)?|< \.0001|none")
 VERDICTS = {"supported", "refuted", "inconclusive", "yes", "no"}
+LINK = Markup('<a href="{address}">{shown}</a>')
+LINK_TO_RUNS = Markup(
+    '<a href="{address}" data-only="{only}" title="show the runs that this comes from">'
+    "{shown}</a>"
+)
 # A cell with more letters is a sentence, which may not be squeezed into a narrow column.
 LONG_TEXT = 30
 
@@ -66,7 +72,12 @@ def _environment(*, autoescape: bool) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"cell": _cell, "kind": _kind, "typeset": _typeset}
+    environment.filters |= {
+        "cell": _cell,
+        "kind": _kind,
+        "linked": _linked,
+        "typeset": _typeset,
+    }
     return environment
 
 
@@ -81,6 +92,19 @@ def _typeset(text: str) -> str:
     return re.sub(r"(?<![\w.-])-(?=[\d.])", "\N{MINUS SIGN}", text)
 
 
+def _linked(text: str) -> Markup:
+    """Return a text, typeset, as a link to the runs that it comes from where it has one.
+
+    Not a macro: a page has tens of thousands of cells.
+    """
+    shown = escape(_typeset(text))
+    if not isinstance(text, Linked):
+        return shown
+    address, _, only = text.href.partition("?")
+    link = LINK_TO_RUNS if only else LINK
+    return link.format(address=address, only=only, shown=shown)
+
+
 def _kind(text: str) -> Markup:
     """Return the class of a cell, by what stands in it."""
     name = ""
@@ -92,4 +116,4 @@ def _kind(text: str) -> Markup:
         name = "number"
     elif len(text) > LONG_TEXT:
         name = "words"
-    return Markup(' class="{}"').format(name) if name else Markup()
+    return Markup(f' class="{name}"' if name else "")
