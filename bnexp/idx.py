@@ -6,11 +6,13 @@ import io
 import math
 import struct
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from bnexp.config.schema import Data
 from bnexp.errors import UsageError, in_one_line
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # SHA-256 of the uncompressed IDX files. Sources: Xiao, Rasul and Vollgraf (2017), arXiv
 # 1708.07747, and LeCun, Cortes and Burges, as torchvision downloads and unpacks them.
@@ -92,7 +94,7 @@ def _download(config: Data, folder: Path, missing: list[str]) -> None:
         ) from None
 
 
-def read(config: Data, prefix: str) -> tuple[np.ndarray, np.ndarray]:
+def read(config: Data, prefix: str) -> "tuple[np.ndarray, np.ndarray]":
     """Return images (N, 28, 28) and labels (N,), as bytes, from the files of a data set.
 
     Args:
@@ -116,12 +118,14 @@ def read(config: Data, prefix: str) -> tuple[np.ndarray, np.ndarray]:
     return images, labels
 
 
-def _array(path: Path, dimensions: int) -> np.ndarray:
+def _array(path: Path, dimensions: int) -> "np.ndarray":
     """Return the bytes of a file in the IDX format.
 
     Two zeros, the type (8 for bytes), the number of dimensions; each of them in four bytes,
     the largest first; the values.
     """
+    import numpy as np  # not before it is needed: a tenth of the time that a command needs to start
+
     content = path.read_bytes()
     head = 4 + 4 * dimensions
     if len(content) < head or content[:4] != bytes((0, 0, 8, dimensions)):

@@ -5,17 +5,21 @@ import importlib
 import signal
 import threading
 
+from bnexp.artist import Artist
 from bnexp.cli import plan
 from bnexp.cli.progress import Progress
 from bnexp.config.compose import Composer
 from bnexp.declare import declare, folder_of
 from bnexp.design import Design, Run, enumerate_design, enumerate_size
-from bnexp.engine import EpochDone, devices_of, execute, n_workers
+from bnexp.engine import EpochDone, devices_of, execute, n_cores, n_workers
 from bnexp.engine.processes import prepare
 from bnexp.idx import ensure
 from bnexp.records import RunRecord
 from bnexp.schedule import make_cohorts, missing
 from bnexp.store import Store
+
+# The report of as many takes longer than a process that helps with it.
+MANY_RUNS = 100
 
 
 class FirstFailure(Exception):
@@ -41,9 +45,12 @@ def main(options: argparse.Namespace) -> int:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         devices = _ready(design)
     store.declare(design)
+    artist = Artist()
     if todo:
-        # While the workers train, this process has time for it.
+        # While the workers train, there is time to get ready for the report.
         threading.Thread(target=importlib.import_module, args=("bnexp.report",)).start()
+        if len(todo) >= MANY_RUNS and n_cores() > 1:
+            artist.start()
         try:
             _train(design, store, todo, devices, fail_fast=options.fail_fast)
         except KeyboardInterrupt:
@@ -61,7 +68,7 @@ def main(options: argparse.Namespace) -> int:
     if done:
         from bnexp.report import build  # pandas, matplotlib and scipy take seconds
 
-        print(build(store))
+        print(build(store, artist))
     for record in store.load(store.failed() & design.run_ids):
         print(f"failed: {record.title}: {record.reason}")
     if left:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from bnexp.plots.effects import effects, interaction
 from bnexp.plots.heat import heat_map
-from bnexp.plots.house import contrast_name, files, look, short, styled
+from bnexp.plots.house import contrast_name, files, look, made, short, styled
 from bnexp.plots.panels import numbers
 from bnexp.plots.reached import time_to_accuracy
 from bnexp.plots.runs import cell_means, learning_curves, statistics
@@ -30,6 +30,7 @@ __all__ = [
     "interaction",
     "learning_curves",
     "look",
+    "made",
     "numbers",
     "short",
     "speeds",

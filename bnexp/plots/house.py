@@ -3,7 +3,7 @@
 import io
 import math
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
@@ -88,6 +88,12 @@ def contrast_name(factor: str, a: str, b: str) -> str:
 def styled() -> AbstractContextManager[None]:
     """Return the context in which figures are drawn and written."""
     return mpl.rc_context(STYLE)
+
+
+def made(make: Callable[[], Figure]) -> dict[str, bytes]:
+    """Draw a figure in the house style; return it as `files` does."""
+    with styled():
+        return files(make())
 
 
 def files(figure: Figure) -> dict[str, bytes]:

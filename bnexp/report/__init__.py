@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bnexp import plots, stats
+from bnexp import stats
+from bnexp.artist import Artist
 from bnexp.config.schema import SIZES
 from bnexp.errors import UsageError
 from bnexp.frames import Declared, declared, epochs_frame, planned, runs_frame
@@ -20,13 +21,16 @@ from bnexp.report.tables import Tables
 from bnexp.store import Store, write_bytes
 
 
-def build(store: Store) -> str:
+def build(store: Store, artist: Artist | None = None) -> str:
     """Write a study's tables, figures and reports; return a line that says where.
+
+    Args:
+        artist: Who draws; one that was started before has another process help.
 
     Raises:
         UsageError: If the folder holds no study, or no finished run of it.
     """
-    return _write(_read(store))
+    return _write(_read(store), artist or Artist())
 
 
 def build_all(stores: Sequence[Store]) -> tuple[list[str], Comparison]:
@@ -37,7 +41,7 @@ def build_all(stores: Sequence[Store]) -> tuple[list[str], Comparison]:
     """
     analyses = [_read(store) for store in stores]
     comparison = compare(analyses)
-    lines = [_write(analysis) for analysis in analyses]
+    lines = [_write(analysis, Artist()) for analysis in analyses]
     for ending, text in (
         ("md", markdown("comparison.md.j2", page=comparison)),
         ("html", html("comparison.html.j2", page=comparison)),
@@ -55,14 +59,16 @@ def _read(store: Store) -> Analysis:
     return Analysis(store, study, records, analyse(study, records))
 
 
-def _write(analysis: Analysis) -> str:
+def _write(analysis: Analysis, artist: Artist) -> str:
     store, study, tables = analysis.store, analysis.study, analysis.tables
+    drawn = list(draw(study, tables))
+    artist.ask([one.make for one in drawn])
     for name, table in tables.files().items():
         write_bytes(store.tables / f"{name}.csv", _csv(table))
-    figures = {}
-    with plots.styled():
-        for drawn in draw(study, tables):
-            figures[drawn.name] = (drawn, plots.files(drawn.figure))
+    n_other = len(store.done() - set(study.run_ids))
+    content = page(study, tables, analysis.records, n_other)
+    files = artist.files()
+    figures = {one.name: (one, endings) for one, endings in zip(drawn, files, strict=True)}
     for name, (_, endings) in figures.items():
         for ending, image in endings.items():
             write_bytes(store.figures / f"{name}.{ending}", image)
@@ -71,8 +77,6 @@ def _write(analysis: Analysis) -> str:
         if path.stem not in figures and (other := path.with_suffix(".png")).exists():
             path.unlink()
             other.unlink()
-    n_other = len(store.done() - set(study.run_ids))
-    content = page(study, tables, analysis.records, n_other)
     write_bytes(store.folder / "report.md", to_markdown(content, figures).encode())
     write_bytes(store.folder / "report.tex", to_latex(content).encode())
     path = store.folder / "report.html"

@@ -2,8 +2,9 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pandas as pd
 
@@ -25,7 +26,7 @@ class Drawn:
 
     name: str
     caption: str
-    figure: plots.Drawing
+    make: Callable[[], plots.Drawing]  # of nothing but data: another process may call it
 
 
 def draw(study: Declared, tables: Tables) -> Iterator[Drawn]:
@@ -53,7 +54,7 @@ def draw(study: Declared, tables: Tables) -> Iterator[Drawn]:
                 if differences
                 else ""
             ),
-            plots.effects(mains if too_many else compared, responses, differences),
+            partial(plots.effects, mains if too_many else compared, responses, differences),
         )
     if len(study.varied) > 1:
         lines, axis = study.varied[:2]
@@ -61,8 +62,12 @@ def draw(study: Declared, tables: Tables) -> Iterator[Drawn]:
             "interaction",
             f"Parallel lines: {plots.short(lines)} does the same at every level of "
             f"{plots.short(axis)}.",
-            plots.interaction(
-                _averaged(study, tables, (lines, axis)), factors, responses, (lines, axis)
+            partial(
+                plots.interaction,
+                _averaged(study, tables, (lines, axis)),
+                factors,
+                responses,
+                (lines, axis),
             ),
         )
     swept = [key for key in factors if key != LR or not len(tables.max_lr)]
@@ -74,8 +79,13 @@ def draw(study: Declared, tables: Tables) -> Iterator[Drawn]:
         "from one run each."
         if any(isinstance(claim, ValueClaim) for claim in study.claims)
         else "Every trained network is a dot.",
-        plots.cell_means(
-            tables.cells, tables.runs, factors, responses, _reported(study, responses)
+        partial(
+            plots.cell_means,
+            tables.cells,
+            tables.runs,
+            factors,
+            responses,
+            _reported(study, responses),
         ),
     )
     if tables.epochs["epoch"].nunique() > 1:  # one is a dot, which the cells show
@@ -86,7 +96,7 @@ def draw(study: Declared, tables: Tables) -> Iterator[Drawn]:
             "The same trained weights, evaluated with the running statistics and with those "
             "of the whole training set. The drop of a line is what the running statistics "
             "of the last batches cost.",
-            plots.statistics(tables.runs, factors, (RUNNING, POPULATION)),
+            partial(plots.statistics, tables.runs, factors, (RUNNING, POPULATION)),
         )
 
 
@@ -110,7 +120,7 @@ def _by_epoch(study: Declared, tables: Tables) -> Iterator[Drawn]:
                     if len(shown) > 1
                     else ""
                 ),
-                plots.learning_curves(curves, factors, shown, len(study.seeds)),
+                partial(plots.learning_curves, curves, factors, shown, len(study.seeds)),
             )
     shares = stats.reached(tables.runs, tables.epochs, factors)
     if shares["share"].gt(0).any():
@@ -118,7 +128,7 @@ def _by_epoch(study: Declared, tables: Tables) -> Iterator[Drawn]:
             "time_to_accuracy",
             "How many of the runs have reached an accuracy by each epoch. A curve that ends "
             "below 100 % has runs that never did; diverged runs count among them.",
-            plots.time_to_accuracy(shares, factors),
+            partial(plots.time_to_accuracy, shares, factors),
         )
 
 
@@ -142,8 +152,14 @@ def _swept(study: Declared, tables: Tables, keys: Sequence[str]) -> Iterator[Dra
                     if limits
                     else ""
                 ),
-                plots.sweep(
-                    tables.cells, tables.runs, factors, responses, axis=key, limits=limits
+                partial(
+                    plots.sweep,
+                    tables.cells,
+                    tables.runs,
+                    factors,
+                    responses,
+                    axis=key,
+                    limits=limits,
                 ),
             )
 
@@ -157,7 +173,7 @@ def _maps(study: Declared, tables: Tables) -> Iterator[Drawn]:
             f"map_{_file_name(rows)}_{_file_name(columns)}",
             f"The mean of each combination of {plots.short(rows)} and "
             f"{plots.short(columns)}, lighter where it is better.",
-            plots.heat_map(tables.cells, factors, responses, (rows, columns)),
+            partial(plots.heat_map, tables.cells, factors, responses, (rows, columns)),
         )
 
 

@@ -249,10 +249,10 @@ def test_no_command_shows_help_and_exits_2(capsys: pytest.CaptureFixture[str]) -
     ("code", "unwanted"),
     [
         ("import bnexp.cli; bnexp.cli._parser()", {"torch", "hydra", "pandas", "matplotlib"}),
-        ("import bnexp.cli.plan", {"torch", "torchvision", "matplotlib"}),
+        ("import bnexp.cli.plan", {"torch", "torchvision", "matplotlib", "numpy"}),
         ("import bnexp.cli.studies", {"torch", "hydra", "pandas", "matplotlib"}),
         ("import bnexp.cli.report", {"torch", "torchvision", "hydra"}),
-        ("import bnexp.cli.run", {"torch", "torchvision", "ray", "submitit"}),
+        ("import bnexp.cli.run", {"torch", "torchvision", "ray", "submitit", "numpy"}),
     ],
 )
 def test_nothing_heavy_is_imported_too_early(code: str, unwanted: set[str]) -> None:

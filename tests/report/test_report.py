@@ -189,7 +189,7 @@ def test_a_diverged_run_that_counts_as_guessing_stays_in_the_interaction(
     records = store.load(study.run_ids)
     tables = analyse(study, records)
     assert "counts them as guesses" in " ".join(page(study, tables, records, 0).warnings)
-    figures = {drawn.name: drawn.figure for drawn in draw(study, tables)}
+    figures = {drawn.name: drawn.make() for drawn in draw(study, tables)}
     points = [
         [line.get_ydata().tolist() for line in axes.lines if len(line.get_xdata()) == 2]
         for axes in figures["interaction"].axes
