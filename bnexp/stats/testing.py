@@ -15,6 +15,7 @@ ALPHA = 0.05
 # 2^15 sums a half: 10 ms. The confirmatory studies have 29 seeds.
 EXACT_UP_TO = 30
 SIGN_FLIPS = 99_999
+AT_ONCE = 10  # signs a look-up, in a table that stays in the nearest cache
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,10 @@ def sign_flip(values: Values) -> PValue:
         # Where nothing is too small to count, each flip counts once, not from both sides.
         share = 1.0 if least <= 0 else (n_above.sum() + n_below.sum()) / 2**n
         return PValue(float(share), 0.0)
-    eighths = np.pad(values, (0, -n % 8)).reshape(-1, 8)
+    groups = np.pad(values, (0, -n % AT_ONCE)).reshape(-1, AT_ONCE)
     sums = sum(
-        (_signs(8) @ eight).take(flips) for eight, flips in zip(eighths, _drawn(n), strict=True)
+        (_signs(AT_ONCE) @ group).take(flips)
+        for group, flips in zip(groups, _drawn(n), strict=True)
     )
     as_large = int((np.abs(sums) >= least).sum())
     p = (as_large + 1) / (SIGN_FLIPS + 1)
@@ -82,9 +84,9 @@ def _signs(n: int) -> Values:
 
 @functools.cache
 def _drawn(n: int) -> npt.NDArray[np.intp]:
-    """Return rows of `_signs(8)`, shape (n / 8, `SIGN_FLIPS`): eight signs a look-up."""
-    signs = np.random.default_rng(0).choice((1.0, -1.0), size=(SIGN_FLIPS, n))
-    return np.packbits(signs < 0, axis=1).T.astype(np.intp, order="C")
+    """Return rows of `_signs(AT_ONCE)`, shape (n / `AT_ONCE`, `SIGN_FLIPS`)."""
+    size = (-(-n // AT_ONCE), SIGN_FLIPS)
+    return np.random.default_rng(0).integers(2**AT_ONCE, size=size)
 
 
 def t_test_p(values: Values) -> float:
