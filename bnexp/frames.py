@@ -10,7 +10,7 @@ import pandas as pd
 from pydantic import TypeAdapter
 
 from bnexp.config.study import AnyClaim
-from bnexp.records import CHANCE, DIFFERENCES, OR_CHANCE, RunRecord
+from bnexp.records import CHANCE, DEVIATION, DIFFERENCES, OR_CHANCE, RunRecord
 
 CLAIMS: TypeAdapter[tuple[AnyClaim, ...]] = TypeAdapter(tuple[AnyClaim, ...])
 
@@ -137,6 +137,11 @@ def runs_frame(study: Declared, records: Sequence[RunRecord]) -> pd.DataFrame:
     for name in sorted(one for one in asked if one.endswith(OR_CHANCE)):
         if (measured := name.removesuffix(OR_CHANCE)) in frame:
             frame[name] = frame[measured].mask(frame["status"] == "diverged", CHANCE)
+    for name in sorted(one for one in asked if one.endswith(DEVIATION)):
+        if (measured := name.removesuffix(DEVIATION)) in frame:
+            of_cell = frame.groupby([frame[key] for key in study.factors] or len(frame) * [0])
+            median = of_cell[measured].transform("median")
+            frame[name] = (frame[measured] - median).abs()
     last = [name for name in ("run_id", "error") if name in frame]
     return frame[[name for name in frame if name not in last] + last]
 

@@ -101,6 +101,10 @@ DIFFERENCES = {
 # An accuracy with this suffix is that of guessing one of ten classes where a run diverged:
 # averages over designs in which some cells always do have a number then.
 OR_CHANCE, CHANCE = "_or_chance", 0.1
+# A metric with this suffix is how far it lies from the median of its cell's runs. A difference
+# of these, paired by seed, says whether runs scatter more at one level than at another.
+# Sources: Brown and Forsythe (1974), JASA 69; for pairs Grambsch (1994), Biometrika 81.
+DEVIATION = "_deviation"
 _PLAIN = {
     "wall_s": Response("training time", "s", "s", 1, "lower"),
     "examples_per_s": Response("training speed", "examples/s", "examples/s", 1, "higher"),
@@ -132,21 +136,33 @@ _STATISTICS = {"": "", "_population": ", population statistics", "_batch": ", ba
 
 
 def response(name: str) -> Response:
-    """Return how a metric is to be shown.
+    """Return how a metric, or what follows from one, is to be shown.
 
     Raises:
         KeyError: If no run reports a metric of that name.
     """
+    if name.endswith(DEVIATION):
+        if measured := _metric(name.removesuffix(DEVIATION)):
+            label = f"distance to the cell's median of {measured.label}"
+            unit = measured.unit_difference
+            return dataclasses.replace(measured, label=label, unit=unit, better="lower")
+    elif name.endswith((f"_accuracy{OR_CHANCE}", f"_population{OR_CHANCE}")):
+        measured = _metric(name.removesuffix(OR_CHANCE))
+        if measured and measured.better == "higher":
+            label = measured.label.replace(")", "; diverged: chance)")
+            return dataclasses.replace(measured, label=label)
+    elif measured := _metric(name):
+        return measured
+    raise KeyError(name)
+
+
+def _metric(name: str) -> Response | None:
+    """Return how a run's metric is to be shown, None if there is none of that name."""
     if name.startswith("epochs_to_"):
         goal = name.removeprefix("epochs_to_")
         return Response(f"epochs to {goal} % test accuracy", "", "", 1, "lower")
     if name in _PLAIN:
         return _PLAIN[name]
-    if name.endswith((f"_accuracy{OR_CHANCE}", f"_population{OR_CHANCE}")):
-        measured = response(name.removesuffix(OR_CHANCE))
-        if measured.better == "higher":
-            label = measured.label.replace(")", "; diverged: chance)")
-            return dataclasses.replace(measured, label=label)
     if found := _AFFINE.fullmatch(name):
         symbol, what, layer = found.groups()
         return Response(f"{_EXTREMES[what]} {symbol} of {layer}", "", "", 1, "none")
@@ -158,4 +174,4 @@ def response(name: str) -> Response:
             if kind == "accuracy":
                 return Response(f"accuracy ({where})", "%", "percentage points", 100, "higher")
             return Response(f"loss ({where})", "", "", 1, "lower")
-    raise KeyError(name)
+    return None

@@ -1,6 +1,8 @@
+import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bnexp.design import Run
@@ -45,6 +47,25 @@ def test_a_diverged_run_guesses_where_that_is_asked_for(tmp_path: Path) -> None:
     assert frame["test_accuracy_or_chance"].tolist() == [0.1, 0.1, 0.75, 0.75]
     assert frame["test_accuracy"].isna().tolist() == [True, True, False, False]
     assert "test_accuracy_population_or_chance" not in frame  # nothing measured it
+
+
+@pytest.mark.parametrize("sweep", [["norm=none,batch"], []])
+def test_a_deviation_is_from_the_median_of_the_cell(sweep: list[str], tmp_path: Path) -> None:
+    """With the suffix a metric is how far it lies from the median of its own cell's seeds."""
+
+    def accuracy(run: Run) -> dict[str, float | None]:
+        higher = 0.5 if run.cell.labels.get("norm") == "batch" else 0.0
+        return {"test_accuracy": None if run.seed == 3 else higher + (0.1, 0.2, 0.4)[run.seed]}
+
+    store = planted([*sweep, "seed=range(4)"], tmp_path, accuracy)[1]
+    asked = {"responses": ["test_accuracy_deviation", "train_loss_deviation"]}
+    study = declared(store.read_study() | asked)
+    frame = runs_frame(study, store.load(study.run_ids))
+    keys = list(study.factors)
+    for cell in [cell for _, cell in frame.groupby(keys)] if keys else [frame]:
+        found = cell.sort_values("seed")["test_accuracy_deviation"]
+        np.testing.assert_allclose(found, [0.1, 0.0, 0.2, math.nan], atol=1e-12)
+    assert "train_loss_deviation" not in frame  # nothing measured it
 
 
 def test_a_failed_run_does_not_guess(tmp_path: Path) -> None:

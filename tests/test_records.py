@@ -46,6 +46,16 @@ def test_a_record_is_immutable() -> None:
         ("test_accuracy", "accuracy (test) (%)", "higher"),
         ("test_accuracy_population", "accuracy (test, population statistics) (%)", "higher"),
         ("test_accuracy_or_chance", "accuracy (test; diverged: chance) (%)", "higher"),
+        (
+            "test_accuracy_deviation",
+            "distance to the cell's median of accuracy (test) (percentage points)",
+            "lower",
+        ),
+        (
+            "epochs_to_80_deviation",
+            "distance to the cell's median of epochs to 80 % test accuracy",
+            "lower",
+        ),
         ("test_loss_batch", "loss (test, batch statistics)", "lower"),
         ("train_loss", "loss (train, moving weights)", "lower"),
         ("train_eval_accuracy", "accuracy (train, fixed weights) (%)", "higher"),
@@ -77,6 +87,9 @@ def test_every_response_says_what_it_is(name: str, axis: str, better: str) -> No
         "train_loss_or_chance",
         "test_loss_population_or_chance",
         "generalization_gap_or_chance",
+        "test_accuracy_deviation_deviation",
+        "test_accuracy_or_chance_deviation",
+        "loss_deviation",
         "",
     ],
 )

@@ -10,7 +10,7 @@ from bnexp.artist import Artist
 from bnexp.config.schema import SIZES
 from bnexp.errors import UsageError
 from bnexp.frames import Declared, declared, epochs_frame, planned, runs_frame
-from bnexp.records import RunRecord
+from bnexp.records import DEVIATION, RunRecord
 from bnexp.report.analysis import Analysis
 from bnexp.report.comparison import Comparison, compare
 from bnexp.report.content import page
@@ -125,7 +125,7 @@ def analyse(study: Declared, records: list[RunRecord]) -> Tables:
 def _accuracy(responses: list[str]) -> str:
     """Return the test accuracy that a study asks about first."""
     asked = (name for name in responses if name.startswith("test_accuracy"))
-    return next(asked, "test_accuracy")
+    return next((name for name in asked if not name.endswith(DEVIATION)), "test_accuracy")
 
 
 def _chosen_on(runs: pd.DataFrame, accuracy: str) -> str:

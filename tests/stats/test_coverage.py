@@ -39,6 +39,24 @@ def test_t_intervals_cover_93_to_97_percent(
     assert 0.93 < np.mean([one.ci_low <= 0 <= one.ci_high for one in intervals]) < 0.97
 
 
+@pytest.mark.parametrize("n", [10, 30])
+@pytest.mark.parametrize("name", ["normal", "heavy", "skewed"])
+def test_deviations_tell_unequal_spreads(name: str, n: int, rng: np.random.Generator) -> None:
+    """Of runs that scatter alike 5 % or fewer differ in it; three times the spread is found."""
+
+    def share_found(times: float) -> float:
+        one, other = (DRAWS[name](rng, (STUDIES, n)) for _ in "ab")
+        deviations = [
+            np.abs(values - np.median(values, axis=1, keepdims=True))
+            for values in (times * one, other)
+        ]
+        intervals = [paired_t(values) for values in deviations[0] - deviations[1]]
+        return float(np.mean([one.ci_low > 0 or one.ci_high < 0 for one in intervals]))
+
+    assert share_found(1) < 0.05 + four_errors(0.05, STUDIES)
+    assert share_found(3) > (0.9 if n == 30 else 0.3)
+
+
 @pytest.mark.parametrize(
     ("name", "n", "documented"),
     [
