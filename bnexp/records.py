@@ -109,6 +109,13 @@ _PLAIN = {
     "wall_s": Response("training time", "s", "s", 1, "lower"),
     "examples_per_s": Response("training speed", "examples/s", "examples/s", 1, "higher"),
     "n_parameters": Response("trained parameters", "", "", 1, "none"),
+    **{
+        f"gradient_ratio_{at}": Response(
+            f"gradient of the first layer over the last one's, {when}",
+            *("powers of ten", "powers of ten", 1, "none"),
+        )
+        for at, when in (("start", "before the first step"), ("end", "after the last"))
+    },
     "generalization_gap": Response(
         "accuracy, training minus test set",
         "percentage points",

@@ -71,6 +71,7 @@ class Eval(Part):
     ]
     grad: bool
     affine: bool
+    gradients: bool
 
 
 def _address(text: str) -> str:
@@ -207,7 +208,7 @@ NEUTRAL: dict[str, dict[str, Any]] = {
         "noise": 0.0,
     },
     "train": {"order": "shuffled", "order_seed": None, "tf32": False},
-    "eval": {"grad": False, "affine": False},
+    "eval": {"grad": False, "affine": False, "gradients": False},
 }
 ABSENT = object()
 # Sections and keys that do not determine a result, beside `data.root`.

@@ -19,7 +19,7 @@ from bnexp.train.evaluate import eval_batch, totals
 from bnexp.train.measure import population_of, with_batch, with_population
 from bnexp.train.optimizers import Stepper, make_stepper
 from bnexp.train.outcome import Log, Metrics, Outcome, named
-from bnexp.train.plain import batches, epoch_order
+from bnexp.train.plain import batches, epoch_order, first_minibatch
 from bnexp.train.stack import Stack
 
 
@@ -44,6 +44,10 @@ def train_runs(
     stack = Stack([build(config, seed).to(device) for config, seed in runs])
     stepper = make_stepper(list(stack.learned.values()), [config for config, _ in runs])
     logs = [Log(config) for config, _ in runs]
+    if config.eval.gradients:
+        for row, (_, seed) in enumerate(runs):
+            minibatch = first_minibatch(config.train, seed, data.train)
+            logs[row].begun(stack.network(row), *minibatch)
     outcomes: dict[int, Outcome] = {}
     captured = capture(stack, stepper, data.train, config)
     training = list(range(len(runs)))  # positions of the runs that still train, by row

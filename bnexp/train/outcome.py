@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from bnexp.config.schema import Config
 from bnexp.models import n_parameters
 from bnexp.records import Status
+from bnexp.train.gradients import gradient_ratio
 
 Metrics = dict[str, float | int | None]
 
@@ -37,6 +38,13 @@ class Log:
         self.diverged_step: int | None = None
         self._steps = self._examples = 0
         self._wall_s = 0.0
+        self._minibatch: tuple[Tensor, Tensor] | None = None
+        self._start: Metrics = {}
+
+    def begun(self, network: nn.Module, images: Tensor, labels: Tensor) -> None:
+        """Add what the gradient is before the first step, of which this is the minibatch."""
+        self._minibatch = images, labels
+        self._start = {"gradient_ratio_start": gradient_ratio(network, images, labels)}
 
     def trained(self, losses: Tensor, sizes: list[int], correct: int, seconds: float) -> None:
         """Add an epoch of training.
@@ -99,6 +107,9 @@ class Log:
         }
         if self.config.eval.affine:
             metrics |= affine(network)
+        if self._minibatch:
+            end = gradient_ratio(network, *self._minibatch)
+            metrics |= self._start | {"gradient_ratio_end": end}
         return Outcome("diverged" if error else "ok", metrics, self.history, error)
 
 

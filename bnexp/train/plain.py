@@ -38,6 +38,8 @@ def train_run(
     fast = blocked(network)  # the same layers, for a CPU
     optimizer = make_optimizer(config, network)
     log = Log(config)
+    if config.eval.gradients:
+        log.begun(network, *first_minibatch(config.train, seed, data.train))
     for epoch in range(1, config.train.epochs + 1):
         order = epoch_order(config.train, seed, epoch, data.train)
         start = time.perf_counter()
@@ -59,6 +61,12 @@ def epoch_order(settings: Train, seed: int, epoch: int, train: Split) -> Tensor:
     if settings.order == "by_class":
         order = order[train.labels.cpu()[order].argsort(stable=True)]
     return order.to(train.images.device)
+
+
+def first_minibatch(settings: Train, seed: int, train: Split) -> tuple[Tensor, Tensor]:
+    """Return the images and labels of the first step."""
+    first = next(batches(len(train), settings))
+    return train.batch(epoch_order(settings, seed, 1, train)[first])
 
 
 def train_epoch(
