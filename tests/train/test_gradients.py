@@ -81,12 +81,12 @@ def test_measuring_leaves_no_trace(compose: Callable[..., Config]) -> None:
     assert torch.equal(network.train()(images), before.train()(images))
 
 
-@pytest.mark.parametrize("norm", ["none", "batch"])
+@pytest.mark.parametrize("what", [("norm=none",), ("norm=batch", "model.dropout=0.3")])
 def test_both_trainers_tell_it_where_it_is_asked_for(
-    compose: Callable[..., Config], norm: str
+    compose: Callable[..., Config], what: tuple[str, ...]
 ) -> None:
     """`eval.gradients` reports it before the first step and after the last; else nothing."""
-    settings = (*SMALL, "model=mlp", f"norm={norm}", "model.activation=sigmoid")
+    settings = (*SMALL, "model=mlp", *what, "model.activation=sigmoid")
     asked, silent = compose(*settings, "eval.gradients=true"), compose(*settings)
     data = data_of(asked)
     plain = train_run(asked, 1, data, lambda epoch: None).metrics
