@@ -111,10 +111,10 @@ _PLAIN = {
     "n_parameters": Response("trained parameters", "", "", 1, "none"),
     **{
         f"gradient_ratio_{at}": Response(
-            f"gradient of the first layer over the last one's, {when}",
+            f"gradient, first over last layer (at the {at})",
             *("powers of ten", "powers of ten", 1, "none"),
         )
-        for at, when in (("start", "before the first step"), ("end", "after the last"))
+        for at in ("start", "end")
     },
     "generalization_gap": Response(
         "accuracy, training minus test set",

@@ -460,8 +460,15 @@ def test_a_diverged_run_that_counts_as_chance_is_left_out_of_no_mean(
     assert "of the others" not in texts(figure)
 
 
-@pytest.mark.parametrize("response", ["test_accuracy", "train_loss"])
-def test_numbers_on_a_map_can_be_read(response: str) -> None:
+@pytest.mark.parametrize(
+    ("response", "note"),
+    [
+        ("test_accuracy", "lighter is better"),
+        ("train_loss", "lighter is better"),
+        ("gradient_ratio_start", "lighter is higher"),
+    ],
+)
+def test_numbers_on_a_map_can_be_read(response: str, note: str) -> None:
     """Better is lighter, and text differs from its ground by the 4.5 to 1 of WCAG."""
     factors = {"a": tuple("abcde"), "b": tuple("vwxyz")}
     values = {
@@ -469,7 +476,9 @@ def test_numbers_on_a_map_can_be_read(response: str) -> None:
     }
     runs = frame_of(values, list(factors)).rename(columns={"y": response})
     cells = stats.cells(runs, factors, range(1), [response])
-    axes = plots.heat_map(cells, factors, [response], ("a", "b")).axes[0]
+    figure = plots.heat_map(cells, factors, [response], ("a", "b"))
+    assert texts(figure).endswith(note)
+    axes = figure.axes[0]
     inks = {one.get_position(): one.get_color() for one in axes.texts}
     grounds = []
     for patch in axes.patches:

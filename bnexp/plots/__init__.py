@@ -8,7 +8,7 @@ line styles repeat it for readers in black and white.
 from matplotlib.figure import Figure
 
 from bnexp.plots.effects import effects, interaction
-from bnexp.plots.heat import heat_map
+from bnexp.plots.heat import heat_map, lighter
 from bnexp.plots.house import contrast_name, files, look, made, short, styled
 from bnexp.plots.panels import numbers
 from bnexp.plots.reached import time_to_accuracy
@@ -29,6 +29,7 @@ __all__ = [
     "heat_map",
     "interaction",
     "learning_curves",
+    "lighter",
     "look",
     "made",
     "numbers",

@@ -32,7 +32,7 @@ PAGE = "#e8e8e8"  # below the hatching of cells without a mean
 def heat_map(
     cells: pd.DataFrame, factors: Factors, responses: Sequence[str], by: tuple[str, str]
 ) -> Figure:
-    """Return the mean of every cell as a colour and a number, lighter where it is better.
+    """Return the mean of every cell as a colour and a number; see `lighter` for the colours.
 
     A row of panels for each response, a panel for each combination of the other factors.
 
@@ -79,10 +79,18 @@ def heat_map(
     if flattered(shown).any():
         lost += ", the mean is of the others"
     n = int(shown["n"].max())
-    add_note(
-        figure, f"mean of up to {n} seed{'s' * (n != 1)}, lighter is better{lost}{left_out}"
-    )
+    means = lighter([response for response, _ in rows])
+    note = f"mean of up to {n} seed{'s' * (n != 1)}, lighter is {means}{lost}{left_out}"
+    add_note(figure, note)
     return figure
+
+
+def lighter(responses: Sequence[str]) -> str:
+    """Return what a lighter colour means in a map of these responses."""
+    neutral = [describe(response).better == "none" for response in responses]
+    if not any(neutral):
+        return "better"
+    return "higher" if all(neutral) else "better (where neither is better: higher)"
 
 
 def _map(

@@ -172,7 +172,7 @@ def _maps(study: Declared, tables: Tables) -> Iterator[Drawn]:
         yield Drawn(
             f"map_{_file_name(rows)}_{_file_name(columns)}",
             f"The mean of each combination of {plots.short(rows)} and "
-            f"{plots.short(columns)}, lighter where it is better.",
+            f"{plots.short(columns)}, lighter where it is {plots.lighter(responses)}.",
             partial(plots.heat_map, tables.cells, factors, responses, (rows, columns)),
         )
 
