@@ -181,8 +181,9 @@ def _command(overrides: Sequence[Override], *, multirun: bool) -> str:
 def _responses(spec: StudySpec | None, base: Config) -> tuple[str, ...]:
     if spec is not None:
         return spec.responses
-    population = "population" in base.eval.statistics
-    return ("test_accuracy_population", *DEFAULT_RESPONSES) if population else DEFAULT_RESPONSES
+    population = ("test_accuracy_population",) * ("population" in base.eval.statistics)
+    gradients = ("gradient_ratio_start", "gradient_ratio_end") * base.eval.gradients
+    return (*population, *DEFAULT_RESPONSES, *gradients)
 
 
 def _declared_factor(composer: Composer, key: str, levels: str | dict[str, str]) -> Factor:

@@ -409,3 +409,10 @@ def test_population_statistics_lead_where_asked_for(composer: Composer) -> None:
     )
     assert plain.responses[0] == "test_accuracy"
     assert asked.responses[0] == "test_accuracy_population"
+
+
+def test_gradients_are_answered_where_asked_for(composer: Composer) -> None:
+    """A sweep that measures gradients says what becomes of them, after the accuracies."""
+    plain = declare(composer, ["norm=none,batch"], multirun=True).responses
+    asked = declare(composer, ["norm=none,batch", "eval.gradients=true"], multirun=True)
+    assert asked.responses == (*plain, "gradient_ratio_start", "gradient_ratio_end")
