@@ -61,6 +61,21 @@ def test_cell_means_show_every_seed_and_the_mean(runs: pd.DataFrame) -> None:
     np.testing.assert_allclose(sorted(drawn[False].tolist()), sorted(means))
 
 
+def test_panels_of_one_thing_in_one_unit_share_a_scale(runs: pd.DataFrame) -> None:
+    """Accuracies can be compared by eye; a loss's distances are not squashed by theirs."""
+    names = {"test_accuracy": 1.0, "val_accuracy": 0.5, "test_accuracy_deviation": 0.1}
+    columns = {name: runs["test_accuracy"] * by for name, by in names.items()}
+    runs = runs.assign(**columns, train_loss_deviation=runs["train_loss"] / 100)
+    responses = [*names, "train_loss_deviation"]
+    cells = stats.cells(runs, FACTORS, range(3), responses)
+    limits = [
+        axes.get_xlim()
+        for axes in plots.cell_means(cells, runs, FACTORS, responses, {}).axes[: len(responses)]
+    ]
+    assert limits[0] == limits[1]
+    assert len(set(limits)) == 3
+
+
 def test_a_reported_number_is_a_diamond_in_its_row(runs: pd.DataFrame) -> None:
     """A source's number stands at its value, in the row of its cell."""
     cells = stats.cells(runs, FACTORS, range(3), RESPONSES)

@@ -247,10 +247,11 @@ def wrapped(label: str, unit: str) -> str:
 
 
 def share_x(panels: Iterable[Axes], responses: Sequence[str]) -> None:
-    """Give panels of one unit one scale: accuracies are there to be compared."""
-    groups: dict[str, list[Axes]] = {}
+    """Give panels of one thing in one unit one scale: accuracies are there to be compared."""
+    groups: dict[tuple[str, str], list[Axes]] = {}
     for axes, response in zip(panels, responses, strict=True):
-        groups.setdefault(f"{describe(response).label.partition(' ')[0]}", []).append(axes)
+        what = describe(response)
+        groups.setdefault((what.label.partition(" ")[0], what.unit), []).append(axes)
     for group in groups.values():
         low = min(axes.get_xlim()[0] for axes in group)
         high = max(axes.get_xlim()[1] for axes in group)
