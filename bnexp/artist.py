@@ -1,7 +1,9 @@
 """Who draws figures: this process and, if one was started in time, another beside it."""
 
 import signal
-from collections.abc import Callable, Sequence
+import threading
+from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
@@ -16,43 +18,56 @@ Files = dict[str, bytes]  # by ending
 
 
 class Artist:
-    """Draws a report's figures, half of them in another process from `start` on.
+    """Draws a report's figures; another process takes a part of them from `start` on.
 
     A process takes a second to get ready: it pays where something else goes on meanwhile.
     Nothing is lost with it: what it does not bring is drawn here.
     """
 
     def __init__(self) -> None:
-        self.makes: Sequence[Make] = ()
-        self.pipe: Connection | None = None
+        self.makes: list[Make] = []
+        self.found: dict[int, Files] = {}
+        self.waiting: deque[int | None] = deque()
+        self.n_waiting = threading.Semaphore(0)
+        self.sender: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the other process, which imports what draws, and ends with its figures."""
-        self.pipe, theirs = FRESH.Pipe()
+        """Start the other process, which imports what draws and waits for figures."""
+        pipe, theirs = FRESH.Pipe()
         FRESH.Process(target=_draw, args=(theirs,), daemon=True).start()
         theirs.close()  # else its end stays open here and a death is never noticed
+        self.sender = threading.Thread(target=self._send, args=(pipe,), daemon=True)
+        self.sender.start()
 
-    def ask(self, makes: Sequence[Make]) -> None:
-        """Say which figures will be wanted; the other process begins with its half."""
-        self.makes = makes
-        if self.pipe:
-            with suppress(OSError):  # it died: see `files`
-                self.pipe.send(makes[1::2])
+    def add(self, make: Make) -> None:
+        """Say that a figure will be wanted; the other process begins if it is idle."""
+        self.makes.append(make)
+        self._wait(len(self.makes) - 1)
 
     def files(self) -> list[Files]:
-        """Return the files of each figure, as `bnexp.plots.files` does."""
+        """Return the files of each figure in turn, as `bnexp.plots.files` does."""
         from bnexp.plots import made  # imports matplotlib
 
-        if self.pipe is None:
-            return [made(make) for make in self.makes]
-        found: list[Files] = [{}] * len(self.makes)
-        found[::2] = [made(make) for make in self.makes[::2]]
-        try:
-            found[1::2] = self.pipe.recv()
-        except (EOFError, OSError):
-            found[1::2] = [made(make) for make in self.makes[1::2]]
-        self.pipe.close()
-        return found
+        # From the other end: the last figure, of every run, takes longest.
+        while self.n_waiting.acquire(blocking=False):
+            number = self.waiting.pop()
+            assert number is not None
+            self.found[number] = made(self.makes[number])
+        if self.sender:
+            self._wait(None)
+            self.sender.join()
+        return [self.found.get(i) or made(make) for i, make in enumerate(self.makes)]
+
+    def _wait(self, number: int | None) -> None:
+        self.waiting.append(number)
+        self.n_waiting.release()
+
+    def _send(self, pipe: Connection) -> None:
+        """Have the other process draw, one figure after the other while some are left."""
+        with pipe, suppress(EOFError, OSError):  # it died: `files` draws what is missing
+            while self.n_waiting.acquire() and (number := self.waiting.popleft()) is not None:
+                pipe.send(self.makes[number])
+                self.found[number] = pipe.recv()
 
 
 def _draw(pipe: Connection) -> None:
@@ -60,4 +75,5 @@ def _draw(pipe: Connection) -> None:
     from bnexp.plots import made  # imports matplotlib
 
     with suppress(EOFError, BrokenPipeError):  # there is no parent any more
-        pipe.send([made(make) for make in pipe.recv()])
+        while True:
+            pipe.send(made(pipe.recv()))

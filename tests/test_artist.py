@@ -35,7 +35,8 @@ def alone() -> Iterator[None]:
 
 def drawn(artist: Artist) -> list[dict[str, bytes]]:
     """Return the figures by this artist."""
-    artist.ask(MAKES)
+    for make in MAKES:
+        artist.add(make)
     return artist.files()
 
 
@@ -52,13 +53,14 @@ def test_a_death_costs_no_figure(asked: bool, capfd: pytest.CaptureFixture[str])
     """Where the other process dies, before or after it was asked, this one draws it all."""
     artist = Artist()
     artist.start()
+    makes = iter(MAKES)
     if asked:
-        artist.ask(MAKES)
+        artist.add(next(makes))
     for process in multiprocessing.active_children():
         process.kill()
         process.join()
-    if not asked:
-        artist.ask(MAKES)
+    for make in makes:
+        artist.add(make)
     assert artist.files() == drawn(Artist())
     assert "".join(capfd.readouterr()) == ""
 

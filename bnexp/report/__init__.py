@@ -5,12 +5,9 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bnexp import stats
 from bnexp.artist import Artist
-from bnexp.config.schema import SIZES
 from bnexp.errors import UsageError
-from bnexp.frames import Declared, declared, epochs_frame, planned, runs_frame
-from bnexp.records import DEVIATION, RunRecord
+from bnexp.frames import declared
 from bnexp.report.analysis import Analysis
 from bnexp.report.comparison import Comparison, compare
 from bnexp.report.content import page
@@ -56,13 +53,15 @@ def _read(store: Store) -> Analysis:
     records = store.load(study.run_ids)
     if not any(record.status != "failed" for record in records):
         raise UsageError(f"{store.folder} holds no finished run yet: {study.command}")
-    return Analysis(store, study, records, analyse(study, records))
+    return Analysis(store, study, records, Tables(study, records))
 
 
 def _write(analysis: Analysis, artist: Artist) -> str:
     store, study, tables = analysis.store, analysis.study, analysis.tables
-    drawn = list(draw(study, tables))
-    artist.ask([one.make for one in drawn])
+    drawn = []
+    for one in draw(study, tables):
+        drawn.append(one)
+        artist.add(one.make)
     for name, table in tables.files().items():
         write_bytes(store.tables / f"{name}.csv", _csv(table))
     n_other = len(store.done() - set(study.run_ids))
@@ -82,64 +81,6 @@ def _write(analysis: Analysis, artist: Artist) -> str:
     path = store.folder / "report.html"
     write_bytes(path, to_html(content, figures).encode())
     return f"report: {path}"
-
-
-def analyse(study: Declared, records: list[RunRecord]) -> Tables:
-    """Return every table of a study."""
-    runs = runs_frame(study, records)
-    factors, seeds = study.factors, study.seeds
-    responses = [name for name in study.responses if name in runs]
-    before = planned(study, records)
-    contrasts = stats.contrasts(
-        runs,
-        factors,
-        seeds,
-        responses,
-        lambda contrast, response: any(one.plans(contrast.uses, response) for one in before),
-    )
-    accuracy = _accuracy(responses)
-    chosen_on = _chosen_on(runs, accuracy)
-    footing = stats.equal_footing(runs, factors, seeds, responses, chosen_on)
-    max_lr = stats.max_lr(runs, factors, seeds, accuracy, SIZES[study.base["data"]["name"]][1])
-    return Tables(
-        runs=runs,
-        epochs=epochs_frame(study, records),
-        responses=tuple(responses),
-        cells=stats.cells(runs, factors, seeds, _measured(runs, responses)),
-        contrasts=contrasts,
-        shares=stats.shares(runs, factors, seeds, responses),
-        claims=stats.judge(
-            study.claims,
-            runs,
-            factors,
-            seeds,
-            lambda claim: any(claim in one.claims for one in before),
-        ),
-        max_lr=max_lr,
-        max_lr_ratios=stats.max_lr_ratios(max_lr, factors),
-        equal_footing=footing,
-        caveats=stats.caveats(contrasts, footing),
-    )
-
-
-def _accuracy(responses: list[str]) -> str:
-    """Return the test accuracy that a study asks about first."""
-    asked = (name for name in responses if name.startswith("test_accuracy"))
-    return next((name for name in asked if not name.endswith(DEVIATION)), "test_accuracy")
-
-
-def _chosen_on(runs: pd.DataFrame, accuracy: str) -> str:
-    """Return what learning rates are chosen on: held-out images where there are some."""
-    held_out = accuracy.replace("test_", "val_")
-    found = (name for name in (held_out, "val_accuracy") if name in runs)
-    return next((name for name in found if runs[name].notna().any()), accuracy)
-
-
-def _measured(runs: pd.DataFrame, responses: list[str]) -> list[str]:
-    """Return the responses and, after them, every other loss and accuracy of the runs."""
-    names = [str(name) for name in runs]
-    others = [name for name in names if "_loss" in name or "_accuracy" in name]
-    return list(dict.fromkeys([*responses, *others]))
 
 
 def _csv(table: pd.DataFrame) -> bytes:

@@ -13,10 +13,11 @@ from scipy import stats
 from bnexp.design import Run
 from bnexp.errors import UsageError
 from bnexp.frames import declared
-from bnexp.report import agreement, analyse, build_all
+from bnexp.report import agreement, build_all
 from bnexp.report.analysis import Analysis
 from bnexp.report.comparison import Comparison, compare
 from bnexp.report.render import html, markdown
+from bnexp.report.tables import Tables
 from bnexp.store import Store
 from tests.fabricate import planted
 
@@ -46,7 +47,7 @@ def compared(*stores: Store) -> tuple[Comparison, str]:
     for store in stores:
         study = declared(store.read_study())
         records = store.load(study.run_ids)
-        analyses.append(Analysis(store, study, records, analyse(study, records)))
+        analyses.append(Analysis(store, study, records, Tables(study, records)))
     comparison = compare(analyses)
     return comparison, markdown("comparison.md.j2", page=comparison)
 

@@ -11,8 +11,9 @@ import pytest
 
 from bnexp.design import Run
 from bnexp.frames import declared
-from bnexp.report import analyse, build
+from bnexp.report import build
 from bnexp.report.drawing import _differences
+from bnexp.report.tables import Tables
 from bnexp.store import Store, write_json
 from tests.fabricate import planted
 
@@ -220,7 +221,7 @@ def test_a_source_is_drawn_beside_the_effect_that_it_reports(built: Store) -> No
         {**claim, **up, "given": {"model.pool": "max"}, "reported": 0.9},
     ]
     study = declared(content)
-    tables = analyse(study, built.load(study.run_ids))
+    tables = Tables(study, built.load(study.run_ids))
     assert _differences(study, tables) == {
         ("test_accuracy", "norm", "batch", "none"): 0.03,
         ("train_loss", "norm", "batch", "none"): -0.2,

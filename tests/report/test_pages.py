@@ -11,10 +11,11 @@ import pytest
 
 from bnexp.design import Run
 from bnexp.frames import declared
-from bnexp.report import analyse, build
+from bnexp.report import build
 from bnexp.report.answer import answers
 from bnexp.report.latex import escape
 from bnexp.report.links import of_contrast, to_runs
+from bnexp.report.tables import Tables
 from bnexp.store import Store
 from tests.fabricate import planted
 
@@ -168,7 +169,7 @@ def test_links_within_the_page_resolve(page: str) -> None:
 def test_every_row_names_its_own_runs(built: Store) -> None:
     """As many runs have a row's levels as the cells that its estimate is made of."""
     study = declared(built.read_study())
-    tables = analyse(study, built.load(study.run_ids))
+    tables = Tables(study, built.load(study.run_ids))
     n_runs = {"main": 20, "interaction": 20, "simple": 10}
     for row in tables.contrasts.to_dict("records"):
         words = (row[key] for key in ("factor", "level_a", "level_b", "given"))
@@ -210,7 +211,7 @@ def test_the_answer_is_settled_only_where_intervals_do_not_overlap(tmp_path: Pat
 
         store = planted(SWEEP, tmp_path / str(size), close)[1]
         study = declared(store.read_study())
-        found = answers(study, analyse(study, store.load(study.run_ids)))
+        found = answers(study, Tables(study, store.load(study.run_ids)))
         return [answer.sentence for answer in found]
 
     assert answered(0.01) == ["norm explains most.", "norm explains most."]
@@ -229,7 +230,7 @@ def test_a_response_without_shares_gives_way_to_one_with(tmp_path: Path) -> None
 
     store = planted(SWEEP, tmp_path, lost)[1]
     study = declared(store.read_study())
-    (answer,) = answers(study, analyse(study, store.load(study.run_ids)))
+    (answer,) = answers(study, Tables(study, store.load(study.run_ids)))
     assert answer.response == "accuracy (test)"
     assert answer.sentence == "norm explains most."
 
@@ -244,7 +245,7 @@ def test_one_factor_is_answered_by_its_differences(tmp_path: Path) -> None:
 
     store = planted(["norm=none,batch,layer", "seed=range(5)"], tmp_path, three)[1]
     study = declared(store.read_study())
-    (answer,) = answers(study, analyse(study, store.load(study.run_ids)))
+    (answer,) = answers(study, Tables(study, store.load(study.run_ids)))
     assert answer.sentence == "The direction of 2 of 3 differences is settled."
     assert [line.settled for line in answer.lines] == [True, True, False]
     assert not any(line.share for line in answer.lines)
@@ -259,7 +260,7 @@ def test_a_factor_of_one_level_is_no_rival(tmp_path: Path) -> None:
 
     store = planted(["study=quickstart", "norm=batch"], tmp_path, pool)[1]
     study = declared(store.read_study())
-    tables = analyse(study, store.load(study.run_ids))
+    tables = Tables(study, store.load(study.run_ids))
     found = {answer.response: answer for answer in answers(study, tables)}
     answer = found["accuracy (test, population statistics)"]
     assert answer.sentence == "The direction is settled."
@@ -270,7 +271,7 @@ def test_a_page_of_pooling_answers_its_question() -> None:
     """The published study says of each response which factor explains more, if it can."""
     store = Store(Path(__file__).resolve().parents[2] / "results" / "pooling_vs_bn")
     study = declared(store.read_study())
-    found = answers(study, analyse(study, store.load(study.run_ids)))
+    found = answers(study, Tables(study, store.load(study.run_ids)))
     sentences = {answer.response: answer.sentence for answer in found}
     assert sentences == dict.fromkeys(
         (

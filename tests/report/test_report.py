@@ -10,9 +10,10 @@ import pytest
 from bnexp.design import Run
 from bnexp.errors import UsageError
 from bnexp.frames import declared
-from bnexp.report import analyse, build
+from bnexp.report import build
 from bnexp.report.content import page
 from bnexp.report.drawing import draw
+from bnexp.report.tables import Tables
 from bnexp.store import Store
 from tests.fabricate import planted
 
@@ -108,7 +109,7 @@ def test_a_single_epoch_is_no_curve(weird_path: Path) -> None:
     _, store = planted(SWEEP, weird_path, two_points)
     study = declared(store.read_study())
     once = [replace(one, history=one.history[:1]) for one in store.load(study.run_ids)]
-    names = {drawn.name for drawn in draw(study, analyse(study, once))}
+    names = {drawn.name for drawn in draw(study, Tables(study, once))}
     assert names == {"effects", "interaction", "cells"}
 
 
@@ -187,7 +188,7 @@ def test_a_diverged_run_that_counts_as_guessing_stays_in_the_interaction(
     responses = ["test_accuracy_or_chance", "test_accuracy"]
     study = declared(store.read_study() | {"responses": responses})
     records = store.load(study.run_ids)
-    tables = analyse(study, records)
+    tables = Tables(study, records)
     assert "counts them as guesses" in " ".join(page(study, tables, records, 0).warnings)
     figures = {drawn.name: drawn.make() for drawn in draw(study, tables)}
     points = [
@@ -261,6 +262,6 @@ def test_frames_follow_the_design_not_the_file_order(store: Store) -> None:
     """Rows come seed by seed in the order of the cells, whatever the directory says."""
     study = declared(store.read_study())
     records = store.load(reversed(study.run_ids))
-    runs = analyse(study, records).runs
+    runs = Tables(study, records).runs
     assert runs["seed"].tolist() == sorted(runs["seed"])
     assert runs["norm"].tolist()[:4] == ["none", "none", "batch", "batch"]

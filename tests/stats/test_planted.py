@@ -8,7 +8,6 @@ import pytest
 
 from bnexp.design import Run
 from bnexp.frames import declared
-from bnexp.report import analyse
 from bnexp.report.tables import Tables
 from bnexp.store import Store, write_json
 from tests.fabricate import STARTED, planted
@@ -50,7 +49,7 @@ def store(tmp_path: Path) -> Store:
 
 def analysed(store: Store) -> Tables:
     study = declared(store.read_study())
-    return analyse(study, store.load(study.run_ids))
+    return Tables(study, store.load(study.run_ids))
 
 
 def test_two_points_come_out_as_two_points(store: Store) -> None:
