@@ -1,5 +1,6 @@
 """The tables of comparisons: the effects at a glance, and all that is known of each."""
 
+from collections import defaultdict
 from typing import Any
 
 import pandas as pd
@@ -54,10 +55,10 @@ def effects_table(study: Declared, tables: Tables, effects: pd.DataFrame) -> Tab
     for what in responses.values():
         header += [column(what, True), SEED_SD, DETECTS]
     rows = []
-    keys = ["kind", "factor", "level_a", "level_b"]
-    for key, group in effects.groupby(keys, sort=False):
-        kind, factor, a, b = map(str, key)
-        by_response = {row.response: row for row in each(group)}
+    found: dict[tuple[str, str, str, str], dict[str, Any]] = defaultdict(dict)
+    for one in each(effects):
+        found[one.kind, one.factor, one.level_a, one.level_b][one.response] = one
+    for (kind, factor, a, b), by_response in found.items():
         fewest, most = (f(by_response.values(), key=lambda one: one.n) for f in (min, max))
         n = str(most.n) if fewest.n == most.n else f"{fewest.n}\N{EN DASH}{most.n}"
         lost = _missing(fewest)

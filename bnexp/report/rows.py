@@ -1,13 +1,14 @@
 """The report's tables as rows of text, the same for every page: cells and runs."""
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from bnexp.frames import Declared, where
+from bnexp.frames import Declared
 from bnexp.records import Response, response
 from bnexp.report import links
 from bnexp.report.show import chance, column, each, interval, shown
@@ -86,8 +87,12 @@ def cells_table(study: Declared, tables: Tables) -> TableText:
     rows = []
     responses = described(tables.responses)
     diverged = bool(tables.cells["n_diverged"].any())
+    found: dict[tuple[str, ...], dict[str, Any]] = defaultdict(dict)
+    levels_of = tables.cells[[*study.factors]].to_numpy().tolist()
+    for labels, cell in zip(levels_of, each(tables.cells), strict=True):
+        found[tuple(labels)][cell.response] = cell
     for levels, _ in study.cells:
-        by_response = {row.response: row for row in each(where(tables.cells, levels))}
+        by_response = found[tuple(levels[key] for key in study.factors)]
         first = by_response[tables.responses[0]]
         numbers = [
             interval(what, by_response[name], mean="mean") for name, what in responses.items()

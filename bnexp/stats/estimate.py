@@ -24,6 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.special import ndtr, ndtri
 
 Values = NDArray[np.float64]
 
@@ -140,10 +141,10 @@ def bca(values: Values) -> tuple[float, float]:
         return float(values.mean()), float(values.mean())
     means = _resamples(n) @ values / n
     below = (means < values.mean()).mean() + (means == values.mean()).mean() / 2
-    bias = stats.norm.ppf(below)
+    bias = ndtri(below)
     acceleration = (centred**3).sum() / (6 * spread**1.5)
-    z = bias + stats.norm.ppf([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    low, high = np.quantile(means, stats.norm.cdf(bias + z / (1 - acceleration * z)))
+    z = bias + ndtri([(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    low, high = np.quantile(means, ndtr(bias + z / (1 - acceleration * z)))
     return float(low), float(high)
 
 
@@ -161,7 +162,11 @@ def _resamples(n: int) -> Values:
 def iqm(values: Values) -> float:
     """Return the interquartile mean: the mean without the lowest and highest quarter.
 
+    `scipy.stats.trim_mean` gives the same, but takes 50 times as long; a study has hundreds
+    of cells.
+
     Source: Agarwal et al. (2021), "Deep RL at the edge of the statistical precipice".
     """
-    values = known(values)
-    return float(stats.trim_mean(values, 0.25)) if len(values) else math.nan
+    values = np.sort(known(values))
+    cut = len(values) // 4
+    return float(values[cut : len(values) - cut].mean()) if len(values) else math.nan

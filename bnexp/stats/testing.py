@@ -56,11 +56,10 @@ def sign_flip(values: Values) -> PValue:
         share = 1.0 if least <= 0 else (n_above.sum() + n_below.sum()) / 2**n
         return PValue(float(share), 0.0)
     groups = np.pad(values, (0, -n % AT_ONCE)).reshape(-1, AT_ONCE)
-    sums = sum(
-        (_signs(AT_ONCE) @ group).take(flips)
-        for group, flips in zip(groups, _drawn(n), strict=True)
-    )
-    as_large = int((np.abs(sums) >= least).sum())
+    sums = np.zeros(SIGN_FLIPS)
+    for group, flips in zip(groups, _drawn(n), strict=True):
+        sums += (_signs(AT_ONCE) @ group).take(flips)
+    as_large = np.count_nonzero(np.abs(sums) >= least)
     p = (as_large + 1) / (SIGN_FLIPS + 1)
     return PValue(p, math.sqrt(p * (1 - p) / SIGN_FLIPS))
 

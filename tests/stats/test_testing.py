@@ -112,3 +112,9 @@ def test_the_interquartile_mean_ignores_the_outer_quarters() -> None:
     """Two of eight on either side count for nothing."""
     assert iqm(np.array([-900.0, 0, 3, 4, 5, 6, 7, 1000, math.nan])) == 4.5
     assert math.isnan(iqm(np.array([math.nan])))
+
+
+@given(VALUES)
+def test_the_interquartile_mean_is_that_of_scipy(values: np.ndarray) -> None:
+    """Whatever n is: a quarter that is no whole number is rounded down."""
+    assert iqm(values) == pytest.approx(reference.trim_mean(values, 0.25))
