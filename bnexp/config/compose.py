@@ -5,6 +5,8 @@ import difflib
 import functools
 import importlib.metadata
 from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -14,7 +16,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, OverrideType, Transformer
 from hydra.errors import HydraException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -26,6 +28,19 @@ from bnexp.errors import UsageError, in_one_line
 
 # Where one file among several is chosen by its name.
 GROUPS = ("study", "preset", "data", "model", "norm", "optimizer", "engine")
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A configuration as Hydra composes it, the study's section apart.
+
+    Attributes:
+        interpolated: Whether a value is made of another one.
+    """
+
+    values: dict[Any, Any]
+    study: object
+    interpolated: bool
 
 
 class Composer:
@@ -40,7 +55,7 @@ class Composer:
             raise UsageError(f"--config-dir {config_dir}: no such folder")
         self.folders = [conf_dir()] + ([config_dir.resolve()] if config_dir else [])
         self._options: dict[str, list[str]] = {}
-        self._chosen: dict[tuple[str, ...], tuple[DictConfig, object]] = {}
+        self._chosen: dict[tuple[str, ...], Whole] = {}
 
     def __enter__(self) -> Self:
         GlobalHydra.instance().clear()
@@ -181,28 +196,27 @@ class Composer:
         """
         parsed = [(text, _parsed(text)) for text in overrides]
         files = tuple(text for text, one in parsed if not self._is_value(one))
-        try:
+        with suppress(HydraException, OmegaConfBaseException):
             if files not in self._chosen:
-                self._chosen[files] = self._split(files)
-            composed, study = self._chosen[files]
-            composed = copy.deepcopy(composed)
-            for _, one in parsed:
-                if self._is_value(one):
-                    OmegaConf.update(composed, one.key_or_group, one.value(), merge=True)
-        except (HydraException, OmegaConfBaseException):
-            # Hydra's own complaint names the override.
-            composed, study = self._split(overrides)
-        plain = OmegaConf.to_container(composed, resolve=True)
-        assert isinstance(plain, dict)
-        return plain, study
+                self._chosen[files] = self._whole(files)
+            chosen = self._chosen[files]
+            values = copy.deepcopy(chosen.values)
+            there = (_put(values, one) for _, one in parsed if self._is_value(one))
+            if not chosen.interpolated and all(there):
+                return values, chosen.study
+        # A value that is made of others, or has no place: Hydra's own complaint names it.
+        whole = self._whole(overrides)
+        return whole.values, whole.study
 
-    def _split(self, overrides: Sequence[str]) -> tuple[DictConfig, object]:
+    def _whole(self, overrides: Sequence[str]) -> "Whole":
+        """Return what Hydra composes."""
         composed = compose("config", overrides=[*self.searchpath, *overrides])
-        whole = OmegaConf.to_container(composed, resolve=True)
-        assert isinstance(whole, dict)
-        rest = OmegaConf.masked_copy(composed, [str(key) for key in whole if key != "study"])
-        OmegaConf.set_struct(rest, True)  # a key that is not there is a mistake
-        return rest, whole.get("study")
+        values = OmegaConf.to_container(composed, resolve=True)
+        assert isinstance(values, dict)
+        study = values.pop("study", None)
+        # The environment stays as it is; any other value that is asked for may be set later.
+        written = str(OmegaConf.to_container(composed)).replace("${oc.env:", "")
+        return Whole(values, study, interpolated="${" in written)
 
     def _is_value(self, override: Override) -> bool:
         """Return whether an override sets a value, instead of choosing a file."""
@@ -218,6 +232,21 @@ class Composer:
                 raise UsageError(
                     f"{group}={value}: no such {group}; there are {', '.join(names)}{hint}"
                 )
+
+
+def _put(values: dict[Any, Any], override: Override) -> bool:
+    """Set a value in its place; return whether it has one and stands for itself."""
+    *path, name = override.key_or_group.split(".")
+    place: object = values
+    for part in path:
+        place = place.get(part) if isinstance(place, dict) else None
+    value = override.value()
+    if not isinstance(place, dict) or isinstance(place.get(name, {}), dict):
+        return False
+    if isinstance(value, dict) or "${" in str(value):
+        return False
+    place[name] = value
+    return True
 
 
 @functools.cache

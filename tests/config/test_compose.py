@@ -364,13 +364,15 @@ def test_an_argument_wins_over_a_preset(compose: Callable[..., Config]) -> None:
 
 
 def test_the_data_root_follows_the_environment(
-    composer: Composer, monkeypatch: pytest.MonkeyPatch, weird_path: Path
+    monkeypatch: pytest.MonkeyPatch, weird_path: Path
 ) -> None:
     """`data.root` is BNEXP_DATA_ROOT where that is set, else the user's cache."""
     monkeypatch.setenv("BNEXP_DATA_ROOT", str(weird_path))
-    assert composer.compose([])[0].data.root == str(weird_path)
+    with Composer() as composer:
+        assert composer.compose([])[0].data.root == str(weird_path)
     monkeypatch.delenv("BNEXP_DATA_ROOT")
-    assert composer.compose([])[0].data.root == "~/.cache/bnexp"
+    with Composer() as composer:
+        assert composer.compose([])[0].data.root == "~/.cache/bnexp"
 
 
 def test_a_users_own_folder_adds_options(weird_path: Path) -> None:
@@ -521,6 +523,33 @@ def test_values_are_set_as_hydra_sets_them(composer: Composer, values: list[str]
     mixed = [files[0], *values, *files[1:]]
     expected = OmegaConf.to_container(hydra.compose("config", overrides=mixed), resolve=True)
     assert composer._composed(mixed) == (expected, None)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["model.dropout=0.25"],
+        ["optimizer.lr=0.5"],
+        ["norm.epsilon=${optimizer.lr}", "optimizer.lr=0.5"],
+        ["train={epochs:3}", "model.hidden=[8]"],
+        ["norm.where=[fc1]", "norm.where=null"],
+    ],
+)
+@pytest.mark.parametrize("file", ["preset=own", "preset=d2l_bn"])
+def test_values_that_are_made_of_others_are_set_as_hydra_sets_them(
+    tmp_path: Path, values: list[str], file: str
+) -> None:
+    """A user's interpolation follows the value that it names, in every cell."""
+    (tmp_path / "preset").mkdir()
+    own = "# @package _global_\noptimizer: {weight_decay: '${model.dropout}'}\n"
+    (tmp_path / "preset" / "own.yaml").write_text(own)
+    with Composer(tmp_path) as composer:
+        composer.compose([file])
+        mixed = [file, "model=mlp", "norm=batch", *values]
+        composed = hydra.compose("config", overrides=[*composer.searchpath, *mixed])
+        expected = OmegaConf.to_container(composed, resolve=True)
+        for _ in range(2):
+            assert composer._composed(mixed) == (expected, None)
 
 
 def test_a_file_that_is_not_yaml_is_told_in_words(tmp_path: Path) -> None:
