@@ -243,10 +243,8 @@ def _put(values: dict[Any, Any], override: Override) -> bool:
     value = override.value()
     if not isinstance(place, dict) or isinstance(place.get(name, {}), dict):
         return False
-    if isinstance(value, dict) or "${" in str(value):
-        return False
     place[name] = value
-    return True
+    return "${" not in str(value)
 
 
 @functools.cache
