@@ -183,7 +183,8 @@ def _responses(spec: StudySpec | None, base: Config) -> tuple[str, ...]:
         return spec.responses
     population = ("test_accuracy_population",) * ("population" in base.eval.statistics)
     gradients = ("gradient_ratio_start", "gradient_ratio_end") * base.eval.gradients
-    return (*population, *DEFAULT_RESPONSES, *gradients)
+    landscape = ("loss_range", "gradient_change", "curvature") * base.eval.landscape
+    return (*population, *DEFAULT_RESPONSES, *gradients, *landscape)
 
 
 def _declared_factor(composer: Composer, key: str, levels: str | dict[str, str]) -> Factor:

@@ -116,6 +116,14 @@ _PLAIN = {
         )
         for at in ("start", "end")
     },
+    **{
+        name: Response(label, "powers of ten", "powers of ten", 1, "lower")
+        for name, label in (
+            ("loss_range", "range of the loss along a step"),
+            ("gradient_change", "change of the gradient along a step"),
+            ("curvature", "change of the gradient by length of the step"),
+        )
+    },
     "generalization_gap": Response(
         "accuracy, training minus test set",
         "percentage points",

@@ -72,6 +72,7 @@ class Eval(Part):
     grad: bool
     affine: bool
     gradients: bool
+    landscape: bool
 
 
 def _address(text: str) -> str:
@@ -208,7 +209,7 @@ NEUTRAL: dict[str, dict[str, Any]] = {
         "noise": 0.0,
     },
     "train": {"order": "shuffled", "order_seed": None, "tf32": False},
-    "eval": {"grad": False, "affine": False, "gradients": False},
+    "eval": {"grad": False, "affine": False, "gradients": False, "landscape": False},
 }
 ABSENT = object()
 # Sections and keys that do not determine a result, beside `data.root`.

@@ -44,7 +44,7 @@ def train_runs(
     stack = Stack([build(config, seed).to(device) for config, seed in runs])
     stepper = make_stepper(list(stack.learned.values()), [config for config, _ in runs])
     logs = [Log(config) for config, _ in runs]
-    if config.eval.gradients:
+    if config.eval.gradients or config.eval.landscape:
         for row, (_, seed) in enumerate(runs):
             minibatch = first_minibatch(config.train, seed, data.train)
             logs[row].begun(stack.network(row), *minibatch)
@@ -79,8 +79,11 @@ def train_runs(
             stepper.keep(rows, list(stack.learned.values()))
             captured = capture(stack, stepper, data.train, config)
         last = epoch == config.train.epochs
-        for run, metrics in zip(training, _tests(stack, data, config, exact=last), strict=True):
+        for row, metrics in enumerate(_tests(stack, data, config, exact=last)):
+            run = training[row]
             logs[run].tested(metrics)
+            if config.eval.landscape:
+                logs[run].stepped(stack.network(row))
             on_epoch(run, epoch)
     else:
         results = _each(stack, data.train, ("train_eval", ""), config)

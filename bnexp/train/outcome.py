@@ -10,6 +10,7 @@ from bnexp.config.schema import Config
 from bnexp.models import n_parameters
 from bnexp.records import Status
 from bnexp.train.gradients import gradient_ratio
+from bnexp.train.landscape import NAMES, along_step
 
 Metrics = dict[str, float | int | None]
 
@@ -40,11 +41,20 @@ class Log:
         self._wall_s = 0.0
         self._minibatch: tuple[Tensor, Tensor] | None = None
         self._start: Metrics = {}
+        self._along: list[dict[str, float | None]] = []
 
     def begun(self, network: nn.Module, images: Tensor, labels: Tensor) -> None:
-        """Add what the gradient is before the first step, of which this is the minibatch."""
+        """Add what is asked before the first step, of which this is the minibatch."""
         self._minibatch = images, labels
-        self._start = {"gradient_ratio_start": gradient_ratio(network, images, labels)}
+        if self.config.eval.gradients:
+            self._start = {"gradient_ratio_start": gradient_ratio(network, images, labels)}
+        if self.config.eval.landscape:
+            self.stepped(network)
+
+    def stepped(self, network: nn.Module) -> None:
+        """Add what a step along the gradient of the first minibatch would change now."""
+        assert self._minibatch is not None
+        self._along.append(along_step(network, *self._minibatch, self.config.optimizer.lr))
 
     def trained(self, losses: Tensor, sizes: list[int], correct: int, seconds: float) -> None:
         """Add an epoch of training.
@@ -107,9 +117,11 @@ class Log:
         }
         if self.config.eval.affine:
             metrics |= affine(network)
-        if self._minibatch:
+        if self._start and self._minibatch:
             end = gradient_ratio(network, *self._minibatch)
             metrics |= self._start | {"gradient_ratio_end": end}
+        if self._along:
+            metrics |= {name: _mean([one[name] for one in self._along]) for name in NAMES}
         return Outcome("diverged" if error else "ok", metrics, self.history, error)
 
 
@@ -121,6 +133,12 @@ def _exploded(metrics: Metrics) -> str | None:
         if metrics.get(f"{name}_loss", 0.0) is None
     )
     return next(found, None)
+
+
+def _mean(values: list[float | None]) -> float | None:
+    """Return the mean, or None where a value is missing."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None
 
 
 def finite(value: float) -> float | None:

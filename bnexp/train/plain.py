@@ -38,7 +38,7 @@ def train_run(
     fast = blocked(network)  # the same layers, for a CPU
     optimizer = make_optimizer(config, network)
     log = Log(config)
-    if config.eval.gradients:
+    if config.eval.gradients or config.eval.landscape:
         log.begun(network, *first_minibatch(config.train, seed, data.train))
     for epoch in range(1, config.train.epochs + 1):
         order = epoch_order(config.train, seed, epoch, data.train)
@@ -49,6 +49,8 @@ def train_run(
         if log.diverged_step:
             break
         log.tested(on_test(network, data, config, exact=epoch == config.train.epochs))
+        if config.eval.landscape:
+            log.stepped(network)
         on_epoch(epoch)
     return log.outcome(on_train(network, data, config), network)
 

@@ -1,0 +1,129 @@
+"""How much loss and gradient change along a step."""
+
+import copy
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bnexp.config.schema import Config
+from bnexp.models import build
+from bnexp.train.cohort import train_runs
+from bnexp.train.landscape import NAMES, STEPS, along_step
+from bnexp.train.outcome import Log
+from bnexp.train.plain import train_run
+from tests.train.test_gradients import SMALL, data_of, minibatch
+
+
+class Bowl(nn.Module):
+    """Logits (w, 0) of every image: the loss is softplus(-w), whatever the image is."""
+
+    def __init__(self, at: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.tensor(at))
+        self.unused = nn.Parameter(torch.ones(3))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits of shape (N, 2)."""
+        logits = self.weight * torch.tensor([1.0, 0.0], dtype=images.dtype)
+        return logits.expand(len(images), 2)
+
+
+def test_along_a_known_loss() -> None:
+    """Of softplus(-w) at w = 0 all three are known in closed form."""
+    lr = 0.4
+    images, labels = torch.zeros(4, 1, 28, 28), torch.zeros(4, dtype=torch.int64)
+    found = along_step(Bowl(0.0), images, labels, lr)
+    slope = -0.5  # at w = 0
+    places = [-step * lr * slope for step in STEPS]
+    losses = [math.log1p(math.exp(-w)) for w in places]
+    changes = [abs(-1 / (1 + math.exp(w)) - slope) for w in places]
+    expected = {
+        "loss_range": max(losses) - min(losses),
+        "gradient_change": max(changes),
+        "curvature": max(change / w for change, w in zip(changes, places, strict=True)),
+    }
+    assert found == {
+        name: pytest.approx(math.log10(value), abs=1e-9) for name, value in expected.items()
+    }
+
+
+def test_a_flat_or_broken_loss_has_no_number(compose: Callable[..., Config]) -> None:
+    """Where the gradient is zero or not finite there is nothing to compare."""
+    images, labels = torch.zeros(4, 1, 28, 28), torch.zeros(4, dtype=torch.int64)
+    assert along_step(Bowl(math.nan), images, labels, 0.1) == dict.fromkeys(NAMES)
+    assert along_step(Bowl(1e4), images, labels, 0.1) == dict.fromkeys(NAMES)
+
+
+@pytest.mark.parametrize("norm", ["none", "batch", "layer"])
+def test_a_step_is_what_the_optimizer_does(compose: Callable[..., Config], norm: str) -> None:
+    """The loss after a step of SGD is among those whose range is taken."""
+    config = compose(*SMALL, "model=mlp", f"norm={norm}", "optimizer.lr=0.1")
+    images, labels = minibatch(config)
+    losses = []
+    for step in STEPS:
+        network = build(config, 0).double().train()
+        optimizer = torch.optim.SGD(network.parameters(), lr=step * 0.1)
+        F.cross_entropy(network(images.double()), labels).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        losses.append(F.cross_entropy(network(images.double()), labels).item())
+    found = along_step(build(config, 0), images, labels, 0.1)["loss_range"]
+    assert found == pytest.approx(math.log10(max(losses) - min(losses)), abs=1e-6)
+
+
+def test_measuring_leaves_no_trace(compose: Callable[..., Config]) -> None:
+    """Weights, running statistics and the stream of the dropout stay, and it repeats."""
+    config = compose(*SMALL, "model=mlp", "norm=batch", "model.dropout=0.5")
+    network = build(config, 0)
+    before = copy.deepcopy(network)
+    found = along_step(network, *minibatch(config), 0.1)
+    assert along_step(network, *minibatch(config), 0.1) == found
+    assert network.training == before.training
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, before.state_dict()[name]), name
+    images, _ = minibatch(config)
+    assert torch.equal(network.train()(images), before.train()(images))
+
+
+def test_a_run_has_the_mean_of_its_steps(compose: Callable[..., Config]) -> None:
+    """Before the first step and after each epoch count alike; one without a number, none."""
+    config = compose(*SMALL, "model=mlp", "eval.landscape=true")
+    first, second, broken = (build(config, seed) for seed in range(3))
+    nn.init.constant_(broken.get_submodule("output").bias, math.nan)
+    log = Log(config)
+    log.begun(first, *minibatch(config))
+    log.stepped(second)
+    log.trained(torch.ones(2), [32, 32], 6, 1.0)
+    single = [
+        along_step(one, *minibatch(config), config.optimizer.lr) for one in (first, second)
+    ]
+    metrics = log.outcome({}, first).metrics
+    for name in NAMES:
+        values = [one[name] for one in single]
+        assert None not in values
+        assert metrics[name] == pytest.approx(sum(filter(None, values)) / 2)
+    log.stepped(broken)
+    assert [log.outcome({}, first).metrics[name] for name in NAMES] == [None] * 3
+
+
+@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_both_trainers_tell_it_where_it_is_asked_for(
+    compose: Callable[..., Config], norm: str
+) -> None:
+    """`eval.landscape` reports the mean over the training, and changes nothing else."""
+    settings = (*SMALL, "model=mlp", f"norm={norm}", "model.activation=sigmoid")
+    asked, silent = compose(*settings, "eval.landscape=true"), compose(*settings)
+    data = data_of(asked)
+    plain = train_run(asked, 1, data, lambda epoch: None).metrics
+    stacked = train_runs([(asked, seed) for seed in (0, 1)], data, lambda run, epoch: None)[1]
+    for name in NAMES:
+        assert plain[name] is not None
+        assert stacked.metrics[name] == pytest.approx(plain[name], abs=1e-3)
+    without = train_runs([(silent, seed) for seed in (0, 1)], data, lambda run, epoch: None)[1]
+    left_out = {"wall_s", "examples_per_s", *NAMES}
+    assert {k: v for k, v in stacked.metrics.items() if k not in left_out} == {
+        k: v for k, v in without.metrics.items() if k not in left_out
+    }
