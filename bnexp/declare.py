@@ -184,7 +184,8 @@ def _responses(spec: StudySpec | None, base: Config) -> tuple[str, ...]:
     population = ("test_accuracy_population",) * ("population" in base.eval.statistics)
     gradients = ("gradient_ratio_start", "gradient_ratio_end") * base.eval.gradients
     landscape = ("loss_range", "gradient_change", "curvature") * base.eval.landscape
-    return (*population, *DEFAULT_RESPONSES, *gradients, *landscape)
+    units = ("saturated_inputs", "dead_units") * base.eval.units
+    return (*population, *DEFAULT_RESPONSES, *gradients, *landscape, *units)
 
 
 def _declared_factor(composer: Composer, key: str, levels: str | dict[str, str]) -> Factor:

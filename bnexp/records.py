@@ -124,6 +124,10 @@ _PLAIN = {
             ("curvature", "change of the gradient by length of the step"),
         )
     },
+    "saturated_inputs": Response(
+        "saturated inputs of activations", "%", "percentage points", 100, "lower"
+    ),
+    "dead_units": Response("dead units", "%", "percentage points", 100, "lower"),
     "generalization_gap": Response(
         "accuracy, training minus test set",
         "percentage points",

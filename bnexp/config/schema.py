@@ -73,6 +73,7 @@ class Eval(Part):
     affine: bool
     gradients: bool
     landscape: bool
+    units: bool
 
 
 def _address(text: str) -> str:
@@ -209,7 +210,13 @@ NEUTRAL: dict[str, dict[str, Any]] = {
         "noise": 0.0,
     },
     "train": {"order": "shuffled", "order_seed": None, "tf32": False},
-    "eval": {"grad": False, "affine": False, "gradients": False, "landscape": False},
+    "eval": {
+        "grad": False,
+        "affine": False,
+        "gradients": False,
+        "landscape": False,
+        "units": False,
+    },
 }
 ABSENT = object()
 # Sections and keys that do not determine a result, beside `data.root`.

@@ -16,7 +16,7 @@ from bnexp.models import build
 from bnexp.train.capture import CapturedStep
 from bnexp.train.cpu.native import evaluate_native, population_native, train_native
 from bnexp.train.evaluate import eval_batch, totals
-from bnexp.train.measure import population_of, with_batch, with_population
+from bnexp.train.measure import population_of, with_batch, with_population, with_units
 from bnexp.train.optimizers import Stepper, make_stepper
 from bnexp.train.outcome import Log, Metrics, Outcome, named
 from bnexp.train.plain import batches, epoch_order, first_minibatch
@@ -88,7 +88,9 @@ def train_runs(
     else:
         results = _each(stack, data.train, ("train_eval", ""), config)
         for row, run in enumerate(training):
-            outcomes[run] = logs[run].outcome(results[row], stack.network(row))
+            network = stack.network(row)
+            measured = results[row] | with_units(network, data, config)
+            outcomes[run] = logs[run].outcome(measured, network)
     return [outcomes[run] for run in range(len(runs))]
 
 

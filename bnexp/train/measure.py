@@ -16,13 +16,20 @@ from bnexp.train.evaluate import (
     population_statistics,
 )
 from bnexp.train.outcome import Metrics, named
+from bnexp.train.units import saturation
 
 
 def on_train(network: nn.Sequential, data: Dataset, config: Config) -> Metrics:
-    """Return loss and accuracy of the training set in evaluation mode."""
+    """Return loss and accuracy of the training set in evaluation mode, and what units do."""
     network.eval()
     size = eval_batch(data.train)
-    return named("train_eval", "", *evaluate(network, data.train, size, grad=config.eval.grad))
+    result = evaluate(network, data.train, size, grad=config.eval.grad)
+    return named("train_eval", "", *result) | with_units(network, data, config)
+
+
+def with_units(network: nn.Sequential, data: Dataset, config: Config) -> Metrics:
+    """Return what the test set leaves of the network's units, where that is asked for."""
+    return saturation(network, data.test) if config.eval.units else {}
 
 
 def on_test(network: nn.Sequential, data: Dataset, config: Config, *, exact: bool) -> Metrics:

@@ -495,6 +495,7 @@ LATER = {
     "eval.affine": ("true",),
     "eval.gradients": ("true",),
     "eval.landscape": ("true",),
+    "eval.units": ("true",),
 }
 # Ids of stored runs, as in tests/test_design.py.
 GOLDEN = {("preset=d2l_lenet", 0): "05a14477d0c0", ("preset=d2l_bn", 3): "0db44c477028"}

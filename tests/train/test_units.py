@@ -1,0 +1,108 @@
+"""Saturated inputs and dead units."""
+
+import copy
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bnexp.config.schema import Config
+from bnexp.data import Split
+from bnexp.models import build
+from bnexp.train.cohort import train_runs
+from bnexp.train.plain import train_run
+from bnexp.train.units import saturation
+from tests.train.test_gradients import SMALL, data_of
+
+
+def images(values: list[list[float]]) -> Split:
+    """Return images whose first two pixels are these, the others zero."""
+    pixels = torch.zeros(len(values), 1, 28, 28)
+    pixels[:, 0, 0, :2] = torch.tensor(values)
+    return Split(pixels, torch.zeros(len(values), dtype=torch.int64))
+
+
+def two_units(activation: nn.Module) -> nn.Sequential:
+    """Return a network whose activation sees the first two pixels."""
+    dense = nn.Linear(784, 2, bias=False)
+    with torch.no_grad():
+        dense.weight.zero_()
+        dense.weight[0, 0] = dense.weight[1, 1] = 255  # what a pixel is divided by
+    return nn.Sequential(nn.Flatten(), dense, activation)
+
+
+@pytest.mark.parametrize(
+    ("activation", "values", "saturated", "dead"),
+    [
+        (nn.ReLU(), [[-1, 3], [-2, -1]], 3 / 4, 1 / 2),
+        (nn.ReLU(), [[0, 3], [-2, 0.1]], 2 / 4, 1 / 2),
+        (nn.Sigmoid(), [[5, 3], [6, -3]], 2 / 4, 1 / 2),
+        (nn.Sigmoid(), [[5, 3], [-6, -3]], 2 / 4, 0),  # now at one end, now at the other
+        (nn.Sigmoid(), [[-5, 4.5], [-6, 5]], 1, 1),
+        (nn.Tanh(), [[1, -2.5], [3, -3]], 3 / 4, 1 / 2),
+    ],
+)
+def test_units_are_counted(
+    activation: nn.Module, values: list[list[float]], saturated: float, dead: float
+) -> None:
+    """A unit is dead if every image saturates it at the same end."""
+    split = images([[float(value) for value in row] for row in values])
+    found = saturation(two_units(activation), split)
+    assert found == {"saturated_inputs": saturated, "dead_units": dead}
+
+
+def test_batches_are_one_set(compose: Callable[..., Config]) -> None:
+    """Many batches of evaluation give what all images at once would."""
+    values = torch.randn(600, 2, generator=torch.Generator().manual_seed(0)) * 3
+    values[:, 0] = values[:, 0].abs() + 0.1
+    values[:300, 1] = -values[:300, 1].abs()
+    found = saturation(two_units(nn.ReLU()), images(values.tolist()))
+    assert found["saturated_inputs"] == pytest.approx((values <= 0).double().mean().item())
+    assert found["dead_units"] == 0
+
+
+def test_a_filter_is_one_unit() -> None:
+    """Of a convolution, a filter is dead if no place of any image passes."""
+    conv = nn.Conv2d(1, 3, 1)
+    with torch.no_grad():
+        conv.weight.copy_(torch.tensor([1.0, -1.0, 0.0]).view(3, 1, 1, 1))
+        conv.bias.copy_(torch.tensor([0.0, 0.0, -1.0]))  # type: ignore[union-attr]
+    found = saturation(nn.Sequential(conv, nn.ReLU()), images([[1.0, -1.0], [2.0, 0.0]]))
+    assert found["dead_units"] == pytest.approx(1 / 3)
+
+
+def test_without_activations_there_is_nothing_to_count() -> None:
+    """A linear network has no such number."""
+    found = saturation(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), images([[0.0, 0.0]]))
+    assert found == {"saturated_inputs": None, "dead_units": None}
+
+
+def test_measuring_leaves_no_trace(compose: Callable[..., Config]) -> None:
+    """Mode, running statistics and hooks are as before."""
+    config = compose(*SMALL, "norm=batch")
+    network = build(config, 0).train()
+    before = copy.deepcopy(network.state_dict())
+    saturation(network, data_of(config).test)
+    assert network.training
+    assert not any(layer._forward_pre_hooks for layer in network.modules())
+    after: dict[str, Tensor] = network.state_dict()
+    assert all(torch.equal(value, before[name]) for name, value in after.items())
+
+
+def test_both_trainers_tell_it_where_it_is_asked_for(compose: Callable[..., Config]) -> None:
+    """`eval.units` reports it after the last step, and changes nothing else."""
+    settings = (*SMALL, "model=mlp", "norm=batch", "model.activation=relu")
+    asked, silent = compose(*settings, "eval.units=true"), compose(*settings)
+    data = data_of(asked)
+    plain = train_run(asked, 1, data, lambda epoch: None).metrics
+    stacked = train_runs([(asked, seed) for seed in (0, 1)], data, lambda run, epoch: None)[1]
+    names = {"saturated_inputs", "dead_units"}
+    for name in names:
+        assert stacked.metrics[name] == pytest.approx(plain[name], abs=1e-4)
+    assert 0 < float(plain["saturated_inputs"] or 0) < 1
+    without = train_runs([(silent, seed) for seed in (0, 1)], data, lambda run, epoch: None)[1]
+    left_out = {"wall_s", "examples_per_s", *names}
+    assert {k: v for k, v in stacked.metrics.items() if k not in left_out} == {
+        k: v for k, v in without.metrics.items() if k not in left_out
+    }
