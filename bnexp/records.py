@@ -120,8 +120,8 @@ _PLAIN = {
         name: Response(label, "powers of ten", "powers of ten", 1, "lower")
         for name, label in (
             ("loss_range", "range of the loss along a step"),
-            ("gradient_change", "change of the gradient along a step"),
-            ("curvature", "change of the gradient by length of the step"),
+            ("gradient_change", "distance of the gradients along a step"),
+            ("curvature", "distance of the gradients by length of the step"),
         )
     },
     "saturated_inputs": Response(
