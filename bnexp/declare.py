@@ -15,6 +15,12 @@ from bnexp.errors import UsageError
 from bnexp.records import LevelValue, response
 
 DEFAULT_RESPONSES = ("test_accuracy", "train_loss")
+# What a sweep answers with as well, by the key of `eval` that has it measured.
+ASKED = {
+    "gradients": ("gradient_ratio_start", "gradient_ratio_end"),
+    "landscape": ("loss_range", "gradient_change", "curvature"),
+    "units": ("saturated_inputs", "dead_units"),
+}
 
 
 def declare(composer: Composer, arguments: Sequence[str], *, multirun: bool) -> Study:
@@ -181,11 +187,9 @@ def _command(overrides: Sequence[Override], *, multirun: bool) -> str:
 def _responses(spec: StudySpec | None, base: Config) -> tuple[str, ...]:
     if spec is not None:
         return spec.responses
-    population = ("test_accuracy_population",) * ("population" in base.eval.statistics)
-    gradients = ("gradient_ratio_start", "gradient_ratio_end") * base.eval.gradients
-    landscape = ("loss_range", "gradient_change", "curvature") * base.eval.landscape
-    units = ("saturated_inputs", "dead_units") * base.eval.units
-    return (*population, *DEFAULT_RESPONSES, *gradients, *landscape, *units)
+    first = ["test_accuracy_population"] if "population" in base.eval.statistics else []
+    asked = [name for key, names in ASKED.items() if getattr(base.eval, key) for name in names]
+    return (*first, *DEFAULT_RESPONSES, *asked)
 
 
 def _declared_factor(composer: Composer, key: str, levels: str | dict[str, str]) -> Factor:

@@ -110,12 +110,14 @@ class Speed:
         train_s: In training.
         eval_s: In evaluation.
         population_s: In computing population statistics.
+        asked_s: Of a whole run, in what `eval` asks beside losses and accuracies.
     """
 
     size: int
     train_s: float
     eval_s: float
     population_s: float
+    asked_s: float = 0.0
 
 
 # The learning curve's population statistics come from that many training images; those
@@ -135,6 +137,7 @@ def run_s(config: Config, speed: Speed) -> float:
         epochs * n_train * speed.train_s
         + (epochs * evaluated + n_train) * speed.eval_s
         + population * speed.population_s
+        + speed.asked_s
     )
 
 

@@ -7,6 +7,7 @@ from bnexp.config.keys import conf_dir
 from bnexp.declare import declare, folder_of, open_design
 from bnexp.design import Design, Study, enumerate_design, enumerate_size
 from bnexp.errors import UsageError
+from bnexp.records import response
 
 SHIPPED = sorted(path.stem for path in conf_dir().glob("study/*.yaml"))
 
@@ -411,8 +412,19 @@ def test_population_statistics_lead_where_asked_for(composer: Composer) -> None:
     assert asked.responses[0] == "test_accuracy_population"
 
 
-def test_gradients_are_answered_where_asked_for(composer: Composer) -> None:
-    """A sweep that measures gradients says what becomes of them, after the accuracies."""
+@pytest.mark.parametrize(
+    ("key", "names"),
+    [
+        ("gradients", ("gradient_ratio_start", "gradient_ratio_end")),
+        ("landscape", ("loss_range", "gradient_change", "curvature")),
+        ("units", ("saturated_inputs", "dead_units")),
+    ],
+)
+def test_what_is_asked_for_is_answered(
+    composer: Composer, key: str, names: tuple[str, ...]
+) -> None:
+    """A sweep that has more measured says what becomes of it, after the accuracies."""
     plain = declare(composer, ["norm=none,batch"], multirun=True).responses
-    asked = declare(composer, ["norm=none,batch", "eval.gradients=true"], multirun=True)
-    assert asked.responses == (*plain, "gradient_ratio_start", "gradient_ratio_end")
+    asked = declare(composer, ["norm=none,batch", f"eval.{key}=true"], multirun=True)
+    assert asked.responses == (*plain, *names)
+    assert all(response(name).label for name in names)

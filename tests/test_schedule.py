@@ -134,6 +134,7 @@ def test_time_is_counted_part_by_part(compose: Callable[..., Config]) -> None:
         (Speed(1, 1, 0, 0), 3 * n_train),
         (Speed(1, 0, 1, 0), 3 * 2 * n_test + n_train),
         (Speed(1, 0, 0, 1), 3 * n_train),
+        (Speed(1, 0, 0, 0, 7), 7),
     ]
     for speed, expected in parts:
         assert run_s(config, speed) == expected

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 import torch
+from torch import nn
 
 from bnexp.config.schema import Config
 from bnexp.data import Dataset, Split
@@ -15,10 +16,13 @@ from bnexp.train.cpu.blocks import blocked
 from bnexp.train.cpu.known import is_native
 from bnexp.train.cpu.native import evaluate_native, population_native
 from bnexp.train.evaluate import eval_batch, evaluate, population_statistics
+from bnexp.train.gradients import gradient_ratio
+from bnexp.train.landscape import along_step
 from bnexp.train.optimizers import make_stepper
 from bnexp.train.plain import make_optimizer
 from bnexp.train.plain import train_epoch as train_plainly
 from bnexp.train.stack import Stack
+from bnexp.train.units import saturation
 
 # Numbers of runs to try: a machine's best lies between its caches and its launch times.
 SIZES = (1, 8, 32, 128, 256)
@@ -75,7 +79,28 @@ def measure(config: Config, data: Dataset, n_runs: int) -> Speed:
             pass
 
     population_s = _time(population) / len(few)
-    return Speed(size, train_s, eval_s, population_s)
+    return Speed(size, train_s, eval_s, population_s, _asked_s(config, data, network))
+
+
+def _asked_s(config: Config, data: Dataset, network: nn.Sequential) -> float:
+    """Return a run's seconds in what is measured on request, each timed once: it takes long."""
+    minibatch = data.train.batch(slice(0, config.train.batch_size))
+    few = data.test[: 4 * eval_batch(data.test)]
+    seconds = 0.0
+    for asked, times, work in (
+        (config.eval.gradients, 2.0, lambda: gradient_ratio(network, *minibatch)),
+        (
+            config.eval.landscape,
+            config.train.epochs + 1.0,
+            lambda: along_step(network, *minibatch, config.optimizer.lr),
+        ),
+        (config.eval.units, len(data.test) / len(few), lambda: saturation(network, few)),
+    ):
+        if asked:
+            start = time.perf_counter()
+            work()
+            seconds += times * (time.perf_counter() - start)
+    return seconds
 
 
 def _fastest(config: Config, data: Dataset, n_runs: int) -> tuple[int, float]:
