@@ -12,9 +12,8 @@ from torch.nn import functional as F
 from bnexp.config.schema import Config
 from bnexp.data import Dataset, load
 from bnexp.models import build
-from bnexp.train.cohort import train_runs
 from bnexp.train.gradients import gradient_ratio
-from bnexp.train.plain import first_minibatch, train_run
+from bnexp.train.plain import first_minibatch
 
 SMALL = ("data=digits", "data.train_size=64", "train.batch_size=32", "train.epochs=2")
 
@@ -79,25 +78,3 @@ def test_measuring_leaves_no_trace(compose: Callable[..., Config]) -> None:
         assert torch.equal(value, before.state_dict()[name]), name
     images, _ = minibatch(config)
     assert torch.equal(network.train()(images), before.train()(images))
-
-
-@pytest.mark.parametrize("what", [("norm=none",), ("norm=batch", "model.dropout=0.3")])
-def test_both_trainers_tell_it_where_it_is_asked_for(
-    compose: Callable[..., Config], what: tuple[str, ...]
-) -> None:
-    """`eval.gradients` reports it before the first step and after the last; else nothing."""
-    settings = (*SMALL, "model=mlp", *what, "model.activation=sigmoid")
-    asked, silent = compose(*settings, "eval.gradients=true"), compose(*settings)
-    data = data_of(asked)
-    plain = train_run(asked, 1, data, lambda epoch: None).metrics
-    stacked = train_runs([(asked, seed) for seed in (0, 1)], data, lambda run, epoch: None)[1]
-    names = {"gradient_ratio_start", "gradient_ratio_end"}
-    for name in names:
-        assert plain[name] is not None
-        assert stacked.metrics[name] == pytest.approx(plain[name], abs=1e-3)
-    assert plain["gradient_ratio_start"] != plain["gradient_ratio_end"]
-    without = train_runs([(silent, seed) for seed in (0, 1)], data, lambda run, epoch: None)[1]
-    times = {"wall_s", "examples_per_s"}
-    assert {k: v for k, v in stacked.metrics.items() if k not in names | times} == {
-        k: v for k, v in without.metrics.items() if k not in times
-    }

@@ -11,11 +11,9 @@ from torch.nn import functional as F
 
 from bnexp.config.schema import Config
 from bnexp.models import build
-from bnexp.train.cohort import train_runs
 from bnexp.train.landscape import NAMES, STEPS, along_step
 from bnexp.train.outcome import Log
-from bnexp.train.plain import train_run
-from tests.train.test_gradients import SMALL, data_of, minibatch
+from tests.train.test_gradients import SMALL, minibatch
 
 
 class Bowl(nn.Module):
@@ -107,23 +105,3 @@ def test_a_run_has_the_mean_of_its_steps(compose: Callable[..., Config]) -> None
         assert metrics[name] == pytest.approx(sum(filter(None, values)) / 2)
     log.stepped(broken)
     assert [log.outcome({}, first).metrics[name] for name in NAMES] == [None] * 3
-
-
-@pytest.mark.parametrize("norm", ["none", "batch"])
-def test_both_trainers_tell_it_where_it_is_asked_for(
-    compose: Callable[..., Config], norm: str
-) -> None:
-    """`eval.landscape` reports the mean over the training, and changes nothing else."""
-    settings = (*SMALL, "model=mlp", f"norm={norm}", "model.activation=sigmoid")
-    asked, silent = compose(*settings, "eval.landscape=true"), compose(*settings)
-    data = data_of(asked)
-    plain = train_run(asked, 1, data, lambda epoch: None).metrics
-    stacked = train_runs([(asked, seed) for seed in (0, 1)], data, lambda run, epoch: None)[1]
-    for name in NAMES:
-        assert plain[name] is not None
-        assert stacked.metrics[name] == pytest.approx(plain[name], abs=1e-3)
-    without = train_runs([(silent, seed) for seed in (0, 1)], data, lambda run, epoch: None)[1]
-    left_out = {"wall_s", "examples_per_s", *NAMES}
-    assert {k: v for k, v in stacked.metrics.items() if k not in left_out} == {
-        k: v for k, v in without.metrics.items() if k not in left_out
-    }

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from bnexp.config.schema import Config
 from bnexp.data import Split
 from bnexp.models import build
-from bnexp.train.cohort import train_runs
-from bnexp.train.plain import train_run
 from bnexp.train.units import saturation
 from tests.train.test_gradients import SMALL, data_of
 
@@ -88,21 +86,3 @@ def test_measuring_leaves_no_trace(compose: Callable[..., Config]) -> None:
     assert not any(layer._forward_pre_hooks for layer in network.modules())
     after: dict[str, Tensor] = network.state_dict()
     assert all(torch.equal(value, before[name]) for name, value in after.items())
-
-
-def test_both_trainers_tell_it_where_it_is_asked_for(compose: Callable[..., Config]) -> None:
-    """`eval.units` reports it after the last step, and changes nothing else."""
-    settings = (*SMALL, "model=mlp", "norm=batch", "model.activation=relu")
-    asked, silent = compose(*settings, "eval.units=true"), compose(*settings)
-    data = data_of(asked)
-    plain = train_run(asked, 1, data, lambda epoch: None).metrics
-    stacked = train_runs([(asked, seed) for seed in (0, 1)], data, lambda run, epoch: None)[1]
-    names = {"saturated_inputs", "dead_units"}
-    for name in names:
-        assert stacked.metrics[name] == pytest.approx(plain[name], abs=1e-4)
-    assert 0 < float(plain["saturated_inputs"] or 0) < 1
-    without = train_runs([(silent, seed) for seed in (0, 1)], data, lambda run, epoch: None)[1]
-    left_out = {"wall_s", "examples_per_s", *names}
-    assert {k: v for k, v in stacked.metrics.items() if k not in left_out} == {
-        k: v for k, v in without.metrics.items() if k not in left_out
-    }
