@@ -9,7 +9,6 @@ from torch.nn import functional as F
 
 # How far to go, in learning rates.
 STEPS = (0.5, 1.0, 2.0, 4.0)
-NAMES = ("loss_range", "gradient_change", "curvature")
 
 
 def along_step(
@@ -38,19 +37,21 @@ def along_step(
 
     Source: Santurkar et al. (2018), arXiv 1805.11604, figure 4.
     """
-    loss, start = _loss_and_gradient(network, images, labels, [], 0.0)
-    losses, changes, curvatures = [], [], []
-    for step in STEPS:
-        loss, gradient = _loss_and_gradient(network, images, labels, start, step * lr)
-        distance = _norm([new - old for new, old in zip(gradient, start, strict=True)])
-        losses.append(loss)
-        changes.append(distance)
-        length = step * lr * _norm(start)
-        curvatures.append(distance / length if length > 0 else math.nan)
-    found = (max(losses) - min(losses), max(changes), max(curvatures))
+    _, start = _loss_and_gradient(network, images, labels, [], 0.0)
+    losses, changes, curvatures = (torch.zeros(len(STEPS)).double() for _ in range(3))
+    for i, step in enumerate(STEPS):
+        losses[i], gradient = _loss_and_gradient(network, images, labels, start, step * lr)
+        changes[i] = _norm([new - old for new, old in zip(gradient, start, strict=True)])
+        curvatures[i] = changes[i] / (step * lr * _norm(start))
+    # Of tensors, the largest and the smallest are NaN where one value is.
+    found = {
+        "loss_range": losses.max() - losses.min(),
+        "gradient_change": changes.max(),
+        "curvature": curvatures.max(),
+    }
     return {
         name: math.log10(value) if 0 < value < math.inf else None
-        for name, value in zip(NAMES, found, strict=True)
+        for name, value in found.items()
     }
 
 

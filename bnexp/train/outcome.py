@@ -10,7 +10,7 @@ from bnexp.config.schema import Config
 from bnexp.models import n_parameters
 from bnexp.records import Status
 from bnexp.train.gradients import gradient_ratio
-from bnexp.train.landscape import NAMES, along_step
+from bnexp.train.landscape import along_step
 
 Metrics = dict[str, float | int | None]
 
@@ -121,7 +121,8 @@ class Log:
             end = gradient_ratio(network, *self._minibatch)
             metrics |= self._start | {"gradient_ratio_end": end}
         if self._along:
-            metrics |= {name: _mean([one[name] for one in self._along]) for name in NAMES}
+            names = self._along[0]
+            metrics |= {name: _mean([one[name] for one in self._along]) for name in names}
         return Outcome("diverged" if error else "ok", metrics, self.history, error)
 
 

@@ -10,10 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnexp.config.schema import Config
+from bnexp.declare import ASKED
 from bnexp.models import build
-from bnexp.train.landscape import NAMES, STEPS, along_step
+from bnexp.train.landscape import STEPS, along_step
 from bnexp.train.outcome import Log
 from tests.train.test_gradients import SMALL, minibatch
+
+NAMES = ASKED["landscape"]
 
 
 class Bowl(nn.Module):
@@ -28,6 +31,14 @@ class Bowl(nn.Module):
         """Return logits of shape (N, 2)."""
         logits = self.weight * torch.tensor([1.0, 0.0], dtype=images.dtype)
         return logits.expand(len(images), 2)
+
+
+class Cliff(Bowl):
+    """The same up to w = 1, and beyond it nothing that is finite."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return logits of shape (N, 2)."""
+        return super().forward(images) + 0 * (1 - self.weight).sqrt()
 
 
 def test_along_a_known_loss() -> None:
@@ -49,11 +60,13 @@ def test_along_a_known_loss() -> None:
     }
 
 
-def test_a_flat_or_broken_loss_has_no_number(compose: Callable[..., Config]) -> None:
+def test_a_flat_or_broken_loss_has_no_number() -> None:
     """Where the gradient is zero or not finite there is nothing to compare."""
     images, labels = torch.zeros(4, 1, 28, 28), torch.zeros(4, dtype=torch.int64)
     assert along_step(Bowl(math.nan), images, labels, 0.1) == dict.fromkeys(NAMES)
     assert along_step(Bowl(1e4), images, labels, 0.1) == dict.fromkeys(NAMES)
+    # Half of a step of .1 is still on the finite side of 1, the others are not.
+    assert along_step(Cliff(0.98), images, labels, 0.1) == dict.fromkeys(NAMES)
 
 
 @pytest.mark.parametrize("norm", ["none", "batch", "layer"])
