@@ -208,7 +208,7 @@ class Composer:
         whole = self._whole(overrides)
         return whole.values, whole.study
 
-    def _whole(self, overrides: Sequence[str]) -> "Whole":
+    def _whole(self, overrides: Sequence[str]) -> Whole:
         """Return what Hydra composes."""
         composed = compose("config", overrides=[*self.searchpath, *overrides])
         values = OmegaConf.to_container(composed, resolve=True)

@@ -75,6 +75,11 @@ class Eval(Part):
     landscape: bool
     units: bool
 
+    @property
+    def on_minibatch(self) -> bool:
+        """Return whether something is measured on the first minibatch of a run."""
+        return self.gradients or self.landscape
+
 
 def _address(text: str) -> str:
     if not re.fullmatch(r"auto|[^\s:/]+:\d+", text):

@@ -53,7 +53,7 @@ def _read(store: Store) -> Analysis:
     records = store.load(study.run_ids)
     if not any(record.status != "failed" for record in records):
         raise UsageError(f"{store.folder} holds no finished run yet: {study.command}")
-    return Analysis(store, study, records, Tables(study, records))
+    return Analysis(store, Tables(study, records))
 
 
 def _write(analysis: Analysis, artist: Artist) -> str:

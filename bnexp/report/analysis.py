@@ -1,5 +1,6 @@
 """A folder of runs with everything that was estimated from them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bnexp.frames import Declared
@@ -13,6 +14,14 @@ class Analysis:
     """What a report is written from."""
 
     store: Store
-    study: Declared
-    records: list[RunRecord]
     tables: Tables
+
+    @property
+    def study(self) -> Declared:
+        """Return what was declared."""
+        return self.tables.study
+
+    @property
+    def records(self) -> Sequence[RunRecord]:
+        """Return the stored runs of the study."""
+        return self.tables.records

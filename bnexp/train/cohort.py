@@ -44,7 +44,7 @@ def train_runs(
     stack = Stack([build(config, seed).to(device) for config, seed in runs])
     stepper = make_stepper(list(stack.learned.values()), [config for config, _ in runs])
     logs = [Log(config) for config, _ in runs]
-    if config.eval.gradients or config.eval.landscape:
+    if config.eval.on_minibatch:
         for row, (_, seed) in enumerate(runs):
             minibatch = first_minibatch(config.train, seed, data.train)
             logs[row].begun(stack.network(row), *minibatch)

@@ -38,7 +38,7 @@ def train_run(
     fast = blocked(network)  # the same layers, for a CPU
     optimizer = make_optimizer(config, network)
     log = Log(config)
-    if config.eval.gradients or config.eval.landscape:
+    if config.eval.on_minibatch:
         log.begun(network, *first_minibatch(config.train, seed, data.train))
     for epoch in range(1, config.train.epochs + 1):
         order = epoch_order(config.train, seed, epoch, data.train)

@@ -79,13 +79,12 @@ def measure(config: Config, data: Dataset, n_runs: int) -> Speed:
             pass
 
     population_s = _time(population) / len(few)
-    return Speed(size, train_s, eval_s, population_s, _asked_s(config, data, network))
+    return Speed(size, train_s, eval_s, population_s, _asked_s(config, data, few, network))
 
 
-def _asked_s(config: Config, data: Dataset, network: nn.Sequential) -> float:
+def _asked_s(config: Config, data: Dataset, few: Split, network: nn.Sequential) -> float:
     """Return a run's seconds in what is measured on request, each timed once: it takes long."""
     minibatch = data.train.batch(slice(0, config.train.batch_size))
-    few = data.test[: 4 * eval_batch(data.test)]
     seconds = 0.0
     for asked, times, work in (
         (config.eval.gradients, 2.0, lambda: gradient_ratio(network, *minibatch)),

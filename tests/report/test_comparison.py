@@ -47,7 +47,7 @@ def compared(*stores: Store) -> tuple[Comparison, str]:
     for store in stores:
         study = declared(store.read_study())
         records = store.load(study.run_ids)
-        analyses.append(Analysis(store, study, records, Tables(study, records)))
+        analyses.append(Analysis(store, Tables(study, records)))
     comparison = compare(analyses)
     return comparison, markdown("comparison.md.j2", page=comparison)
 

@@ -50,7 +50,7 @@ def test_units_are_counted(
     assert found == {"saturated_inputs": saturated, "dead_units": dead}
 
 
-def test_batches_are_one_set(compose: Callable[..., Config]) -> None:
+def test_batches_are_one_set() -> None:
     """Many batches of evaluation give what all images at once would."""
     values = torch.randn(600, 2, generator=torch.Generator().manual_seed(0)) * 3
     values[:, 0] = values[:, 0].abs() + 0.1
