@@ -19,7 +19,8 @@ DEFAULT_RESPONSES = ("test_accuracy", "train_loss")
 ASKED = {
     "gradients": ("gradient_ratio_start", "gradient_ratio_end"),
     "landscape": ("loss_range", "gradient_change", "curvature"),
-    "units": ("saturated_inputs", "dead_units"),
+    "shift": ("input_shift", "gradient_shift", "gradient_cosine"),
+    "units": ("saturated_inputs", "dead_units", "activation_mean", "activation_sd"),
 }
 
 

@@ -124,10 +124,22 @@ _PLAIN = {
             ("curvature", "distance of the gradients by length of the step"),
         )
     },
+    "input_shift": Response(
+        "shift of units' inputs in an epoch", "spreads", "spreads", 1, "lower"
+    ),
+    "gradient_shift": Response(
+        "change of a layer's gradient by those before",
+        *("powers of ten", "powers of ten", 1, "lower"),
+    ),
+    "gradient_cosine": Response(
+        "turn of a layer's gradient by those before", "cosine", "", 1, "higher"
+    ),
     "saturated_inputs": Response(
         "saturated inputs of activations", "%", "percentage points", 100, "lower"
     ),
     "dead_units": Response("dead units", "%", "percentage points", 100, "lower"),
+    "activation_mean": Response("mean behind activations", "", "", 1, "none"),
+    "activation_sd": Response("SD behind activations", "", "", 1, "none"),
     "generalization_gap": Response(
         "accuracy, training minus test set",
         "percentage points",
@@ -143,8 +155,8 @@ _PLAIN = {
         "none",
     ),
 }
-_AFFINE = re.compile(r"(gamma|beta)_(mean|min|max)_(\w+)")
-_EXTREMES = {"mean": "mean", "min": "smallest", "max": "largest"}
+AFFINE = re.compile(r"(gamma|beta)_(mean|min|max)_(\w+)")
+EXTREMES = {"mean": "mean", "min": "smallest", "max": "largest"}
 _SETS = {
     "train": "train, moving weights",
     "train_eval": "train, fixed weights",
@@ -182,9 +194,9 @@ def _metric(name: str) -> Response | None:
         return Response(f"epochs to {goal} % test accuracy", "", "", 1, "lower")
     if name in _PLAIN:
         return _PLAIN[name]
-    if found := _AFFINE.fullmatch(name):
+    if found := AFFINE.fullmatch(name):
         symbol, what, layer = found.groups()
-        return Response(f"{_EXTREMES[what]} {symbol} of {layer}", "", "", 1, "none")
+        return Response(f"{EXTREMES[what]} {symbol} of {layer}", "", "", 1, "none")
     for suffix, statistics in sorted(_STATISTICS.items(), reverse=True):
         stem = name.removesuffix(suffix)
         subset, _, kind = stem.rpartition("_")

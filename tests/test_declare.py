@@ -417,7 +417,8 @@ def test_population_statistics_lead_where_asked_for(composer: Composer) -> None:
     [
         ("gradients", ("gradient_ratio_start", "gradient_ratio_end")),
         ("landscape", ("loss_range", "gradient_change", "curvature")),
-        ("units", ("saturated_inputs", "dead_units")),
+        ("shift", ("input_shift", "gradient_shift", "gradient_cosine")),
+        ("units", ("saturated_inputs", "dead_units", "activation_mean", "activation_sd")),
     ],
 )
 def test_what_is_asked_for_is_answered(

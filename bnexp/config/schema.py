@@ -73,12 +73,18 @@ class Eval(Part):
     affine: bool
     gradients: bool
     landscape: bool
+    shift: bool
     units: bool
 
     @property
     def on_minibatch(self) -> bool:
         """Return whether something is measured on the first minibatch of a run."""
-        return self.gradients or self.landscape
+        return self.gradients or self.landscape or self.shift
+
+    @property
+    def each_epoch(self) -> bool:
+        """Return whether more than losses and accuracies is measured after each epoch."""
+        return self.affine or self.landscape or self.shift
 
 
 def _address(text: str) -> str:
@@ -220,6 +226,7 @@ NEUTRAL: dict[str, dict[str, Any]] = {
         "affine": False,
         "gradients": False,
         "landscape": False,
+        "shift": False,
         "units": False,
     },
 }

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from bnexp.plots.effects import effects, interaction
 from bnexp.plots.heat import heat_map, lighter
 from bnexp.plots.house import contrast_name, files, look, made, short, styled
+from bnexp.plots.inputs import unit_inputs
 from bnexp.plots.panels import numbers
 from bnexp.plots.reached import time_to_accuracy
 from bnexp.plots.runs import cell_means, learning_curves, statistics
@@ -39,4 +40,5 @@ __all__ = [
     "styled",
     "sweep",
     "time_to_accuracy",
+    "unit_inputs",
 ]

@@ -41,7 +41,13 @@ EXPLODED = 100  # a loss beyond, of networks that guess with 2.3, tells no more 
 
 
 def learning_curves(
-    curves: pd.DataFrame, factors: Factors, responses: Sequence[str], n_seeds: int
+    curves: pd.DataFrame,
+    factors: Factors,
+    responses: Sequence[str],
+    n_seeds: int,
+    *,
+    names: Sequence[str] = (),
+    label: str = "",
 ) -> Figure:
     """Return mean curves, a panel for each further level, with bands over the seeds.
 
@@ -50,8 +56,10 @@ def learning_curves(
 
     Args:
         curves: One row a cell, epoch and response (`stats.curves`).
-        responses: One, or the same under running and population statistics (dashed).
+        responses: One, or several of one scale, each with its dashes.
         n_seeds: How many seeds the bands span at most.
+        names: Of the dashes, where there are several.
+        label: What the vertical axis shows; "" for the first response's own.
     """
     first, *others = list(factors) or [""]
     combinations = curves[others].drop_duplicates() if others else pd.DataFrame([{}])
@@ -101,13 +109,12 @@ def learning_curves(
     if wide := is_wide(what.label, least, most):
         grid[0, 0].set(yscale="log", ylim=(least / 1.2, min(most * 1.2, highest)))  # of all
     for axes in grid[:, 0]:
-        axes.set_ylabel(wrapped(what.label, what.unit))
+        axes.set_ylabel(wrapped(label or what.label, what.unit))
     handles = level_handles(first, factors) if first else []
-    if len(responses) > 1:
-        handles += [
-            Line2D([], [], color="grey", linestyle=dashes, label=f"{name} statistics")
-            for dashes, name in zip(LINES, ("running", "population"), strict=False)
-        ]
+    handles += [
+        Line2D([], [], color="grey", linestyle=dashes, label=name)
+        for dashes, name in zip(LINES, names, strict=False)
+    ]
     add_legend(figure, handles)
     more = len(combinations) - len(shown)
     band = ", band: lowest to highest" if banded else ""

@@ -2,8 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 import pandas as pd
@@ -11,22 +10,14 @@ import pandas as pd
 from bnexp import plots, stats
 from bnexp.config.study import DifferenceClaim, ValueClaim
 from bnexp.frames import Declared
+from bnexp.report.by_epoch import POPULATION, RUNNING, by_epoch
+from bnexp.report.drawn import Drawn
 from bnexp.report.rates import TRAINS
 from bnexp.report.tables import Tables
 
 FEWEST = 3  # levels of a curve
 MOST_EFFECTS = 24  # rows of a forest plot: with more, the main effects alone
 LR = "optimizer.lr"
-RUNNING, POPULATION = "test_accuracy", "test_accuracy_population"
-
-
-@dataclass(frozen=True)
-class Drawn:
-    """A figure with its name and caption."""
-
-    name: str
-    caption: str
-    make: Callable[[], plots.Drawing]  # of nothing but data: another process may call it
 
 
 def draw(study: Declared, tables: Tables) -> Iterator[Drawn]:
@@ -89,7 +80,7 @@ def draw(study: Declared, tables: Tables) -> Iterator[Drawn]:
         ),
     )
     if tables.epochs["epoch"].nunique() > 1:  # one is a dot, which the cells show
-        yield from _by_epoch(study, tables)
+        yield from by_epoch(study, tables)
     if factors and POPULATION in tables.runs and _differ(tables.runs):
         yield Drawn(
             "statistics",
@@ -97,38 +88,6 @@ def draw(study: Declared, tables: Tables) -> Iterator[Drawn]:
             "of the whole training set. The drop of a line is what the running statistics "
             "of the last batches cost.",
             partial(plots.statistics, tables.runs, factors, (RUNNING, POPULATION)),
-        )
-
-
-def _by_epoch(study: Declared, tables: Tables) -> Iterator[Drawn]:
-    """Yield the learning curves, and how many runs reach an accuracy by when."""
-    factors = study.factors
-    accuracy = [name for name in (RUNNING, POPULATION) if name in tables.epochs]
-    for name, shown in (
-        ("curves_test_accuracy", accuracy),
-        ("curves_train_loss", ["train_loss"]),
-    ):
-        curves = stats.curves(tables.epochs, factors, shown)
-        if len(curves):
-            yield Drawn(
-                name,
-                "Learning curves, one panel for each combination of the other factors."
-                + (
-                    " Running and population statistics evaluate the same weights; the "
-                    "population curve is taken from 10,000 training images before the last "
-                    "epoch and from all of them after it."
-                    if len(shown) > 1
-                    else ""
-                ),
-                partial(plots.learning_curves, curves, factors, shown, len(study.seeds)),
-            )
-    shares = stats.reached(tables.runs, tables.epochs, factors)
-    if shares["share"].gt(0).any():
-        yield Drawn(
-            "time_to_accuracy",
-            "How many of the runs have reached an accuracy by each epoch. A curve that ends "
-            "below 100 % has runs that never did; diverged runs count among them.",
-            partial(plots.time_to_accuracy, shares, factors),
         )
 
 

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from bnexp.report.content import Page
-from bnexp.report.drawing import Drawn
+from bnexp.report.drawn import Drawn
 from bnexp.report.links import Linked
 from bnexp.report.rows import Loud
 

@@ -82,8 +82,8 @@ def train_runs(
         for row, metrics in enumerate(_tests(stack, data, config, exact=last)):
             run = training[row]
             logs[run].tested(metrics)
-            if config.eval.landscape:
-                logs[run].stepped(stack.network(row))
+            if config.eval.each_epoch:
+                logs[run].looked(stack.network(row))
             on_epoch(run, epoch)
     else:
         results = _each(stack, data.train, ("train_eval", ""), config)

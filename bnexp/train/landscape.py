@@ -1,11 +1,12 @@
 """How much the loss and its gradient change along a step: what a smooth landscape means."""
 
-import copy
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from bnexp.train.gradients import loss_and_gradients
 
 # How far to go, in learning rates.
 STEPS = (0.5, 1.0, 2.0, 4.0)
@@ -25,8 +26,7 @@ def along_step(
         curvature: The largest such distance by the length of its step, the effective
             smoothness (beta) of the loss.
 
-    In training mode and double precision. The network, its running statistics and its random
-    streams stay as they are: dropout leaves out the same units at each of them.
+    All as in `loss_and_gradients`: dropout leaves out the same units at each place.
 
     Args:
         images: A minibatch, shape (N, 1, 28, 28).
@@ -37,12 +37,12 @@ def along_step(
 
     Source: Santurkar et al. (2018), arXiv 1805.11604, figure 4.
     """
-    _, start = _loss_and_gradient(network, images, labels, [], 0.0)
+    _, here = loss_and_gradients(network, images, labels)
     losses, changes, curvatures = (torch.zeros(len(STEPS)).double() for _ in range(3))
     for i, step in enumerate(STEPS):
-        losses[i], gradient = _loss_and_gradient(network, images, labels, start, step * lr)
-        changes[i] = _norm([new - old for new, old in zip(gradient, start, strict=True)])
-        curvatures[i] = changes[i] / (step * lr * _norm(start))
+        losses[i], there = loss_and_gradients(network, images, labels, here.values(), step * lr)
+        changes[i] = _norm(there[name] - here[name] for name in here)
+        curvatures[i] = changes[i] / (step * lr * _norm(here.values()))
     # Of tensors, the largest and the smallest are NaN where one value is.
     found = {
         "loss_range": losses.max() - losses.min(),
@@ -55,19 +55,5 @@ def along_step(
     }
 
 
-def _loss_and_gradient(
-    network: nn.Module, images: Tensor, labels: Tensor, start: list[Tensor], length: float
-) -> tuple[float, list[Tensor]]:
-    """Return the loss after a step, and its gradient there."""
-    network = copy.deepcopy(network).double().train()
-    learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    with torch.no_grad():
-        for parameter, gradient in zip(learned, start, strict=False):  # none: stay here
-            parameter.sub_(gradient, alpha=length)
-    loss = F.cross_entropy(network(images.double()), labels)
-    found = torch.autograd.grad(loss, learned, allow_unused=True, materialize_grads=True)
-    return loss.item(), list(found)
-
-
-def _norm(tensors: list[Tensor]) -> float:
+def _norm(tensors: Iterable[Tensor]) -> float:
     return math.sqrt(sum(float(tensor.square().sum()) for tensor in tensors))

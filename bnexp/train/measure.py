@@ -16,7 +16,7 @@ from bnexp.train.evaluate import (
     population_statistics,
 )
 from bnexp.train.outcome import Metrics, named
-from bnexp.train.units import saturation
+from bnexp.train.units import activity
 
 
 def on_train(network: nn.Sequential, data: Dataset, config: Config) -> Metrics:
@@ -29,7 +29,7 @@ def on_train(network: nn.Sequential, data: Dataset, config: Config) -> Metrics:
 
 def with_units(network: nn.Sequential, data: Dataset, config: Config) -> Metrics:
     """Return what the test set leaves of the network's units, where that is asked for."""
-    return saturation(network, data.test) if config.eval.units else {}
+    return activity(network, data.test) if config.eval.units else {}
 
 
 def on_test(network: nn.Sequential, data: Dataset, config: Config, *, exact: bool) -> Metrics:

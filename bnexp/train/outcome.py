@@ -11,6 +11,7 @@ from bnexp.models import n_parameters
 from bnexp.records import Status
 from bnexp.train.gradients import gradient_ratio
 from bnexp.train.landscape import along_step
+from bnexp.train.shift import gradient_shift, input_percentiles, input_shift, one_unit
 
 Metrics = dict[str, float | int | None]
 
@@ -41,20 +42,37 @@ class Log:
         self._wall_s = 0.0
         self._minibatch: tuple[Tensor, Tensor] | None = None
         self._start: Metrics = {}
-        self._along: list[dict[str, float | None]] = []
+        self._looks: list[Metrics] = []
+        self._inputs: list[Tensor] = []
 
     def begun(self, network: nn.Module, images: Tensor, labels: Tensor) -> None:
         """Add what is asked before the first step, of which this is the minibatch."""
         self._minibatch = images, labels
         if self.config.eval.gradients:
             self._start = {"gradient_ratio_start": gradient_ratio(network, images, labels)}
-        if self.config.eval.landscape:
-            self.stepped(network)
+        self._looks.append(self._look(network))
 
-    def stepped(self, network: nn.Module) -> None:
-        """Add what a step along the gradient of the first minibatch would change now."""
-        assert self._minibatch is not None
-        self._along.append(along_step(network, *self._minibatch, self.config.optimizer.lr))
+    def looked(self, network: nn.Module) -> None:
+        """Add what is asked after each epoch, the one that was added last."""
+        self._looks.append(self._look(network))
+        self.history[-1] |= self._looks[-1] | one_unit(self._inputs)
+        if self.config.eval.affine:
+            self.history[-1] |= affine(network)
+
+    def _look(self, network: nn.Module) -> Metrics:
+        """Return what the first minibatch tells of a network now."""
+        if not self._minibatch:
+            return {}
+        found: Metrics = {}
+        images, lr = self._minibatch[0], self.config.optimizer.lr
+        if self.config.eval.landscape:
+            found |= along_step(network, *self._minibatch, lr)
+        if self.config.eval.shift:
+            before, self._inputs = self._inputs, input_percentiles(network, images)
+            found |= gradient_shift(network, *self._minibatch, lr)
+            if before:
+                found["input_shift"] = input_shift(before, self._inputs)
+        return found
 
     def trained(self, losses: Tensor, sizes: list[int], correct: int, seconds: float) -> None:
         """Add an epoch of training.
@@ -120,9 +138,8 @@ class Log:
         if self._start and self._minibatch:
             end = gradient_ratio(network, *self._minibatch)
             metrics |= self._start | {"gradient_ratio_end": end}
-        if self._along:
-            names = self._along[0]
-            metrics |= {name: _mean([one[name] for one in self._along]) for name in names}
+        for name in dict.fromkeys(name for look in self._looks for name in look):
+            metrics[name] = _mean([look[name] for look in self._looks if name in look])
         return Outcome("diverged" if error else "ok", metrics, self.history, error)
 
 
@@ -136,7 +153,7 @@ def _exploded(metrics: Metrics) -> str | None:
     return next(found, None)
 
 
-def _mean(values: list[float | None]) -> float | None:
+def _mean(values: list[float | int | None]) -> float | None:
     """Return the mean, or None where a value is missing."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if len(known) == len(values) else None

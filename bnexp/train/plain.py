@@ -49,8 +49,8 @@ def train_run(
         if log.diverged_step:
             break
         log.tested(on_test(network, data, config, exact=epoch == config.train.epochs))
-        if config.eval.landscape:
-            log.stepped(network)
+        if config.eval.each_epoch:
+            log.looked(network)
         on_epoch(epoch)
     return log.outcome(on_train(network, data, config), network)
 

@@ -21,8 +21,9 @@ from bnexp.train.landscape import along_step
 from bnexp.train.optimizers import make_stepper
 from bnexp.train.plain import make_optimizer
 from bnexp.train.plain import train_epoch as train_plainly
+from bnexp.train.shift import gradient_shift, input_percentiles
 from bnexp.train.stack import Stack
-from bnexp.train.units import saturation
+from bnexp.train.units import activity
 
 # Numbers of runs to try: a machine's best lies between its caches and its launch times.
 SIZES = (1, 8, 32, 128, 256)
@@ -93,7 +94,15 @@ def _asked_s(config: Config, data: Dataset, few: Split, network: nn.Sequential) 
             config.train.epochs + 1.0,
             lambda: along_step(network, *minibatch, config.optimizer.lr),
         ),
-        (config.eval.units, len(data.test) / len(few), lambda: saturation(network, few)),
+        (
+            config.eval.shift,
+            config.train.epochs + 1.0,
+            lambda: (
+                gradient_shift(network, *minibatch, config.optimizer.lr),
+                input_percentiles(network, minibatch[0]),
+            ),
+        ),
+        (config.eval.units, len(data.test) / len(few), lambda: activity(network, few)),
     ):
         if asked:
             start = time.perf_counter()

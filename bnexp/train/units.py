@@ -1,4 +1,4 @@
-"""Which units do not react any more: saturated inputs of activations, and dead units."""
+"""What activations do to what they are given: saturated inputs, dead units, moments behind."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from bnexp.data import Split
 from bnexp.train.evaluate import eval_batch
-from bnexp.train.outcome import Metrics
+from bnexp.train.outcome import Metrics, finite
 
 # Beyond these, a sigmoid and a tanh (the same curve, stretched) have less than 8 % of their
 # steepest slope; below its zero, a ReLU has none.
@@ -19,27 +19,38 @@ class _Seen:
     """What one activation has seen of every image so far.
 
     Attributes:
+        saturated: How many inputs.
+        n: Of how many, over all units.
         low: Of each unit, whether every input lay at or below the lower limit, shape (C,).
         high: The same of the upper one.
+        total: The sum of each unit's outputs, shape (C,), in double precision.
+        squares: Of their squares.
     """
 
     saturated: Tensor
     n: int
     low: Tensor
     high: Tensor
+    total: Tensor
+    squares: Tensor
 
 
 @torch.no_grad()
-def saturation(network: nn.Module, split: Split) -> Metrics:
-    """Return how many inputs of the activations are saturated, and how many units are dead.
+def activity(network: nn.Module, split: Split) -> Metrics:
+    """Return what is saturated or dead, and how values are spread behind activations.
 
-    A unit, of a convolution a filter, is dead if it is saturated on the same side for every
-    image and place. Shares of all inputs within an activation, averaged over activations, and
-    of all units. In evaluation mode, which is restored; None without an activation.
+    In evaluation mode, which is restored; None without an activation.
+
+        saturated_inputs: The share of inputs beyond `LIMITS`, averaged over activations.
+        dead_units: The share of units that are saturated on the same side for every image
+            and place; of a convolution a filter is a unit.
+        activation_mean: The mean of a unit's outputs over images and places, averaged over
+            the units of an activation and over activations.
+        activation_sd: Their SD, averaged in the same way.
     """
     seen: dict[nn.Module, _Seen] = {}
     hooks = [
-        layer.register_forward_pre_hook(lambda layer, x: _look(seen, layer, x[0]))
+        layer.register_forward_hook(lambda layer, x, y: _look(seen, layer, x[0], y))
         for layer in network.modules()
         if type(layer) in LIMITS
     ]
@@ -51,22 +62,37 @@ def saturation(network: nn.Module, split: Split) -> Metrics:
     for hook in hooks:
         hook.remove()
     if not seen:
-        return {"saturated_inputs": None, "dead_units": None}
-    shares = [float(one.saturated) / one.n for one in seen.values()]
+        names = ("saturated_inputs", "dead_units", "activation_mean", "activation_sd")
+        return dict.fromkeys(names)
     dead = torch.cat([one.low | one.high for one in seen.values()])
+    shares, means, sds = zip(*map(_summary, seen.values()), strict=True)
     return {
-        "saturated_inputs": sum(shares) / len(shares),
+        "saturated_inputs": sum(shares) / len(seen),
         "dead_units": dead.double().mean().item(),
+        "activation_mean": finite(sum(means) / len(seen)),
+        "activation_sd": finite(sum(sds) / len(seen)),
     }
 
 
-def _look(seen: dict[nn.Module, _Seen], layer: nn.Module, x: Tensor) -> None:
+def _summary(one: _Seen) -> tuple[float, float, float]:
+    """Return the share of saturated inputs, and mean and SD of a unit's outputs."""
+    n = one.n / len(one.total)  # of one unit
+    mean = one.total / n
+    variance = (one.squares / n - mean.square()).clamp(min=0)  # rounding may leave less
+    return float(one.saturated) / one.n, float(mean.mean()), float(variance.sqrt().mean())
+
+
+def _look(seen: dict[nn.Module, _Seen], layer: nn.Module, x: Tensor, y: Tensor) -> None:
     least, most = LIMITS[type(layer)]
-    low, high = (side.transpose(0, 1).flatten(1) for side in (x <= least, x >= most))
-    saturated = low.sum() + high.sum()
+    x, y = (side.transpose(0, 1).flatten(1) for side in (x, y.double()))
+    low, high = x <= least, x >= most
+    now = _Seen(
+        low.sum() + high.sum(), x.numel(), low.all(1), high.all(1), y.sum(1), y.square().sum(1)
+    )
     if layer not in seen:
-        seen[layer] = _Seen(saturated, x.numel(), low.all(1), high.all(1))
+        seen[layer] = now
         return
     one = seen[layer]
-    one.saturated, one.n = one.saturated + saturated, one.n + x.numel()
-    one.low, one.high = one.low & low.all(1), one.high & high.all(1)
+    one.saturated, one.n = one.saturated + now.saturated, one.n + now.n
+    one.low, one.high = one.low & now.low, one.high & now.high
+    one.total, one.squares = one.total + now.total, one.squares + now.squares

@@ -495,6 +495,7 @@ LATER = {
     "eval.affine": ("true",),
     "eval.gradients": ("true",),
     "eval.landscape": ("true",),
+    "eval.shift": ("true",),
     "eval.units": ("true",),
 }
 # Ids of stored runs, as in tests/test_design.py.

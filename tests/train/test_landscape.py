@@ -106,8 +106,8 @@ def test_a_run_has_the_mean_of_its_steps(compose: Callable[..., Config]) -> None
     nn.init.constant_(broken.get_submodule("output").bias, math.nan)
     log = Log(config)
     log.begun(first, *minibatch(config))
-    log.stepped(second)
     log.trained(torch.ones(2), [32, 32], 6, 1.0)
+    log.looked(second)
     single = [
         along_step(one, *minibatch(config), config.optimizer.lr) for one in (first, second)
     ]
@@ -116,5 +116,6 @@ def test_a_run_has_the_mean_of_its_steps(compose: Callable[..., Config]) -> None
         values = [one[name] for one in single]
         assert None not in values
         assert metrics[name] == pytest.approx(sum(filter(None, values)) / 2)
-    log.stepped(broken)
+    assert log.history[0].items() >= single[1].items()
+    log.looked(broken)
     assert [log.outcome({}, first).metrics[name] for name in NAMES] == [None] * 3

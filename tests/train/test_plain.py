@@ -506,9 +506,10 @@ def test_a_seed_of_the_order_leaves_the_runs_seed_no_say(
 
 
 def test_gamma_and_beta_are_told_where_asked_for(compose: Callable[..., Config]) -> None:
-    """`eval.affine` reports both by layer as they end; a frozen one has its start."""
+    """`eval.affine` reports both by layer and epoch; a frozen one has its start."""
     where = ("norm=batch", "norm.where=[conv1,fc1]")
-    metrics = train(compose(*SMALL, *where, "eval.affine=true", "norm.affine=beta")).metrics
+    outcome = train(compose(*SMALL, *where, "eval.affine=true", "norm.affine=beta"))
+    metrics = outcome.metrics
     names = {name for name in metrics if name.startswith(("gamma_", "beta_"))}
     assert names == {
         f"{symbol}_{what}_{layer}"
@@ -519,5 +520,7 @@ def test_gamma_and_beta_are_told_where_asked_for(compose: Callable[..., Config])
     assert metrics["gamma_min_fc1"] == metrics["gamma_max_fc1"] == 1
     low, mean, high = (metrics[f"beta_{what}_fc1"] or 0 for what in ("min", "mean", "max"))
     assert low < mean < high
+    assert outcome.history[-1].items() >= {name: metrics[name] for name in names}.items()
+    assert outcome.history[0]["beta_max_fc1"] != metrics["beta_max_fc1"]
     silent = train(compose(*SMALL, *where)).metrics
     assert not any(name.startswith(("gamma_", "beta_")) for name in silent)

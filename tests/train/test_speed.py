@@ -9,7 +9,7 @@ from bnexp.train.speed import measure
 from tests.train.test_gradients import SMALL, data_of
 
 
-@pytest.mark.parametrize("asked", ["gradients", "landscape", "units"])
+@pytest.mark.parametrize("asked", ["gradients", "landscape", "shift", "units"])
 def test_what_is_asked_takes_its_time(compose: Callable[..., Config], asked: str) -> None:
     """A run that measures more than losses and accuracies is planned to take longer."""
     silent = compose(*SMALL, "model=mlp")

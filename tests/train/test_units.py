@@ -1,4 +1,4 @@
-"""Saturated inputs and dead units."""
+"""Saturated inputs, dead units, and moments behind activations."""
 
 import copy
 from collections.abc import Callable
@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from bnexp.config.schema import Config
 from bnexp.data import Split
+from bnexp.declare import ASKED
 from bnexp.models import build
-from bnexp.train.units import saturation
+from bnexp.train.units import activity
 from tests.train.test_gradients import SMALL, data_of
 
 
@@ -46,8 +47,8 @@ def test_units_are_counted(
 ) -> None:
     """A unit is dead if every image saturates it at the same end."""
     split = images([[float(value) for value in row] for row in values])
-    found = saturation(two_units(activation), split)
-    assert found == {"saturated_inputs": saturated, "dead_units": dead}
+    found = activity(two_units(activation), split)
+    assert (found["saturated_inputs"], found["dead_units"]) == (saturated, dead)
 
 
 def test_batches_are_one_set() -> None:
@@ -55,9 +56,35 @@ def test_batches_are_one_set() -> None:
     values = torch.randn(600, 2, generator=torch.Generator().manual_seed(0)) * 3
     values[:, 0] = values[:, 0].abs() + 0.1
     values[:300, 1] = -values[:300, 1].abs()
-    found = saturation(two_units(nn.ReLU()), images(values.tolist()))
+    found = activity(two_units(nn.ReLU()), images(values.tolist()))
     assert found["saturated_inputs"] == pytest.approx((values <= 0).double().mean().item())
     assert found["dead_units"] == 0
+    behind = values.clamp(min=0).double()
+    assert found["activation_mean"] == pytest.approx(behind.mean().item())
+    assert found["activation_sd"] == pytest.approx(behind.std(0, correction=0).mean().item())
+
+
+@pytest.mark.parametrize(
+    ("activation", "mean", "sd"),
+    [
+        # Of a standard normal input: 1 / sqrt(2 pi) and sqrt(1/2 - 1 / (2 pi)); by symmetry.
+        (nn.ReLU(), 0.39894, 0.58381),
+        (nn.Tanh(), 0.0, None),
+        (nn.Sigmoid(), 0.5, None),
+    ],
+)
+def test_bn_leaves_known_moments_behind_an_activation(
+    activation: nn.Module, mean: float, sd: float | None
+) -> None:
+    """What was normalized before a ReLU has neither mean 0 nor SD 1 behind it."""
+    values = torch.randn(20_000, 2, generator=torch.Generator().manual_seed(0))
+    network = two_units(activation)
+    network.insert(2, nn.BatchNorm1d(2, momentum=None))
+    network[:3].train()(images(values.tolist()).images / 255)  # its running statistics
+    found = activity(network, images(values.tolist()))
+    assert found["activation_mean"] == pytest.approx(mean, abs=0.01)
+    if sd:
+        assert found["activation_sd"] == pytest.approx(sd, abs=0.01)
 
 
 def test_a_filter_is_one_unit() -> None:
@@ -66,14 +93,14 @@ def test_a_filter_is_one_unit() -> None:
     with torch.no_grad():
         conv.weight.copy_(torch.tensor([1.0, -1.0, 0.0]).view(3, 1, 1, 1))
         conv.bias.copy_(torch.tensor([0.0, 0.0, -1.0]))  # type: ignore[union-attr]
-    found = saturation(nn.Sequential(conv, nn.ReLU()), images([[1.0, -1.0], [2.0, 0.0]]))
+    found = activity(nn.Sequential(conv, nn.ReLU()), images([[1.0, -1.0], [2.0, 0.0]]))
     assert found["dead_units"] == pytest.approx(1 / 3)
 
 
 def test_without_activations_there_is_nothing_to_count() -> None:
     """A linear network has no such number."""
-    found = saturation(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), images([[0.0, 0.0]]))
-    assert found == {"saturated_inputs": None, "dead_units": None}
+    found = activity(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), images([[0.0, 0.0]]))
+    assert found == dict.fromkeys(ASKED["units"])
 
 
 def test_measuring_leaves_no_trace(compose: Callable[..., Config]) -> None:
@@ -81,7 +108,7 @@ def test_measuring_leaves_no_trace(compose: Callable[..., Config]) -> None:
     config = compose(*SMALL, "norm=batch")
     network = build(config, 0).train()
     before = copy.deepcopy(network.state_dict())
-    saturation(network, data_of(config).test)
+    activity(network, data_of(config).test)
     assert network.training
     assert not any(layer._forward_pre_hooks for layer in network.modules())
     after: dict[str, Tensor] = network.state_dict()
