@@ -138,8 +138,9 @@ class Log:
         if self._start and self._minibatch:
             end = gradient_ratio(network, *self._minibatch)
             metrics |= self._start | {"gradient_ratio_end": end}
-        for name in dict.fromkeys(name for look in self._looks for name in look):
-            metrics[name] = _mean([look[name] for look in self._looks if name in look])
+        for name in self._looks[-1] if self._looks else ():
+            values = [look[name] for look in self._looks if name in look]
+            metrics[name] = None if error else _mean(values)
         return Outcome("diverged" if error else "ok", metrics, self.history, error)
 
 

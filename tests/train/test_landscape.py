@@ -100,7 +100,7 @@ def test_measuring_leaves_no_trace(compose: Callable[..., Config]) -> None:
 
 
 def test_a_run_has_the_mean_of_its_steps(compose: Callable[..., Config]) -> None:
-    """Before the first step and after each epoch count alike; one without a number, none."""
+    """The start and each epoch count alike; without one of them, or diverged, it has none."""
     config = compose(*SMALL, "model=mlp", "eval.landscape=true")
     first, second, broken = (build(config, seed) for seed in range(3))
     nn.init.constant_(broken.get_submodule("output").bias, math.nan)
@@ -117,5 +117,8 @@ def test_a_run_has_the_mean_of_its_steps(compose: Callable[..., Config]) -> None
         assert None not in values
         assert metrics[name] == pytest.approx(sum(filter(None, values)) / 2)
     assert log.history[0].items() >= single[1].items()
-    log.looked(broken)
+    last = copy.deepcopy(log)
+    last.looked(broken)
+    assert [last.outcome({}, first).metrics[name] for name in NAMES] == [None] * 3
+    log.trained(torch.tensor([1.0, math.inf]), [32, 32], 6, 1.0)  # it diverges
     assert [log.outcome({}, first).metrics[name] for name in NAMES] == [None] * 3
