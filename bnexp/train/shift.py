@@ -73,7 +73,9 @@ def input_percentiles(network: nn.Module, images: Tensor) -> list[Tensor]:
     found: list[Tensor] = []
 
     def look(layer: nn.Module, given: tuple[Tensor]) -> None:
-        found.append(given[0].transpose(0, 1).flatten(1).quantile(at, dim=1))
+        # Unit by unit: older versions of PyTorch take no more than 2^24 values at a time.
+        units = given[0].transpose(0, 1).flatten(1)
+        found.append(torch.stack([values.quantile(at) for values in units], dim=1))
 
     for layer in network.modules():
         if type(layer) in ACTIVATIONS.values():
