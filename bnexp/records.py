@@ -128,12 +128,10 @@ _PLAIN = {
         "shift of units' inputs in an epoch", "spreads", "spreads", 1, "lower"
     ),
     "gradient_shift": Response(
-        "change of a layer's gradient by those before",
+        "shift of a layer's gradient by those before",
         *("powers of ten", "powers of ten", 1, "lower"),
     ),
-    "gradient_cosine": Response(
-        "turn of a layer's gradient by those before", "cosine", "", 1, "higher"
-    ),
+    "gradient_cosine": Response("steadiness of a layer's gradient", "cosine", "", 1, "higher"),
     "saturated_inputs": Response(
         "saturated inputs of activations", "%", "percentage points", 100, "lower"
     ),
