@@ -194,7 +194,7 @@ def _metric(name: str) -> Response | None:
         return _PLAIN[name]
     if found := AFFINE.fullmatch(name):
         symbol, what, layer = found.groups()
-        return Response(f"{EXTREMES[what]} {symbol} of {layer}", "", "", 1, "none")
+        return Response(f"{symbol} of {layer} ({EXTREMES[what]})", "", "", 1, "none")
     for suffix, statistics in sorted(_STATISTICS.items(), reverse=True):
         stem = name.removesuffix(suffix)
         subset, _, kind = stem.rpartition("_")

@@ -270,6 +270,28 @@ def test_labels_of_neighbouring_panels_do_not_overlap(runs: pd.DataFrame) -> Non
             assert not overlaps
 
 
+@pytest.mark.parametrize(("n", "rows"), [(4, [4]), (5, [3, 2]), (6, [3, 3]), (8, [4, 4])])
+def test_many_responses_take_several_rows(runs: pd.DataFrame, n: int, rows: list[int]) -> None:
+    """Up to four stand side by side; every panel has its own and no empty one is left."""
+    responses = ["test_loss", "val_loss", "train_loss", "train_eval_loss"]
+    responses += [f"gradient_ratio_{at}" for at in ("start", "end")] + ["curvature", "wall_s"]
+    runs = runs.assign(**{name: runs["train_loss"] + i for i, name in enumerate(responses)})
+    table = stats.contrasts(runs, FACTORS, range(3), responses[:n])
+    cells = stats.cells(runs, FACTORS, range(3), responses[:n])
+    with plots.styled():
+        for figure in (
+            plots.effects(table, responses[:n]),
+            plots.cell_means(cells, runs, FACTORS, responses[:n], {}),
+            plots.interaction(cells, FACTORS, responses[:n], ("norm", "model.pool")),
+        ):
+            figure.draw_without_rendering()
+            tops = [round(axes.get_position().y1, 2) for axes in figure.axes]
+            assert [tops.count(top) for top in sorted(set(tops), reverse=True)] == rows
+            boxes = [axes.get_tightbbox() for axes in figure.axes]
+            boxes = [box for box in boxes if box is not None]
+            assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+
+
 def test_tick_labels_do_not_overlap(runs: pd.DataFrame) -> None:
     """Four narrow panels of losses have room for their numbers."""
     runs["train_loss"] /= 5

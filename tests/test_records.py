@@ -64,8 +64,8 @@ def test_a_record_is_immutable() -> None:
         ("epochs_to_97.5", "epochs to 97.5 % test accuracy", "lower"),
         ("wall_s", "training time (s)", "lower"),
         ("n_parameters", "trained parameters", "none"),
-        ("gamma_max_conv1", "largest gamma of conv1", "none"),
-        ("beta_mean_fc2", "mean beta of fc2", "none"),
+        ("gamma_max_conv1", "gamma of conv1 (largest)", "none"),
+        ("beta_mean_fc2", "beta of fc2 (mean)", "none"),
         ("examples_per_s", "training speed (examples/s)", "higher"),
     ],
 )

@@ -16,9 +16,11 @@ from bnexp.plots.house import (
     contrast_name,
     draw_intervals,
     handle,
+    in_rows,
     level_handles,
     look,
     new_figure,
+    response_panels,
     share_x,
     short,
     source_handle,
@@ -49,9 +51,8 @@ def effects(
     names = list(compared.itertuples(index=False, name=None))
     names = names[:MOST_ROWS]
     responses, lacking = with_values(table.groupby("response")["estimate"].count(), responses)
-    figure = new_figure(2.6 * len(responses) + 2.6, 0.3 * len(names) + 1.7)
-    grid = figure.subplots(1, len(responses), sharey=True, squeeze=False)
-    for response, axes in zip(responses, grid.flat, strict=True):
+    figure, panels = response_panels(len(responses), 0.3 * len(names) + 1.7)
+    for response, axes in zip(responses, panels, strict=True):
         what = describe(response)
         here = table[table["response"] == response].head(len(names))
         axes.axvline(0, color="black", linewidth=0.8)
@@ -67,8 +68,8 @@ def effects(
         label = wrapped(f"change in {what.label}", what.unit_difference)
         axes.set_xlabel(label + (f"\n{better} is better" if better else ""))
         axes.margins(x=0.12)
-    share_x(grid.flat, responses)
-    axes = grid.flat[0]
+    share_x(panels, responses)
+    axes = panels[0]
     axes.set_yticks(range(len(names)), [contrast_name(*name) for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     figure.align_xlabels()
@@ -103,9 +104,12 @@ def interaction(
     responses, lacking = with_values(longest, responses, fewest=2)
     # Room for the levels' names side by side.
     wide = max(2.7, (LETTER * max(map(len, names)) + 0.1) * len(names) + 0.7)
-    figure = new_figure(wide * len(responses) + 0.6, 3.7)
-    grid = figure.subplots(1, len(responses), squeeze=False)
-    for response, axes in zip(responses, grid.flat, strict=True):
+    rows, columns = in_rows(len(responses))
+    figure = new_figure(wide * columns + 0.6, 3.1 * rows + 0.6)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat[len(responses) :]:
+        axes.remove()
+    for response, axes in zip(responses, grid.flat, strict=False):
         what = describe(response)
         for i, level in enumerate(factors[lines]):
             colour, marker, line = look(lines, level, factors)

@@ -41,6 +41,7 @@ STYLE: Any = {
 # Panels of learning curves; a larger design shows its first ones and says so.
 MOST_PANELS = 12
 MOST_ROWS = 60
+MOST_BESIDE = 4  # responses: with more, a page shows them too small
 # A figure with more dots than this has them as an image in its SVG: one element a dot would
 # make the file as large as the rest of the page.
 DENSE = 400
@@ -126,6 +127,26 @@ def _lay_out(figure: Figure) -> None:
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure, in inches."""
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def in_rows(n: int) -> tuple[int, int]:
+    """Return how many rows and columns of panels n responses take."""
+    rows = math.ceil(n / MOST_BESIDE)
+    return rows, math.ceil(n / rows)
+
+
+def response_panels(n: int, height: float) -> tuple[Figure, list[Axes]]:
+    """Return a figure with a panel for each of n responses, which share the vertical axis.
+
+    Args:
+        height: In inches, of a figure with one row; more than `MOST_BESIDE` take several.
+    """
+    rows, columns = in_rows(n)
+    figure = new_figure(2.6 * columns + 2.6, (height - 0.6) * rows + 0.6)
+    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    for axes in grid.flat[n:]:
+        axes.remove()
+    return figure, list(grid.flat[:n])
 
 
 def draw_intervals(

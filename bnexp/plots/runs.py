@@ -27,6 +27,7 @@ from bnexp.plots.house import (
     look,
     new_figure,
     panel_title,
+    response_panels,
     share_x,
     short,
     source_handle,
@@ -147,8 +148,7 @@ def cell_means(
     responses, lacking = with_values(cells.groupby("response")["mean"].count(), responses)
     found = cells[cells["response"] == responses[0]][keys].head(MOST_ROWS).to_dict("records")
     names = [{str(key): str(level) for key, level in name.items()} for name in found]
-    figure = new_figure(2.6 * len(responses) + 2.6, 0.27 * len(names) + 1.7)
-    grid = figure.subplots(1, len(responses), sharey=True, squeeze=False)
+    figure, panels = response_panels(len(responses), 0.27 * len(names) + 1.7)
     dense = len(runs) * len(responses) > DENSE
     # By the first factor's level, which gives the look.
     rows_of: dict[str, list[int]] = {}
@@ -157,7 +157,7 @@ def cell_means(
     seeds = pd.concat(
         {row: where(runs, name).reindex(columns=responses) for row, name in enumerate(names)}
     )
-    for response, axes in zip(responses, grid.flat, strict=True):
+    for response, axes in zip(responses, panels, strict=True):
         what = describe(response)
         here = cells[cells["response"] == response][["mean", "ci_low", "ci_high"]]
         for level, rows in rows_of.items():
@@ -179,8 +179,8 @@ def cell_means(
                 add_source(axes, row, reported[response, row] * what.scale)
         axes.set_xlabel(wrapped(what.label, what.unit))
         axes.margins(x=0.08)
-    share_x(grid.flat, responses)
-    axes = grid.flat[0]
+    share_x(panels, responses)
+    axes = panels[0]
     axes.set_yticks(range(len(names)), [cell_name(name) or "all runs" for name in names])
     axes.set_ylim(len(names) - 0.4, -0.6)
     handles = level_handles(first, factors) if first else []

@@ -80,7 +80,7 @@ def test_gammas_of_a_layer_share_a_figure(tmp_path: Path) -> None:
     drawn = figures_of(tmp_path, *responses)
     asked = {name for name in drawn.keys() - ALWAYS if name.startswith("curves_")}
     assert asked == {"curves_gamma_conv1", "curves_beta_conv1"}
-    assert drawn["curves_beta_conv1"].axes[0].get_ylabel() == "smallest beta of conv1"
+    assert drawn["curves_beta_conv1"].axes[0].get_ylabel() == "beta of conv1 (smallest)"
     figure = drawn["curves_gamma_conv1"]
     assert figure.axes[0].get_ylabel() == "gamma of conv1"
     (legend,) = figure.legends
