@@ -1,18 +1,29 @@
-"""What every test may use; nothing here needs a network or a GPU."""
+"""What every test may use; nothing here needs a network or a GPU.
 
+What takes long to import is imported where it is needed: the process that gives others their
+tests reads this file too, and they start after it.
+"""
+
+import copy
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import settings
 
-from bnexp.config.compose import Composer
+from bnexp.config.compose import Composer, Whole
+from bnexp.config.keys import conf_dir
+from bnexp.config.networks import FastaiCnn
 from bnexp.config.schema import Config
-from bnexp.data import FOLDERS, Dataset, Split
+from bnexp.store import write_bytes
+
+if TYPE_CHECKING:
+    from bnexp.data import Dataset
 
 # Without deadlines, since a busy machine is slow, and with the same examples everywhere:
 # a suite that fails here fails at its reader's too.
@@ -24,12 +35,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what needs data that are not there."""
     if item.get_closest_marker("real_data") and real_root() is None:
         pytest.skip("BNEXP_DATA_ROOT names no folder with Fashion-MNIST and MNIST")
-    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
+    if item.get_closest_marker("gpu"):
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device")
 
 
 def real_root() -> Path | None:
     """Return the folder that holds the published data sets, if there is one."""
+    from bnexp.data import FOLDERS
+
     root = Path(os.environ.get("BNEXP_DATA_ROOT") or "does not exist")
     return root if all((root / name / "raw").is_dir() for name in FOLDERS.values()) else None
 
@@ -37,17 +53,54 @@ def real_root() -> Path | None:
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     """Give each sum one order, and with it one last digit, as a worker does."""
+    import torch
+
     torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Leave the user's cache alone: what is compiled and timed here is thrown away."""
+def own_cache(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[None]:
+    """Leave the user's cache alone: what is timed here is thrown away.
+
+    Compiled kernels stay for the next session: a library's name tells what it was made of.
+    """
     own = tmp_path_factory.getbasetemp()
     # What one worker of pytest-xdist has compiled is there for the others.
     folder = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    cache = folder / "cache"
+    kept = pytestconfig.rootpath / ".kernels_cache"
+    copy_kernels(kept, cache / "bnexp")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        patch.setenv("XDG_CACHE_HOME", str(cache))
+        yield
+    copy_kernels(cache / "bnexp", kept)
+
+
+def copy_kernels(source: Path, target: Path) -> None:
+    """Copy the compiled kernels that a folder lacks, each whole or not at all."""
+    for path in source.glob("kernels-*.so"):
+        if not (target / path.name).exists():
+            write_bytes(target / path.name, path.read_bytes())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def composed_once() -> Iterator[None]:
+    """Have Hydra choose the same shipped files once for all tests, as for the cells of one."""
+    whole = Composer._whole
+    known: dict[tuple[str | None, ...], Whole] = {}
+
+    def once(composer: Composer, overrides: Sequence[str]) -> Whole:
+        if composer.folders != [conf_dir()]:
+            return whole(composer, overrides)  # a test's own files come and go
+        what = (os.environ.get("BNEXP_DATA_ROOT"), *overrides)
+        if what not in known:
+            known[what] = whole(composer, overrides)
+        return copy.deepcopy(known[what])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Composer, "_whole", once)
         yield
 
 
@@ -91,8 +144,25 @@ def compose(shipped: Composer) -> Callable[..., Config]:
 
 
 @pytest.fixture
-def dataset(rng: np.random.Generator) -> Dataset:
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the widest network an eighth of its filters."""
+    wide = vars(FastaiCnn)["layers"].fget
+    layers = property(lambda model: tuple(replace(x, width=x.width // 8) for x in wide(model)))
+    monkeypatch.setattr(FastaiCnn, "layers", layers)
+
+
+@pytest.fixture
+def unprinted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a report's figures without laying out and printing them: most of what it takes."""
+    monkeypatch.setattr("bnexp.plots.house.files", lambda _: {"svg": b"", "png": b""})
+
+
+@pytest.fixture
+def dataset(rng: np.random.Generator) -> "Dataset":
     """Return 64 training, 37 test and 11 validation images of noise."""
+    import torch
+
+    from bnexp.data import Dataset, Split
 
     def split(n: int) -> Split:
         pixels = rng.integers(0, 256, size=(n, 1, 28, 28), dtype=np.uint8)

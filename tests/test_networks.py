@@ -450,6 +450,7 @@ def test_the_lab_preset_is_the_labs(
 # Everything with everything.
 
 
+@pytest.mark.usefixtures("narrow")
 def test_every_admitted_combination_trains(
     compose: Callable[..., Config], composer: Composer, rng: np.random.Generator
 ) -> None:
