@@ -34,7 +34,18 @@ def test_published_runs_are_those_of_the_study(study: str) -> None:
     assert {run.run_id for run in design.runs} == store.done()
 
 
-@pytest.mark.parametrize("study", STUDIES)
+# Studies whose tables take longest, half of the time of all: of each kind of table some other
+# study has one.
+LARGE = ("init_act_depth", "max_lr", "batch_size", "noise_floor")
+
+
+@pytest.mark.parametrize(
+    "study",
+    [
+        pytest.param(study, marks=[pytest.mark.thorough] if study in LARGE else [])
+        for study in STUDIES
+    ],
+)
 def test_published_tables_are_those_of_the_runs(
     study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,6 +92,7 @@ REPEATED = {
 
 
 @pytest.mark.real_data
+@pytest.mark.usefixtures("unprinted")
 @pytest.mark.parametrize("study", REPEATED)
 def test_a_published_run_repeats(study: str, tmp_path: Path) -> None:
     """Trained again by its command, a published run has the metrics that were published."""
