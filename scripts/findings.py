@@ -113,7 +113,7 @@ class Published:
             figure = "cells"
         return f"{self.name}/figures/{figure}.png"
 
-    @property
+    @functools.cached_property
     def made(self) -> dict[str, str]:
         """Return how many runs, of which program and on what, they are."""
         provenances = [
