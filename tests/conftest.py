@@ -20,7 +20,6 @@ from bnexp.config.compose import Composer, Whole
 from bnexp.config.keys import conf_dir
 from bnexp.config.networks import FastaiCnn
 from bnexp.config.schema import Config
-from bnexp.store import write_bytes
 
 if TYPE_CHECKING:
     from bnexp.data import Dataset
@@ -59,30 +58,14 @@ def one_thread() -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_cache(
-    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
-) -> Iterator[None]:
-    """Leave the user's cache alone: what is timed here is thrown away.
-
-    Compiled kernels stay for the next session: a library's name tells what it was made of.
-    """
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Leave the user's cache alone: what is compiled and timed here is thrown away."""
     own = tmp_path_factory.getbasetemp()
     # What one worker of pytest-xdist has compiled is there for the others.
     folder = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
-    cache = folder / "cache"
-    kept = pytestconfig.rootpath / ".kernels_cache"
-    copy_kernels(kept, cache / "bnexp")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(cache))
+        patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
         yield
-    copy_kernels(cache / "bnexp", kept)
-
-
-def copy_kernels(source: Path, target: Path) -> None:
-    """Copy the compiled kernels that a folder lacks, each whole or not at all."""
-    for path in source.glob("kernels-*.so"):
-        if not (target / path.name).exists():
-            write_bytes(target / path.name, path.read_bytes())
 
 
 @pytest.fixture(scope="session", autouse=True)

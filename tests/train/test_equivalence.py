@@ -15,7 +15,7 @@ from bnexp.train.plain import epoch_order, make_optimizer
 from bnexp.train.plain import train_epoch as train_plainly
 from bnexp.train.stack import Stack
 
-STEPS, BATCH, RUNS = 8, 4, 2
+STEPS, BATCH, RUNS = 20, 4, 2
 MODELS = {
     "lenet": ("model=lenet", "model.activation=sigmoid", "model.init=xavier_uniform"),
     "mlp": ("model=mlp", "model.hidden=[12,8]"),
@@ -97,7 +97,7 @@ def state(network: torch.nn.Module) -> dict[str, torch.Tensor]:
 def test_the_formula_trains_as_pytorchs_layers(
     compose: Callable[..., Config], split: Split, model: str
 ) -> None:
-    """From the same start, 8 steps with `scratch` and `batch` end in the same weights."""
+    """From the same start, 20 steps with `scratch` and `batch` end in the same weights."""
     states = []
     for norm in ("batch", "scratch"):
         steps = (f"train.batch_size={BATCH}", "train.drop_last=true", "optimizer.lr=0.001")
@@ -112,7 +112,7 @@ def test_the_formula_trains_as_pytorchs_layers(
     ours, theirs = states[1], states[0]
     assert ours.keys() == theirs.keys()
     for name, value in theirs.items():
-        # Rounding of 1e-16 a step, through 8 steps of networks of some layers.
+        # Rounding of 1e-16 a step, through 20 steps of networks of some layers.
         torch.testing.assert_close(ours[name], value, rtol=1e-8, atol=1e-8, msg=name)
 
 
@@ -120,7 +120,7 @@ def test_the_formula_trains_as_pytorchs_layers(
 def test_a_run_in_a_cohort_equals_the_plain_run(
     compose: Callable[..., Config], split: Split, model: str, norm: str, optimizer: str
 ) -> None:
-    """After 8 steps weights, buffers and losses agree to 1e-10, whoever the mates are."""
+    """After 20 steps weights, buffers and losses agree to 1e-10, whoever the mates are."""
     compare(compose, split, model, norm, optimizer)
 
 
