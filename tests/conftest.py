@@ -5,6 +5,7 @@ tests reads this file too, and they start after it.
 """
 
 import copy
+import fcntl
 import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -65,6 +66,25 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     folder = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once(own_cache: None) -> Iterator[None]:
+    """Have one worker of pytest-xdist compile a kernel, and the others wait for it."""
+    from bnexp.train.cpu import kernels
+
+    compile_alone = kernels._compile
+
+    def in_turn(compiler: str, flags: Sequence[str], path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.is_file():
+                compile_alone(compiler, flags, path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels, "_compile", in_turn)
         yield
 
 

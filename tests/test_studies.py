@@ -12,9 +12,22 @@ from bnexp.frames import declared
 from bnexp.store import Store
 
 STUDIES = sorted(path.stem for path in conf_dir().glob("study/*.yaml"))
+# Other studies have their network, their kind of factors and what they measure.
+ALIKE = {
+    *("bias", "covariate_shift", "device_parity", "epsilon", "flatten_position"),
+    *("init_act_depth", "landscape", "lite_bn_affine", "other_norms", "pool_position"),
+    *("regularisation", "remove_pool_fc120", "which_layers"),
+}
 
 
-@pytest.mark.parametrize("study", [name for name in STUDIES if name != "quickstart"])
+@pytest.mark.parametrize(
+    "study",
+    [
+        pytest.param(name, marks=[pytest.mark.thorough] if name in ALIKE else [])
+        for name in STUDIES
+        if name != "quickstart"
+    ],
+)
 def test_every_study_runs_at_smoke(
     study: str,
     tmp_path: Path,
