@@ -200,6 +200,19 @@ def test_a_loss_that_explodes_does_not_flatten_the_other_curves(runs: pd.DataFra
     assert any("losses above 50000 are cut off" in text.get_text() for text in figure.texts)
 
 
+def test_a_shift_that_spans_much_is_shown_as_a_whole(runs: pd.DataFrame) -> None:
+    """It has a log scale as a loss has, but none of it is cut off."""
+    shift = runs.assign(input_shift=0.02)
+    epochs = pd.concat([shift.assign(epoch=1), shift.assign(epoch=2)], ignore_index=True)
+    epochs.loc[0, "input_shift"] = 900.0
+    curves = stats.curves(epochs, FACTORS, ["input_shift"])
+    figure = plots.learning_curves(curves, FACTORS, ["input_shift"], 3)
+    low, high = figure.axes[0].get_ylim()
+    assert figure.axes[0].get_yscale() == "log"
+    assert low < 0.02 < 900 < high
+    assert "cut off" not in texts(figure)
+
+
 def test_statistics_join_the_two_values_of_a_run(runs: pd.DataFrame) -> None:
     """A line a run, only for levels whose statistics make a difference."""
     gain = np.where(runs["norm"] == "batch", 0.05, 0.0)

@@ -73,8 +73,11 @@ def aligned(factors: Factors, columns: int = MOST_COLUMNS) -> int:
 
 
 def is_wide(label: str, least: float, most: float) -> bool:
-    """Return whether a response is a loss that spans too much for any scale but a log one."""
-    return label.startswith("loss") and most > WIDE_RANGE * least > 0
+    """Return whether a response spans too much for any scale but a log one, and may have it.
+
+    A loss may, and so may a shift, which has no bounds either.
+    """
+    return label.startswith(("loss", "shift of units")) and most > WIDE_RANGE * least > 0
 
 
 def log2_axis(axes: Axes, levels: Sequence[str], inches: float) -> None:

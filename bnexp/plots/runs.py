@@ -106,7 +106,8 @@ def learning_curves(
         if number + columns >= len(shown):
             axes.set_xlabel("epoch")
             axes.tick_params(labelbottom=True)
-    what, highest = describe(responses[0]), EXPLODED * max(1, least)
+    what = describe(responses[0])
+    highest = EXPLODED * max(1, least) if what.label.startswith("loss") else math.inf
     if wide := is_wide(what.label, least, most):
         grid[0, 0].set(yscale="log", ylim=(least / 1.2, min(most * 1.2, highest)))  # of all
     for axes in grid[:, 0]:
