@@ -209,7 +209,8 @@ def test_a_shift_that_spans_much_is_shown_as_a_whole(runs: pd.DataFrame) -> None
     figure = plots.learning_curves(curves, FACTORS, ["input_shift"], 3)
     low, high = figure.axes[0].get_ylim()
     assert figure.axes[0].get_yscale() == "log"
-    assert low < 0.02 < 900 < high
+    assert low < 0.02
+    assert high > 900
     assert "cut off" not in texts(figure)
 
 
