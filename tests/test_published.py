@@ -36,7 +36,7 @@ def test_published_runs_are_those_of_the_study(study: str) -> None:
 
 # Studies whose tables take longest, half of the time of all: of each kind of table some other
 # study has one.
-LARGE = ("init_act_depth", "max_lr", "batch_size", "noise_floor")
+LARGE = ("init_act_depth", "max_lr", "batch_size", "noise_floor", "scale_robustness")
 
 
 @pytest.mark.parametrize(
