@@ -14,7 +14,7 @@ from bnexp.plots.house import (
     new_figure,
     panel_title,
 )
-from bnexp.plots.panels import MOST_COLUMNS, aligned
+from bnexp.plots.panels import MOST_COLUMNS, aligned, by_epoch
 
 
 def unit_inputs(
@@ -41,12 +41,7 @@ def unit_inputs(
         axes.fill_between(here["epoch"], here[low], here[high], color=colour, alpha=0.25, lw=0)
         axes.plot(here["epoch"], here[median], color=colour, linewidth=1.3)
         axes.set_title(panel_title(levels, 2.0))
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    for number, axes in enumerate(grid.flat):
-        axes.set_visible(number < len(shown))
-        if number + columns >= len(shown):
-            axes.set_xlabel("epoch")
-            axes.tick_params(labelbottom=True)
+    by_epoch(grid, len(shown))
     for axes in grid[:, 0]:
         axes.set_ylabel("input of one unit")
     more = len(cells) - len(shown)

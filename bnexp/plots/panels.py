@@ -72,6 +72,20 @@ def aligned(factors: Factors, columns: int = MOST_COLUMNS) -> int:
     return columns // n_levels * n_levels or columns
 
 
+def by_epoch(grid: np.ndarray, n: int) -> None:
+    """Name the horizontal axis of a grid of panels, of which the first n are in use.
+
+    Args:
+        grid: Of `Axes`, shape (rows, columns).
+    """
+    for number, axes in enumerate(grid.flat):
+        axes.set_visible(number < n)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        if number + grid.shape[1] >= n:
+            axes.set_xlabel("epoch")
+            axes.tick_params(labelbottom=True)
+
+
 def is_wide(label: str, least: float, most: float) -> bool:
     """Return whether a response spans too much for any scale but a log one, and may have it.
 

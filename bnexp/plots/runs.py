@@ -34,7 +34,7 @@ from bnexp.plots.house import (
     with_values,
     wrapped,
 )
-from bnexp.plots.panels import MOST_COLUMNS, aligned, is_wide
+from bnexp.plots.panels import MOST_COLUMNS, aligned, by_epoch, is_wide
 from bnexp.records import response as describe
 
 MOST_BANDS = len(COLOURS)
@@ -100,12 +100,7 @@ def learning_curves(
                         linewidth=0,
                     )
         axes.set_title(panel_title({str(key): str(level) for key, level in panel.items()}, 2.3))
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    for number, axes in enumerate(grid.flat):
-        axes.set_visible(number < len(shown))
-        if number + columns >= len(shown):
-            axes.set_xlabel("epoch")
-            axes.tick_params(labelbottom=True)
+    by_epoch(grid, len(shown))
     what = describe(responses[0])
     highest = EXPLODED * max(1, least) if what.label.startswith("loss") else math.inf
     if wide := is_wide(what.label, least, most):
