@@ -16,10 +16,8 @@ from bnexp.plots.house import (
     contrast_name,
     draw_intervals,
     handle,
-    in_rows,
     level_handles,
     look,
-    new_figure,
     response_panels,
     share_x,
     short,
@@ -104,12 +102,8 @@ def interaction(
     responses, lacking = with_values(longest, responses, fewest=2)
     # Room for the levels' names side by side.
     wide = max(2.7, (LETTER * max(map(len, names)) + 0.1) * len(names) + 0.7)
-    rows, columns = in_rows(len(responses))
-    figure = new_figure(wide * columns + 0.6, 3.1 * rows + 0.6)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat[len(responses) :]:
-        axes.remove()
-    for response, axes in zip(responses, grid.flat, strict=False):
+    figure, panels = response_panels(len(responses), 3.7, wide, 0.6, sharey=False)
+    for response, axes in zip(responses, panels, strict=True):
         what = describe(response)
         for i, level in enumerate(factors[lines]):
             colour, marker, line = look(lines, level, factors)

@@ -129,21 +129,21 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def in_rows(n: int) -> tuple[int, int]:
-    """Return how many rows and columns of panels n responses take."""
-    rows = math.ceil(n / MOST_BESIDE)
-    return rows, math.ceil(n / rows)
-
-
-def response_panels(n: int, height: float) -> tuple[Figure, list[Axes]]:
-    """Return a figure with a panel for each of n responses, which share the vertical axis.
+def response_panels(
+    n: int, height: float, wide: float = 2.6, margin: float = 2.6, *, sharey: bool = True
+) -> tuple[Figure, list[Axes]]:
+    """Return a figure with a panel for each of n responses.
 
     Args:
         height: In inches, of a figure with one row; more than `MOST_BESIDE` take several.
+        wide: In inches, of a panel.
+        margin: In inches, beside the panels.
+        sharey: Whether they share the vertical axis.
     """
-    rows, columns = in_rows(n)
-    figure = new_figure(2.6 * columns + 2.6, (height - 0.6) * rows + 0.6)
-    grid = figure.subplots(rows, columns, sharey=True, squeeze=False)
+    rows = math.ceil(n / MOST_BESIDE)
+    columns = math.ceil(n / rows)
+    figure = new_figure(wide * columns + margin, (height - 0.6) * rows + 0.6)
+    grid = figure.subplots(rows, columns, sharey=sharey, squeeze=False)
     for axes in grid.flat[n:]:
         axes.remove()
     return figure, list(grid.flat[:n])

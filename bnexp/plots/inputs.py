@@ -14,7 +14,7 @@ from bnexp.plots.house import (
     new_figure,
     panel_title,
 )
-from bnexp.plots.panels import MOST_COLUMNS, aligned, by_epoch
+from bnexp.plots.panels import MOST_COLUMNS, aligned, name_epochs
 
 
 def unit_inputs(
@@ -41,7 +41,7 @@ def unit_inputs(
         axes.fill_between(here["epoch"], here[low], here[high], color=colour, alpha=0.25, lw=0)
         axes.plot(here["epoch"], here[median], color=colour, linewidth=1.3)
         axes.set_title(panel_title(levels, 2.0))
-    by_epoch(grid, len(shown))
+    name_epochs(grid, len(shown))
     for axes in grid[:, 0]:
         axes.set_ylabel("input of one unit")
     more = len(cells) - len(shown)

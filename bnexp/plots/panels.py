@@ -72,7 +72,7 @@ def aligned(factors: Factors, columns: int = MOST_COLUMNS) -> int:
     return columns // n_levels * n_levels or columns
 
 
-def by_epoch(grid: np.ndarray, n: int) -> None:
+def name_epochs(grid: np.ndarray, n: int) -> None:
     """Name the horizontal axis of a grid of panels, of which the first n are in use.
 
     Args:

@@ -13,7 +13,7 @@ from bnexp.plots.house import (
     new_figure,
     panel_title,
 )
-from bnexp.plots.panels import MOST_COLUMNS, by_epoch, panel_rows
+from bnexp.plots.panels import MOST_COLUMNS, name_epochs, panel_rows
 
 
 def time_to_accuracy(shares: pd.DataFrame, factors: Factors) -> Figure:
@@ -72,7 +72,7 @@ def time_to_accuracy(shares: pd.DataFrame, factors: Factors) -> Figure:
         axes.set_title("\n".join(filter(None, (goal, panel_title(levels, 2.3)))))
         axes.set_ylim(-5, 105)
         axes.set_yticks([0, 25, 50, 75, 100])
-    by_epoch(grid, len(panels))
+    name_epochs(grid, len(panels))
     for axes in grid[:, 0]:
         axes.set_ylabel("runs that reached it (%)")
     add_legend(figure, level_handles(first, factors, lines=True) if first else [])

@@ -34,7 +34,7 @@ from bnexp.plots.house import (
     with_values,
     wrapped,
 )
-from bnexp.plots.panels import MOST_COLUMNS, aligned, by_epoch, is_wide
+from bnexp.plots.panels import MOST_COLUMNS, aligned, is_wide, name_epochs
 from bnexp.records import response as describe
 
 MOST_BANDS = len(COLOURS)
@@ -100,7 +100,7 @@ def learning_curves(
                         linewidth=0,
                     )
         axes.set_title(panel_title({str(key): str(level) for key, level in panel.items()}, 2.3))
-    by_epoch(grid, len(shown))
+    name_epochs(grid, len(shown))
     what = describe(responses[0])
     highest = EXPLODED * max(1, least) if what.label.startswith("loss") else math.inf
     if wide := is_wide(what.label, least, most):
