@@ -93,7 +93,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "kernels": "c" if device.type == "cpu" and library() else "torch",
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),  # unpickling its own class imports PyTorch
         "bnexp": bnexp.__version__,
         "commit": _commit(),
     }

@@ -1,6 +1,8 @@
+import io
 import itertools
 import multiprocessing
 import os
+import pickle
 import struct
 import threading
 from collections import Counter
@@ -45,6 +47,35 @@ def test_a_child_trains_as_this_process_does(
     assert Counter(children.epochs) == Counter(here.epochs)
     assert {record.provenance["threads"] for record in children.records} == {1}
     assert multiprocessing.active_children() == []
+
+
+class Reader(pickle.Unpickler):
+    """Keeps the modules that a message needs."""
+
+    def __init__(self, message: bytes) -> None:
+        super().__init__(io.BytesIO(message))
+        self.modules: set[str] = set()
+
+    def find_class(self, module: str, name: str) -> object:
+        """Return what a message refers to."""
+        self.modules.add(module)
+        return super().find_class(module, name)
+
+
+@pytest.mark.parametrize("lr", [0.1, 1e30])
+def test_a_command_reads_what_workers_say_without_pytorch(
+    compose: Callable[..., Config], tmp_path: Path, lr: float
+) -> None:
+    """A record is made of Python's own types: PyTorch takes seconds and memory to import."""
+    asked = ("eval.units=true", "eval.affine=true", "eval.shift=true", "eval.gradients=true")
+    (run,) = runs_of(compose(*SMALL, *asked, "norm=batch", f"optimizer.lr={lr}"), 1)
+    said = Collected()
+    execute(portions([run], 1), compose("engine=inline").engine, ["cpu"], Store(tmp_path), said)
+    assert said.records[0].status == ("ok" if lr < 1 else "diverged")
+    for message in (*said.records, *said.epochs):
+        reader = Reader(pickle.dumps(message))
+        assert reader.load() == message
+        assert {module.partition(".")[0] for module in reader.modules} == {"bnexp"}
 
 
 def test_a_killed_child_costs_its_run_only(compose: Callable[..., Config]) -> None:
