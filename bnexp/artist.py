@@ -9,7 +9,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING
 
-from bnexp.engine.processes import FRESH
+from bnexp.processes import FRESH
 
 if TYPE_CHECKING:
     from bnexp.plots import Drawing

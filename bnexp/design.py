@@ -3,7 +3,6 @@
 import hashlib
 import itertools
 import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -138,11 +137,6 @@ class Design:
     def run_ids(self) -> frozenset[str]:
         """Return the ids of all runs; fewer than runs where two cells resolve to the same."""
         return frozenset(run.run_id for run in self.runs)
-
-
-def enumerate_size(study: Study) -> int:
-    """Return how many runs a study has, without composing them."""
-    return math.prod(len(factor.levels) for factor in study.factors) * len(study.seeds)
 
 
 def enumerate_design(study: Study, compose: Callable[[Sequence[str]], Config]) -> Design:

@@ -1,12 +1,13 @@
 """Study folders with planted effects: run files as a training would leave them."""
 
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from bnexp.declare import folder_of, open_design
-from bnexp.design import Design, Run
+from bnexp.design import Design, Run, Study
 from bnexp.records import TIMES, RunRecord
 from bnexp.store import Store
 
@@ -28,6 +29,11 @@ def record_of(run: Run, metrics: dict[str, float | None], study: str = "planted"
         provenance={"started": STARTED, "elapsed_s": 2.0},
         error=None if status == "ok" else "the loss is not finite at step 1 (epoch 1)",
     )
+
+
+def n_runs(study: Study) -> int:
+    """Return how many runs a study has, without composing them."""
+    return math.prod(len(factor.levels) for factor in study.factors) * len(study.seeds)
 
 
 def lasting(record: RunRecord) -> dict[str, object]:

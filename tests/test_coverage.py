@@ -14,8 +14,8 @@ from bnexp.config.compose import Composer
 from bnexp.config.keys import conf_dir
 from bnexp.coverage import Row
 from bnexp.declare import declare
-from bnexp.design import enumerate_size
 from bnexp.errors import UsageError
+from tests.fabricate import n_runs
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS = coverage.read_rows()
@@ -190,7 +190,7 @@ def test_the_list_counts_as_the_design_does(capsys: pytest.CaptureFixture[str]) 
     with Composer() as composer:
         for name in composer.options("study"):
             study = declare(composer, [f"study={name}"], multirun=False)
-            assert f"{name}  ({enumerate_size(study)} runs)" in said
+            assert f"{name}  ({n_runs(study)} runs)" in said
     unwrapped = " ".join(said.split())
     for ids in coverage.read_answers(STUDIES).values():
         assert not ids or f"answers: {', '.join(ids)}" in unwrapped

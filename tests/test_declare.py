@@ -5,9 +5,10 @@ import pytest
 from bnexp.config.compose import Composer
 from bnexp.config.keys import conf_dir
 from bnexp.declare import declare, folder_of, open_design
-from bnexp.design import Design, Study, enumerate_design, enumerate_size
+from bnexp.design import Design, Study, enumerate_design
 from bnexp.errors import UsageError
 from bnexp.records import response
+from tests.fabricate import n_runs
 
 SHIPPED = sorted(path.stem for path in conf_dir().glob("study/*.yaml"))
 
@@ -91,7 +92,7 @@ def test_swept_keys_are_the_factors(composer: Composer) -> None:
     assert study.seeds == (0, 1, 2)
     assert study.name == "model.pool+norm"
     assert study.fixed == ("train.epochs=2",)
-    assert len(design.runs) == enumerate_size(study) == 12
+    assert len(design.runs) == 12
 
 
 def test_levels_keep_their_types(composer: Composer) -> None:
@@ -195,7 +196,7 @@ def test_every_shipped_study_is_whole(composer: Composer, name: str) -> None:
     _, spec = composer.compose([f"study={name}"])
     assert spec is not None
     assert len(design.study.claims) == len(spec.claims)
-    assert len({run.run_id for run in design.runs}) == enumerate_size(design.study)
+    assert len({run.run_id for run in design.runs}) == n_runs(design.study)
 
 
 @pytest.mark.parametrize("name", [name for name in SHIPPED if name != "quickstart"])
@@ -215,7 +216,7 @@ def test_every_shipped_study_has_three_sizes(composer: Composer, name: str) -> N
 def examples(study: Study) -> int:
     """Return an upper bound of the images that a study's base runs train on."""
     base = study.base
-    return enumerate_size(study) * base.train.epochs * (base.data.train_size or 60_000)
+    return n_runs(study) * base.train.epochs * (base.data.train_size or 60_000)
 
 
 def test_a_size_is_what_its_overrides_say(own: Path) -> None:

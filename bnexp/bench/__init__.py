@@ -13,7 +13,7 @@ from typing import Any
 from bnexp.bench import measure, reference
 from bnexp.config.compose import Composer
 from bnexp.config.schema import Config
-from bnexp.engine.processes import FRESH
+from bnexp.processes import FRESH
 from bnexp.train.device import tune_process
 
 ROUNDS = 3

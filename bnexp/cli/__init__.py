@@ -52,6 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # What a command makes it keeps to its end: looking for garbage as often as Python does by
     # itself takes a tenth of the time to compose a study, and of a report's.
     gc.set_threshold(100_000)
+    if options.command == "run" and not options.dry_run and _trains_here(options.overrides):
+        from bnexp.processes import prepare  # --help has no use for processes
+
+        prepare()  # imports torch for the workers while this process composes
     # A command's module is imported when it is called: --help must not wait for torch.
     command = importlib.import_module(f"bnexp.cli.{options.command}")
     try:
@@ -69,6 +73,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     assert isinstance(code, int)
     return code
+
+
+def _trains_here(overrides: Sequence[str]) -> bool:
+    """Return whether workers of this machine are called for, as far as that shows so early.
+
+    A guess: a wrong one costs an import that nobody waits for.
+    """
+    named = [text for text in overrides if text.startswith("engine=")]
+    return not named or named[-1] == "engine=local"
 
 
 def _complete(prefix: str, **options: object) -> list[str]:

@@ -10,9 +10,8 @@ from bnexp.cli import plan
 from bnexp.cli.progress import Progress
 from bnexp.config.compose import Composer
 from bnexp.declare import declare, folder_of
-from bnexp.design import Design, Run, enumerate_design, enumerate_size
+from bnexp.design import Design, Run, enumerate_design
 from bnexp.engine import EpochDone, devices_of, execute, n_cores, n_workers
-from bnexp.engine.processes import prepare
 from bnexp.idx import ensure
 from bnexp.records import RunRecord
 from bnexp.schedule import make_cohorts, missing
@@ -34,8 +33,6 @@ def main(options: argparse.Namespace) -> int:
         study = declare(composer, options.overrides, multirun=options.multirun)
         store = Store(folder_of(study))
         done = store.done()
-        if study.base.engine.name == "local" and len(done) < enumerate_size(study):
-            prepare()  # imports torch for the workers while this process composes
         design = enumerate_design(study, lambda overrides: composer.compose(overrides)[0])
     todo = missing(design.runs, done)
     print(plan.headline(design, len(todo)))
@@ -48,15 +45,18 @@ def main(options: argparse.Namespace) -> int:
     artist = Artist()
     if todo:
         # While the workers train, there is time to get ready for the report.
-        threading.Thread(target=importlib.import_module, args=("bnexp.report",)).start()
-        if len(todo) >= MANY_RUNS and n_cores() > 1:
-            artist.start()
+        helped = len(todo) >= MANY_RUNS and n_cores() > 1
+        arguments = (artist if helped else None,)
+        getting_ready = threading.Thread(target=_get_ready, args=arguments, daemon=True)
+        getting_ready.start()
         try:
             _train(design, store, todo, devices, fail_fast=options.fail_fast)
         except KeyboardInterrupt:
             interrupted = True
         except FirstFailure:
             pass
+        if not interrupted:
+            getting_ready.join()
     done = store.done() & design.run_ids
     left = len(design.run_ids) - len(done)
     if interrupted:
@@ -77,6 +77,16 @@ def main(options: argparse.Namespace) -> int:
             f"{store.runs}/*.failed.json, and the same command tries them again"
         )
     return 1 if left else 0
+
+
+def _get_ready(artist: Artist | None) -> None:
+    """Import what writes a report, then start the process that helps with it, if it is given.
+
+    One after the other: together they would be in the way of what workers import.
+    """
+    importlib.import_module("bnexp.report")
+    if artist:
+        artist.start()
 
 
 def _ready(design: Design) -> list[str]:

@@ -7,9 +7,9 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from bnexp.engine.messages import CohortDone, EpochDone
-from bnexp.engine.processes import WORKERS
 from bnexp.engine.queue import Queue, died, without
 from bnexp.engine.worker import child
+from bnexp.processes import WORKERS
 from bnexp.records import RunRecord
 from bnexp.schedule import Cohort
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import bnexp
 from bnexp.config.schema import Config
-from bnexp.engine.processes import WORKERS
+from bnexp.processes import WORKERS
 from bnexp.schedule import Cohort, Speed, structure
 from bnexp.store import write_json
 

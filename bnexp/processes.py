@@ -1,4 +1,7 @@
-"""How child processes start: fresh ones, and workers, for which PyTorch is imported once."""
+"""How child processes start: fresh ones, and workers, for which PyTorch is imported once.
+
+It imports nothing of bnexp: a command calls `prepare` before all else.
+"""
 
 import multiprocessing
 from multiprocessing import get_all_start_methods
