@@ -52,13 +52,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # What a command makes it keeps to its end: looking for garbage as often as Python does by
     # itself takes a tenth of the time to compose a study, and of a report's.
     gc.set_threshold(100_000)
-    if options.command == "run" and not options.dry_run and _trains_here(options.overrides):
-        from bnexp.processes import prepare  # --help has no use for processes
-
-        prepare()  # imports torch for the workers while this process composes
-    # A command's module is imported when it is called: --help must not wait for torch.
-    command = importlib.import_module(f"bnexp.cli.{options.command}")
     try:
+        if options.command == "run" and not options.dry_run and _trains_here(options.overrides):
+            from bnexp.processes import prepare  # --help has no use for processes
+
+            prepare()  # imports torch for the workers while this process composes
+        # A command's module is imported when it is called: --help must not wait for torch.
+        command = importlib.import_module(f"bnexp.cli.{options.command}")
         code = command.main(options)
         sys.stdout.flush()
     except UsageError as error:

@@ -9,7 +9,7 @@ from multiprocessing.process import BaseProcess
 from bnexp.engine.messages import CohortDone, EpochDone
 from bnexp.engine.queue import Queue, died, without
 from bnexp.engine.worker import child
-from bnexp.processes import WORKERS
+from bnexp.processes import WORKERS, prepare
 from bnexp.records import RunRecord
 from bnexp.schedule import Cohort
 
@@ -35,6 +35,7 @@ def run_in_children(
     A child that dies is replaced and its unfinished runs are tried again one by one; a
     run that kills its child every time is recorded as `failed`.
     """
+    prepare()
     queue = Queue(cohorts)
     workers: list[Worker] = []
     try:

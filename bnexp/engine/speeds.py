@@ -12,7 +12,7 @@ from typing import Any
 
 import bnexp
 from bnexp.config.schema import Config
-from bnexp.processes import WORKERS
+from bnexp.processes import WORKERS, prepare
 from bnexp.schedule import Cohort, Speed, structure
 from bnexp.store import write_json
 
@@ -39,6 +39,7 @@ def speeds_of(
     todo = {key: wanted[key] for key in wanted if names[key] not in known}
     measured = dict(list(todo.items())[:MOST_MEASURED])
     if measured:
+        prepare()
         with ProcessPoolExecutor(workers, mp_context=WORKERS) as pool:
             start = time.time()
             tasks = [
