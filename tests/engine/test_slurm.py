@@ -264,7 +264,7 @@ def test_plan_counts_the_cores_of_all_jobs(
     assert main(command) == 0
     assert timed == [3]
     assert (
-        "32 cohorts of up to 1 run on 16 workers: about 26 s if its machines are as fast"
+        "32 cohorts of up to 1 run on 16 workers: about 22 s if its machines are as fast"
         in (capsys.readouterr().out)
     )
 
