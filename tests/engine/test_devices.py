@@ -39,7 +39,7 @@ def test_pytorch_is_asked_where_there_may_be_a_gpu(
 def test_what_workers_are_forked_from_has_started_no_thread() -> None:
     """The process that imports PyTorch for all workers has one thread and no GPU context."""
     script = (
-        "import bnexp.engine.preloaded, sys, torch; from pathlib import Path; "
+        "import bnexp.preloaded, sys, torch; from pathlib import Path; "
         "threads = Path('/proc/self/task'); "
         "print(len(list(threads.iterdir())) if threads.is_dir() else 1, "
         "torch.cuda.is_initialized(), 'bnexp.train' in sys.modules)"
