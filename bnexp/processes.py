@@ -1,10 +1,13 @@
-"""How child processes start: fresh ones, and workers, for which PyTorch is imported once.
+"""How many child processes there may be, and how they start: fresh, or with PyTorch.
 
 It imports nothing of bnexp: a command calls `prepare` before all else.
 """
 
 import multiprocessing
+import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing import get_all_start_methods
 
 # A fresh interpreter, with threads and memory of its own.
@@ -17,16 +20,36 @@ if CAN_FORK:
     WORKERS.set_forkserver_preload(["bnexp.preloaded"])
 
 
+def n_cores() -> int:
+    """Return the cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # absent on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def prepare() -> None:
-    """Begin to import what workers need, while this process composes and checks.
-
-    Ctrl-C reaches every process of a terminal; those that begin here never hear of it: what
-    becomes of them is this process's affair.
-    """
+    """Begin to import what workers need, while this process composes and checks."""
     if CAN_FORK:
-        from multiprocessing import forkserver, resource_tracker
+        from multiprocessing import forkserver
 
-        resource_tracker.ensure_running()  # when it starts, it lets Ctrl-C through again
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        forkserver.ensure_running()
+        with uninterrupted():
+            forkserver.ensure_running()
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Within the block, begin processes that never hear of a Ctrl-C.
+
+    It reaches every process of a terminal; what becomes of these is this process's affair.
+    """
+    if not CAN_FORK:
+        yield
+        return
+    from multiprocessing import resource_tracker
+
+    resource_tracker.ensure_running()  # when it starts, it lets Ctrl-C through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -58,6 +58,12 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def draws_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every command draw by itself: on this machine, others test at the same time."""
+    monkeypatch.setattr("bnexp.artist.n_cores", lambda: 1)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Leave the user's cache alone: what is compiled and timed here is thrown away."""

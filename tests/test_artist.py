@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
+import bnexp.artist
 from bnexp.artist import Artist, Make
-from bnexp.cli import main, run
+from bnexp.cli import main
 from bnexp.report import build
 from bnexp.store import Store
 
@@ -25,8 +26,9 @@ MAKES: list[Make] = [partial(titled, title) for title in ("one", "two", "three")
 
 
 @pytest.fixture(autouse=True)
-def alone() -> Iterator[None]:
-    """Leave no process behind, as a command that ends does."""
+def alone(draws_alone: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have a core for another process, and leave none behind, as a command that ends does."""
+    monkeypatch.setattr(bnexp.artist, "n_cores", lambda: 2)
     yield
     for process in multiprocessing.active_children():
         process.join(10)
@@ -41,11 +43,24 @@ def drawn(artist: Artist) -> list[dict[str, bytes]]:
 
 
 def test_two_processes_draw_what_one_does() -> None:
-    """Every figure comes in its place, and is the same file."""
+    """Every figure comes in its place, and is the same file, in one report after the other."""
     artist = Artist()
     artist.start()
-    assert drawn(artist) == drawn(Artist())
-    assert [len(files["png"]) > 0 for files in drawn(Artist())] == [True] * 3
+    expected = drawn(Artist())
+    assert [drawn(artist) for _ in range(3)] == [expected] * 3
+    assert [len(files["png"]) > 0 for files in expected] == [True] * 3
+    artist.stop()
+
+
+def test_without_a_second_core_there_is_no_second_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bnexp.artist, "n_cores", lambda: 1)
+    artist = Artist()
+    artist.start()
+    assert multiprocessing.active_children() == []
+    assert len(drawn(artist)) == len(MAKES)
+    artist.stop()
 
 
 @pytest.mark.parametrize("asked", [False, True])
@@ -62,24 +77,30 @@ def test_a_death_costs_no_figure(asked: bool, capfd: pytest.CaptureFixture[str])
     for make in makes:
         artist.add(make)
     assert artist.files() == drawn(Artist())
+    artist.stop()
     assert "".join(capfd.readouterr()) == ""
 
 
-def test_a_large_study_is_drawn_by_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its figures are those of a report that one process makes."""
+def test_commands_are_drawn_by_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `run`, a run that finds all done, and `report` draw is what one process draws."""
     started = []
-    monkeypatch.setattr(run, "MANY_RUNS", 2)
-    monkeypatch.setattr(run, "n_cores", lambda: 2)
     start = Artist.start
     monkeypatch.setattr(Artist, "start", lambda artist: started.append(start(artist)))
     command = [
-        *("-m", "data=digits", "data.train_size=64", "train.epochs=2", "seed=0,1"),
+        *("-m", "data=digits", "data.train_size=64", "train.epochs=1", "seed=0"),
         *("norm=none,batch", "model=mlp", "engine=inline", f"results_dir='{tmp_path}'"),
     ]
-    assert main(["run", *command]) == 0
-    assert len(started) == 1
     folder = tmp_path / "norm"
-    by_two = {path.name: path.read_bytes() for path in (folder / "figures").iterdir()}
-    assert len(by_two) > 2
+    found = []
+    for arguments in (["run", *command], ["run", *command], ["report", str(folder)]):
+        assert main(arguments) == 0
+        found.append(figures(folder))
+    assert len(started) == 3
     build(Store(folder))
-    assert {path.name: path.read_bytes() for path in (folder / "figures").iterdir()} == by_two
+    assert len(found[0]) >= 2
+    assert found == [figures(folder)] * 3
+
+
+def figures(folder: Path) -> dict[str, bytes]:
+    """Return a study's figures by the names of their files."""
+    return {path.name: path.read_bytes() for path in (folder / "figures").iterdir()}

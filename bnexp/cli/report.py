@@ -2,18 +2,24 @@
 
 import argparse
 
+from bnexp.artist import Artist
 from bnexp.cli.columns import print_columns
-from bnexp.report import build, build_all
 from bnexp.store import Store
 
 
 def main(options: argparse.Namespace) -> int:
     """Run the command; return its exit code."""
     stores = [Store(folder) for folder in options.folders]
+    for store in stores:
+        store.read_study()  # a folder that holds none says so before anything is imported
+    artist = Artist()
+    artist.start()
+    from bnexp.report import build, build_all  # takes as long as that process to get ready
+
     if len(stores) == 1:
-        print(build(stores[0]))
+        print(build(stores[0], artist))
         return 0
-    lines, comparison = build_all(stores)
+    lines, comparison = build_all(stores, artist)
     for row in comparison.folders.rows:
         print(f"{row[0]}  {row[2]}")
     for part in comparison.brief:

@@ -11,14 +11,11 @@ from bnexp.cli.progress import Progress
 from bnexp.config.compose import Composer
 from bnexp.declare import declare, folder_of
 from bnexp.design import Design, Run, enumerate_design
-from bnexp.engine import EpochDone, devices_of, execute, n_cores, n_workers
+from bnexp.engine import EpochDone, devices_of, execute, n_workers
 from bnexp.idx import ensure
 from bnexp.records import RunRecord
 from bnexp.schedule import make_cohorts, missing
 from bnexp.store import Store
-
-# The report of as many takes longer than a process that helps with it.
-MANY_RUNS = 100
 
 
 class FirstFailure(Exception):
@@ -45,9 +42,7 @@ def main(options: argparse.Namespace) -> int:
     artist = Artist()
     if todo:
         # While the workers train, there is time to get ready for the report.
-        helped = len(todo) >= MANY_RUNS and n_cores() > 1
-        arguments = (artist if helped else None,)
-        getting_ready = threading.Thread(target=_get_ready, args=arguments, daemon=True)
+        getting_ready = threading.Thread(target=_get_ready, args=(artist,), daemon=True)
         getting_ready.start()
         try:
             _train(design, store, todo, devices, fail_fast=options.fail_fast)
@@ -57,6 +52,8 @@ def main(options: argparse.Namespace) -> int:
             pass
         if not interrupted:
             getting_ready.join()
+    else:
+        artist.start()
     done = store.done() & design.run_ids
     left = len(design.run_ids) - len(done)
     if interrupted:
@@ -79,14 +76,13 @@ def main(options: argparse.Namespace) -> int:
     return 1 if left else 0
 
 
-def _get_ready(artist: Artist | None) -> None:
-    """Import what writes a report, then start the process that helps with it, if it is given.
+def _get_ready(artist: Artist) -> None:
+    """Import what writes a report, then start the process that helps with it.
 
     One after the other: together they would be in the way of what workers import.
     """
     importlib.import_module("bnexp.report")
-    if artist:
-        artist.start()
+    artist.start()
 
 
 def _ready(design: Design) -> list[str]:

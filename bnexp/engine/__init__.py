@@ -4,9 +4,10 @@ from collections.abc import Callable, Sequence
 
 from bnexp.config.schema import Engine, Ray, Slurm
 from bnexp.engine import ray_tasks, slurm_jobs
-from bnexp.engine.devices import n_cores, resolve
+from bnexp.engine.devices import resolve
 from bnexp.engine.local import run_in_children
 from bnexp.engine.messages import EpochDone
+from bnexp.processes import n_cores
 from bnexp.records import RunRecord
 from bnexp.schedule import Cohort
 from bnexp.store import Store

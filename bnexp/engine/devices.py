@@ -1,6 +1,5 @@
 """Which devices there are, without PyTorch where it is clear: it takes seconds to import."""
 
-import os
 from pathlib import Path
 
 # What the drivers of NVIDIA (also in Windows' Linux, and on its boards) and AMD put there.
@@ -15,13 +14,6 @@ def resolve(name: str) -> list[str]:
     from bnexp.train.device import resolve as resolve_with_torch  # imports torch
 
     return resolve_with_torch(name)
-
-
-def n_cores() -> int:
-    """Return the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # absent on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _may_have_gpu() -> bool:

@@ -14,11 +14,12 @@ from types import ModuleType
 from typing import Any
 
 from bnexp.config.schema import Ray
-from bnexp.engine.devices import n_cores, resolve
+from bnexp.engine.devices import resolve
 from bnexp.engine.messages import EpochDone
 from bnexp.engine.queue import ATTEMPTS, Queue, died, without
 from bnexp.engine.worker import stream
 from bnexp.errors import UsageError
+from bnexp.processes import n_cores
 from bnexp.records import RunRecord
 from bnexp.schedule import Cohort
 

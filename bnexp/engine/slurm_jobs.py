@@ -13,10 +13,10 @@ from types import ModuleType
 from typing import Any
 
 from bnexp.config.schema import Slurm
-from bnexp.engine.devices import n_cores
 from bnexp.engine.local import run_in_children
 from bnexp.engine.messages import EpochDone
 from bnexp.errors import UsageError, in_one_line
+from bnexp.processes import n_cores
 from bnexp.records import RunRecord
 from bnexp.schedule import Cohort
 from bnexp.store import Store

@@ -22,23 +22,34 @@ def build(store: Store, artist: Artist | None = None) -> str:
     """Write a study's tables, figures and reports; return a line that says where.
 
     Args:
-        artist: Who draws; one that was started before has another process help.
+        artist: Who draws; one that was started before has another process help. It is
+            stopped.
 
     Raises:
         UsageError: If the folder holds no study, or no finished run of it.
     """
-    return _write(_read(store), artist or Artist())
+    artist = artist or Artist()
+    line = _write(_read(store), artist)
+    artist.stop()
+    return line
 
 
-def build_all(stores: Sequence[Store]) -> tuple[list[str], Comparison]:
+def build_all(
+    stores: Sequence[Store], artist: Artist | None = None
+) -> tuple[list[str], Comparison]:
     """Write the reports of several folders, and their comparison into the first.
+
+    Args:
+        artist: See `build`.
 
     Raises:
         UsageError: If a folder holds no study or no finished run, before any is written to.
     """
+    artist = artist or Artist()
     analyses = [_read(store) for store in stores]
     comparison = compare(analyses)
-    lines = [_write(analysis, Artist()) for analysis in analyses]
+    lines = [_write(analysis, artist) for analysis in analyses]
+    artist.stop()
     for ending, text in (
         ("md", markdown("comparison.md.j2", page=comparison)),
         ("html", html("comparison.html.j2", page=comparison)),
