@@ -1,6 +1,7 @@
 """Who draws figures: this process and, once it is started, another beside it."""
 
 import gc
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -95,6 +96,7 @@ class Artist:
 
 
 def _draw(pipe: Connection) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where `uninterrupted` cannot: on Windows
     from bnexp.plots import made  # imports matplotlib
 
     gc.freeze()  # all of it stays: looking through it is a tenth of the time to draw

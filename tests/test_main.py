@@ -6,7 +6,6 @@ import sys
 import pytest
 
 from bnexp import cli
-from bnexp.processes import CAN_FORK
 
 
 @pytest.mark.parametrize(
@@ -51,25 +50,3 @@ def test_an_interruption_while_a_command_is_imported_is_one_line(
     monkeypatch.setattr(cli.importlib, "import_module", interrupted)
     assert cli.main(["studies"]) == 130
     assert capsys.readouterr().err == "bnexp: interrupted\n"
-
-
-@pytest.mark.skipif(not CAN_FORK, reason="workers are not forked here")
-def test_what_imports_for_the_workers_does_not_hear_of_an_interruption() -> None:
-    """Ctrl-C goes to every process of a terminal; the command alone says something."""
-    program = (
-        "import os, signal\n"
-        "from bnexp.processes import WORKERS, prepare\n"
-        "signal.signal(signal.SIGINT, lambda *_: print('heard', flush=True))\n"
-        "prepare()\n"
-        "os.killpg(os.getpgrp(), signal.SIGINT)\n"
-        "worker = WORKERS.Process(target=print, args=['trains'])\n"
-        "worker.start(), worker.join()\n"
-    )
-    ended = subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        check=True,
-        start_new_session=True,
-    )
-    assert (ended.stdout, ended.stderr) == ("heard\ntrains\n", "")

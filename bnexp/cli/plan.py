@@ -7,17 +7,18 @@ from bnexp.cli.progress import duration
 from bnexp.config.schema import Local, Ray
 from bnexp.declare import folder_of, open_design
 from bnexp.design import Design, Run
-from bnexp.engine import devices_of, n_cores, n_workers
+from bnexp.engine import devices_of, n_workers
 from bnexp.engine.devices import resolve
 from bnexp.engine.speeds import speeds_of
 from bnexp.errors import UsageError
 from bnexp.idx import absent, ensure
+from bnexp.processes import n_cores
 from bnexp.schedule import estimate_s, make_cohorts, missing
 from bnexp.store import Store
 
 MOST_CELLS = 40
 # Beside the training: the command's start, and the report, which shows every cell (measured).
-START_S, REPORT_S_A_CELL = 2.0, 0.1
+COMMAND_S, REPORT_S_A_CELL = 2.0, 0.1
 
 
 def main(options: argparse.Namespace) -> int:
@@ -71,8 +72,8 @@ def _effort(design: Design, todo: list[Run]) -> str:
             return f"{size}; how long that takes cannot be timed here, without a GPU"
         timed_on = min(workers, n_cores() if on_cpu else len(devices))
     speeds, start_s = speeds_of(cohorts, timed_on, devices)
-    seconds = estimate_s(cohorts, speeds, workers) + start_s
-    seconds += START_S + REPORT_S_A_CELL * len(design.cells)
+    beside = COMMAND_S + REPORT_S_A_CELL * len(design.cells)
+    seconds = estimate_s(cohorts, speeds, workers) + start_s + beside
     here = isinstance(engine, Local) or (isinstance(engine, Ray) and engine.address is None)
     where = "on this machine" if here else "if its machines are as fast as this one"
     return f"{size}: about {duration(seconds)} {where} (a few steps were timed)"

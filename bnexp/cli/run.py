@@ -42,8 +42,8 @@ def main(options: argparse.Namespace) -> int:
     artist = Artist()
     if todo:
         # While the workers train, there is time to get ready for the report.
-        getting_ready = threading.Thread(target=_get_ready, args=(artist,), daemon=True)
-        getting_ready.start()
+        preparing = threading.Thread(target=_prepare_report, args=(artist,), daemon=True)
+        preparing.start()
         try:
             _train(design, store, todo, devices, fail_fast=options.fail_fast)
         except KeyboardInterrupt:
@@ -51,7 +51,7 @@ def main(options: argparse.Namespace) -> int:
         except FirstFailure:
             pass
         if not interrupted:
-            getting_ready.join()
+            preparing.join()
     else:
         artist.start()
     done = store.done() & design.run_ids
@@ -76,7 +76,7 @@ def main(options: argparse.Namespace) -> int:
     return 1 if left else 0
 
 
-def _get_ready(artist: Artist) -> None:
+def _prepare_report(artist: Artist) -> None:
     """Import what writes a report, then start the process that helps with it.
 
     One after the other: together they would be in the way of what workers import.

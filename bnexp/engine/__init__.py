@@ -12,7 +12,7 @@ from bnexp.records import RunRecord
 from bnexp.schedule import Cohort
 from bnexp.store import Store
 
-__all__ = ["EpochDone", "devices_of", "execute", "n_cores", "n_workers"]
+__all__ = ["EpochDone", "devices_of", "execute", "n_workers"]
 
 
 def devices_of(engine: Engine, name: str) -> list[str]:

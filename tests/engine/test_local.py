@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bnexp.config.schema import Config
-from bnexp.engine import execute, local, n_cores, n_workers
+from bnexp.engine import execute, local, n_workers
 from bnexp.engine.messages import CohortDone, EpochDone
 from bnexp.engine.queue import ATTEMPTS
 from bnexp.records import RunRecord
@@ -355,12 +355,3 @@ def test_how_many_train_at_a_time(
     """One a core on a CPU, one a GPU, as many as asked for, and one in this process."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 2, 5}, raising=False)
     assert n_workers(compose(*overrides).engine, devices) == expected
-
-
-def test_cores_are_counted_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the system does not tell this process's cores, all of them are counted."""
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: 7)
-    assert n_cores() == 7
-    monkeypatch.setattr(os, "cpu_count", lambda: None)
-    assert n_cores() == 1
