@@ -9,8 +9,8 @@ The story in types, one arrow a step::
 
 A module imports only from those to its right (checked by import-linter)::
 
-    cli -> report -> engine | stats | plots -> train | store -> schedule | models | data
-        -> norms -> streams | declare -> design -> records -> config -> errors
+    cli -> report | doctor | bench -> engine | stats | plots -> train -> data -> networks
+        -> norms -> streams | study -> store -> config -> errors
 
 Axis letters in shapes: N minibatch, C channels, H W image, B minibatches, T steps,
 S seeds.

@@ -17,7 +17,7 @@ FRESH = multiprocessing.get_context("spawn")
 CAN_FORK = "forkserver" in get_all_start_methods()
 WORKERS = multiprocessing.get_context("forkserver") if CAN_FORK else FRESH
 if CAN_FORK:
-    WORKERS.set_forkserver_preload(["bnexp.preloaded"])
+    WORKERS.set_forkserver_preload(["bnexp.engine.preload"])
 
 
 def n_cores() -> int:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bnexp import coverage
+from bnexp.study import sources
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "results" / "coverage.md"
@@ -10,7 +10,7 @@ PAGE = ROOT / "results" / "coverage.md"
 
 def text() -> str:
     """Return the page as it should be."""
-    return coverage.page(coverage.covered(), coverage.published(ROOT))
+    return sources.page(sources.covered(), sources.published(ROOT))
 
 
 if __name__ == "__main__":

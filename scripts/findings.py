@@ -14,12 +14,12 @@ import jinja2
 import pandas as pd
 import yaml
 
-from bnexp import coverage
-from bnexp.frames import Declared, declared
-from bnexp.records import response
-from bnexp.report.show import each, interval, shown
-from bnexp.report.verdicts import verdict
-from bnexp.store import Store
+from bnexp.report.numbers import each, interval, shown
+from bnexp.report.tables.claims import verdict
+from bnexp.store.folder import Store
+from bnexp.store.frames import Declared, declared
+from bnexp.store.records import response
+from bnexp.study import sources
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
@@ -157,7 +157,7 @@ def _only(table: pd.DataFrame, levels: dict[str, str]) -> Any:
 def published() -> dict[str, Published]:
     """Return the published studies in the order of the words."""
     words = yaml.safe_load(WORDS.read_text(encoding="utf-8"))["answers"]
-    found = set(coverage.published(ROOT))
+    found = set(sources.published(ROOT))
     if missing := found - words.keys():
         raise LookupError(f"{WORDS.name} has no answer for {', '.join(sorted(missing))}")
     return {name: Published(name) for name in words if name in found}

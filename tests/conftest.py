@@ -23,7 +23,7 @@ from bnexp.config.networks import FastaiCnn
 from bnexp.config.schema import Config
 
 if TYPE_CHECKING:
-    from bnexp.data import Dataset
+    from bnexp.data.tensors import Dataset
 
 # Without deadlines, since a busy machine is slow, and with the same examples everywhere:
 # a suite that fails here fails at its reader's too.
@@ -44,7 +44,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def real_root() -> Path | None:
     """Return the folder that holds the published data sets, if there is one."""
-    from bnexp.data import FOLDERS
+    from bnexp.data.files import FOLDERS
 
     root = Path(os.environ.get("BNEXP_DATA_ROOT") or "does not exist")
     return root if all((root / name / "raw").is_dir() for name in FOLDERS.values()) else None
@@ -61,7 +61,7 @@ def one_thread() -> None:
 @pytest.fixture(autouse=True)
 def draws_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have every command draw by itself: on this machine, others test at the same time."""
-    monkeypatch.setattr("bnexp.artist.n_cores", lambda: 1)
+    monkeypatch.setattr("bnexp.report.figure_pool.n_cores", lambda: 1)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -163,7 +163,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def unprinted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a report's figures without laying out and printing them: most of what it takes."""
-    monkeypatch.setattr("bnexp.plots.house.files", lambda _: {"svg": b"", "png": b""})
+    monkeypatch.setattr("bnexp.plots.style.files", lambda _: {"svg": b"", "png": b""})
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def dataset(rng: np.random.Generator) -> "Dataset":
     """Return 64 training, 37 test and 11 validation images of noise."""
     import torch
 
-    from bnexp.data import Dataset, Split
+    from bnexp.data.tensors import Dataset, Split
 
     def split(n: int) -> Split:
         pixels = rng.integers(0, 256, size=(n, 1, 28, 28), dtype=np.uint8)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from bnexp.declare import folder_of, open_design
-from bnexp.design import Design, Run, Study
-from bnexp.records import TIMES, RunRecord
-from bnexp.store import Store
+from bnexp.store.folder import Store
+from bnexp.store.records import TIMES, RunRecord
+from bnexp.study.declare import folder_of, open_design
+from bnexp.study.design import Design, Run, Study
 
 # After every declaration that a test can make: what a study declares was planned.
 STARTED = "2100-01-01T00:00:00+00:00"
@@ -48,7 +48,7 @@ def planted(arguments: Sequence[str], folder: Path, measure: Measure) -> tuple[D
     """Return a study whose runs measured what `measure` says."""
     design = open_design([*arguments, f"results_dir='{folder}'"], True, None)
     store = Store(folder_of(design.study))
-    store.declare(design)
+    store.declare(design.declaration())
     for run in design.runs:
         store.save(record_of(run, measure(run)))
     return design, store

@@ -3,7 +3,7 @@
 import torch
 from hypothesis import strategies as st
 
-from bnexp.records import SCHEMA_VERSION, RunRecord
+from bnexp.store.records import SCHEMA_VERSION, RunRecord
 
 # Settings of the default configuration, each with levels that are all valid together.
 LEVELS = {

@@ -21,7 +21,7 @@ def test_cores_are_counted_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_workers_are_forked_from_has_started_no_thread() -> None:
     """The process that imports PyTorch for all workers has one thread and no GPU context."""
     script = (
-        "import bnexp.preloaded, sys, torch; from pathlib import Path; "
+        "import bnexp.engine.preload, sys, torch; from pathlib import Path; "
         "threads = Path('/proc/self/task'); "
         "print(len(list(threads.iterdir())) if threads.is_dir() else 1, "
         "torch.cuda.is_initialized(), 'bnexp.train' in sys.modules)"

@@ -8,11 +8,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bnexp import plots, report
+from bnexp import plots
 from bnexp.cli import main
-from bnexp.declare import open_design
-from bnexp.frames import declared
-from bnexp.store import Store
+from bnexp.report.reports import build
+from bnexp.store.folder import Store
+from bnexp.store.frames import declared
+from bnexp.study.declare import open_design
 from tests.conftest import real_root
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
@@ -57,7 +58,7 @@ def test_published_tables_are_those_of_the_runs(
     (copy / "runs").mkdir(parents=True)
     for path in [published / "study.json", *published.glob("runs/*.json")]:
         (copy / path.relative_to(published)).write_bytes(path.read_bytes())
-    report.build(Store(copy))
+    build(Store(copy))
     for path in published.glob("tables/*.csv"):
         rebuilt, kept = (
             pd.read_csv(folder / "tables" / path.name) for folder in (copy, published)

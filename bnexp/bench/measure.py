@@ -11,8 +11,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from bnexp.config.schema import Config
-from bnexp.data import load
-from bnexp.models import build
+from bnexp.data.tensors import load
+from bnexp.networks.build import build
 from bnexp.train.cohort import train_epoch
 from bnexp.train.device import settle
 from bnexp.train.optimizers import make_stepper

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Subset
 
 from bnexp.config.schema import Config
-from bnexp.data import FOLDERS
-from bnexp.models import build
+from bnexp.data.files import FOLDERS
+from bnexp.networks.build import build
 from bnexp.train.plain import make_optimizer
 
 # Images of a timed epoch; 6 to 1, as 60,000 to 10,000.

@@ -10,13 +10,13 @@ from bnexp import plots
 from bnexp.cli.columns import print_columns
 from bnexp.config.compose import Composer
 from bnexp.engine import n_workers
-from bnexp.store import write_bytes, write_json
+from bnexp.store.folder import write_bytes, write_json
 
 
 def main(options: argparse.Namespace) -> int:
     """Run the command; return its exit code."""
     from bnexp.bench import GROWTH, NORMS, SUBJECTS, bench  # imports torch
-    from bnexp.data import ensure
+    from bnexp.data.files import ensure
     from bnexp.train.device import provenance, resolve, settle
 
     with Composer() as composer:

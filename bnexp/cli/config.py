@@ -26,7 +26,7 @@ def main(options: argparse.Namespace) -> int:
 
 def _print_layers(config: Config) -> None:
     """Print the modules in order with the shape of an image behind each."""
-    from bnexp.models import summary  # imports torch
+    from bnexp.networks.build import summary  # imports torch
 
     header = ("layer", "module", "output", "parameters")
     print_columns([header, *summary(config)], numbers_last=True)

@@ -5,16 +5,17 @@ import argparse
 from bnexp.cli.columns import print_columns
 from bnexp.cli.progress import duration
 from bnexp.config.schema import Local, Ray
-from bnexp.declare import folder_of, open_design
-from bnexp.design import Design, Run
+from bnexp.data.files import absent, ensure
 from bnexp.engine import devices_of, n_workers
 from bnexp.engine.devices import resolve
-from bnexp.engine.speeds import speeds_of
+from bnexp.engine.estimate import speeds_of
 from bnexp.errors import UsageError
-from bnexp.idx import absent, ensure
 from bnexp.processes import n_cores
-from bnexp.schedule import estimate_s, make_cohorts, missing
-from bnexp.store import Store
+from bnexp.store.folder import Store
+from bnexp.study.cohorts import make_cohorts, missing
+from bnexp.study.cost import estimate_s
+from bnexp.study.declare import folder_of, open_design
+from bnexp.study.design import Design, Run
 
 MOST_CELLS = 40
 # Beside the training: the command's start, and the report, which shows every cell (measured).

@@ -8,8 +8,8 @@ from typing import Self
 
 from tqdm import tqdm
 
-from bnexp.design import Run
-from bnexp.records import RunRecord
+from bnexp.store.records import RunRecord
+from bnexp.study.design import Run
 
 # Plain lines come at most this often, so that a log of 2,000 short runs stays readable.
 SECONDS_BETWEEN_LINES = 10.0

@@ -2,9 +2,9 @@
 
 import argparse
 
-from bnexp.artist import Artist
 from bnexp.cli.columns import print_columns
-from bnexp.store import Store
+from bnexp.report.figure_pool import Artist
+from bnexp.store.folder import Store
 
 
 def main(options: argparse.Namespace) -> int:
@@ -14,7 +14,10 @@ def main(options: argparse.Namespace) -> int:
         store.read_study()  # a folder that holds none says so before anything is imported
     artist = Artist()
     artist.start()
-    from bnexp.report import build, build_all  # takes as long as that process to get ready
+    from bnexp.report.reports import (  # takes as long as that process to get ready
+        build,
+        build_all,
+    )
 
     if len(stores) == 1:
         print(build(stores[0], artist))

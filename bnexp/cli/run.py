@@ -5,17 +5,17 @@ import importlib
 import signal
 import threading
 
-from bnexp.artist import Artist
 from bnexp.cli import plan
 from bnexp.cli.progress import Progress
 from bnexp.config.compose import Composer
-from bnexp.declare import declare, folder_of
-from bnexp.design import Design, Run, enumerate_design
+from bnexp.data.files import ensure
 from bnexp.engine import EpochDone, devices_of, execute, n_workers
-from bnexp.idx import ensure
-from bnexp.records import RunRecord
-from bnexp.schedule import make_cohorts, missing
-from bnexp.store import Store
+from bnexp.report.figure_pool import Artist
+from bnexp.store.folder import Store
+from bnexp.store.records import RunRecord
+from bnexp.study.cohorts import make_cohorts, missing
+from bnexp.study.declare import declare, folder_of
+from bnexp.study.design import Design, Run, enumerate_design
 
 
 class FirstFailure(Exception):
@@ -38,7 +38,7 @@ def main(options: argparse.Namespace) -> int:
         # A request to stop is a Ctrl-C: what is finished is kept either way.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         devices = _ready(design)
-    store.declare(design)
+    store.declare(design.declaration())
     artist = Artist()
     if todo:
         # While the workers train, there is time to get ready for the report.
@@ -63,7 +63,7 @@ def main(options: argparse.Namespace) -> int:
         )
         return 130
     if done:
-        from bnexp.report import build  # pandas, matplotlib and scipy take seconds
+        from bnexp.report.reports import build  # pandas, matplotlib and scipy take seconds
 
         print(build(store, artist))
     for record in store.load(store.failed() & design.run_ids):
@@ -98,7 +98,7 @@ def _ready(design: Design) -> list[str]:
         ensure(data)
     for cell in design.cells:
         if cell.config.model.name == "custom":
-            from bnexp.models import build  # imports torch
+            from bnexp.networks.build import build  # imports torch
 
             build(cell.config, seed=0)  # a function that is wrong says so now
     return devices

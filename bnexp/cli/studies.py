@@ -7,8 +7,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from bnexp import coverage
 from bnexp.errors import UsageError
+from bnexp.study import sources
 
 if TYPE_CHECKING:
     from bnexp.config.compose import Composer
@@ -19,7 +19,7 @@ def main(options: argparse.Namespace) -> int:
     if options.source is None:
         _list(options)
     else:
-        _table(coverage.of_source(coverage.covered(options.config_dir), options.source))
+        _table(sources.of_source(sources.covered(options.config_dir), options.source))
     return 0
 
 
@@ -28,9 +28,9 @@ def _list(options: argparse.Namespace) -> None:
 
     width = shutil.get_terminal_size().columns
     with Composer(options.config_dir) as composer:
-        studies = coverage.read_studies(composer.folders)
-        answers = coverage.read_answers(studies)
-        rows = coverage.join(coverage.read_rows(), answers)
+        studies = sources.read_studies(composer.folders)
+        answers = sources.read_answers(studies)
+        rows = sources.join(sources.read_rows(), answers)
         for name, content in studies.items():
             study = _section(composer, name, content)
             print(f"{name}  ({_n_runs(composer, study)} runs)")
@@ -40,7 +40,7 @@ def _list(options: argparse.Namespace) -> None:
             for text in texts:
                 print(textwrap.fill(text, width, initial_indent="  ", subsequent_indent="  "))
             print(f"  bnexp run study={name}\n")
-    print(textwrap.fill(coverage.summary(rows), width))
+    print(textwrap.fill(sources.summary(rows), width))
     print("bnexp studies --source d2l (or blog, fastai, lab) shows them")
 
 
@@ -89,14 +89,14 @@ def _n_levels(composer: "Composer", key: str, levels: object) -> int:
     return len(composer.levels(override)) if override.is_sweep_override() else 1
 
 
-def _table(rows: Sequence[coverage.Row]) -> None:
+def _table(rows: Sequence[sources.Row]) -> None:
     """Print rows with what each says and what answers it, wrapped to the terminal."""
     width = shutil.get_terminal_size().columns
     first = max(len(row.id) for row in rows) + 2
     source = None
     for row in rows:
         if row.source != source:
-            print(coverage.SOURCES[row.source])
+            print(sources.SOURCES[row.source])
             source = row.source
         parts = [
             ("says", row.says),
@@ -111,7 +111,7 @@ def _table(rows: Sequence[coverage.Row]) -> None:
                 _print_part(f"{begin:<{first}}{name:<10}", text, width)
                 begin = ""
         print()
-    print(textwrap.fill(coverage.summary(rows), width))
+    print(textwrap.fill(sources.summary(rows), width))
 
 
 def _print_part(indent: str, text: str, width: int) -> None:

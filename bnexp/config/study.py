@@ -234,6 +234,6 @@ class StudySpec(Part):
     seeds: Count | Annotated[tuple[Seed, ...], Lax, Field(min_length=1), AfterValidator(_once)]
     responses: Annotated[tuple[str, ...], Lax, Field(min_length=1)]
     claims: Annotated[tuple[AnyClaim, ...], Lax] = ()
-    # Rows of `bnexp/sources.yaml` that the study answers.
+    # Rows of `bnexp/study/sources.yaml` that the study answers.
     answers: Annotated[tuple[str, ...], Lax] = ()
     budgets: dict[Literal["smoke", "full"], str] = Field(default_factory=dict)

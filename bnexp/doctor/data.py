@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from bnexp.config.schema import SIZES, Data
+from bnexp.data.files import absent, ensure, folder_of
 from bnexp.doctor.finding import Finding, careful
 from bnexp.errors import UsageError
-from bnexp.idx import absent, ensure, folder_of
 
 
 @careful

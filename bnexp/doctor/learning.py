@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from bnexp.config.schema import Config
-from bnexp.data import load
-from bnexp.design import Cell, Run
+from bnexp.data.tensors import load
 from bnexp.doctor.finding import Finding, careful, near
 from bnexp.engine import EpochDone, execute
-from bnexp.records import TIMES, RunRecord
-from bnexp.schedule import Cohort
-from bnexp.store import Store
+from bnexp.store.folder import Store
+from bnexp.store.records import TIMES, RunRecord
+from bnexp.study.cohorts import Cohort
+from bnexp.study.design import Cell, Run
 from bnexp.train.device import settle
 from bnexp.train.plain import train_run
 

@@ -13,7 +13,7 @@ from bnexp.config.schema import Config
 from bnexp.doctor.finding import Finding, careful
 from bnexp.errors import UsageError, in_one_line
 from bnexp.processes import n_cores
-from bnexp.store import Store
+from bnexp.store.folder import Store
 from bnexp.train.cpu.kernels import library
 from bnexp.train.device import provenance
 

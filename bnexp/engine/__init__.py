@@ -8,9 +8,9 @@ from bnexp.engine.devices import resolve
 from bnexp.engine.local import run_in_children
 from bnexp.engine.messages import EpochDone
 from bnexp.processes import n_cores
-from bnexp.records import RunRecord
-from bnexp.schedule import Cohort
-from bnexp.store import Store
+from bnexp.store.folder import Store
+from bnexp.store.records import RunRecord
+from bnexp.study.cohorts import Cohort
 
 __all__ = ["EpochDone", "devices_of", "execute", "n_workers"]
 

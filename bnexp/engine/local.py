@@ -10,8 +10,8 @@ from bnexp.engine.messages import CohortDone, EpochDone
 from bnexp.engine.queue import Queue, died, without
 from bnexp.engine.worker import child
 from bnexp.processes import WORKERS, prepare
-from bnexp.records import RunRecord
-from bnexp.schedule import Cohort
+from bnexp.store.records import RunRecord
+from bnexp.study.cohorts import Cohort
 
 
 @dataclass

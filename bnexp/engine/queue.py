@@ -4,8 +4,8 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bnexp.records import RunRecord
-from bnexp.schedule import Cohort
+from bnexp.store.records import RunRecord
+from bnexp.study.cohorts import Cohort
 
 # Something else may have had a run killed (the system's memory, a user): try it again,
 # alone, this often in all.

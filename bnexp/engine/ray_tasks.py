@@ -20,8 +20,8 @@ from bnexp.engine.queue import ATTEMPTS, Queue, died, without
 from bnexp.engine.worker import stream
 from bnexp.errors import UsageError
 from bnexp.processes import n_cores
-from bnexp.records import RunRecord
-from bnexp.schedule import Cohort
+from bnexp.store.records import RunRecord
+from bnexp.study.cohorts import Cohort
 
 # Ray keeps trying to reach an address for minutes: whether anybody listens is seen first.
 CONNECT_S = 5.0

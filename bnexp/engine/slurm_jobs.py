@@ -17,9 +17,9 @@ from bnexp.engine.local import run_in_children
 from bnexp.engine.messages import EpochDone
 from bnexp.errors import UsageError, in_one_line
 from bnexp.processes import n_cores
-from bnexp.records import RunRecord
-from bnexp.schedule import Cohort
-from bnexp.store import Store
+from bnexp.store.folder import Store
+from bnexp.store.records import RunRecord
+from bnexp.study.cohorts import Cohort
 
 # Where submitit puts the jobs; "local" is processes of this machine, for the tests.
 CLUSTER = "slurm"

@@ -8,8 +8,8 @@ from multiprocessing.connection import Connection
 from queue import Queue
 
 from bnexp.engine.messages import CohortDone, EpochDone
-from bnexp.records import RunRecord
-from bnexp.schedule import Cohort
+from bnexp.store.records import RunRecord
+from bnexp.study.cohorts import Cohort
 
 
 def child(pipe: Connection, device_name: str) -> None:

@@ -9,13 +9,13 @@ from matplotlib.figure import Figure
 
 from bnexp.plots.effects import effects, interaction
 from bnexp.plots.heat import heat_map, lighter
-from bnexp.plots.house import contrast_name, files, look, made, short, styled
-from bnexp.plots.inputs import unit_inputs
 from bnexp.plots.panels import numbers
-from bnexp.plots.reached import time_to_accuracy
 from bnexp.plots.runs import cell_means, learning_curves, statistics
 from bnexp.plots.speed import cost_per_run, speeds
+from bnexp.plots.style import contrast_name, files, look, made, short, styled
 from bnexp.plots.sweep import Limits, sweep
+from bnexp.plots.time_to_accuracy import time_to_accuracy
+from bnexp.plots.unit_inputs import unit_inputs
 
 Drawing = Figure  # for those that hold a figure, but do not draw
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bnexp.plots.house import (
+from bnexp.plots.style import (
     LETTER,
     MOST_ROWS,
     Factors,
@@ -25,7 +25,7 @@ from bnexp.plots.house import (
     with_values,
     wrapped,
 )
-from bnexp.records import response as describe
+from bnexp.store.records import response as describe
 
 # A response and a row of the forest plot: factor, level a, level b.
 Compared = tuple[str, str, str, str]

@@ -12,8 +12,8 @@ from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from bnexp.frames import where
-from bnexp.plots.house import (
+from bnexp.plots.panels import MOST_COLUMNS, ended, flattered, ordered, panel_rows
+from bnexp.plots.style import (
     LETTER,
     Factors,
     add_note,
@@ -22,8 +22,8 @@ from bnexp.plots.house import (
     short,
     wrapped,
 )
-from bnexp.plots.panels import MOST_COLUMNS, ended, flattered, ordered, panel_rows
-from bnexp.records import response as describe
+from bnexp.store.frames import where
+from bnexp.store.records import response as describe
 
 WIDEST = 11.0  # inches
 PAGE = "#e8e8e8"  # below the hatching of cells without a mean

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
-from bnexp.plots.house import MOST_PANELS, Factors
+from bnexp.plots.style import MOST_PANELS, Factors
 
 MOST_COLUMNS = 4
 WIDE_RANGE = 30

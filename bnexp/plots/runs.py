@@ -9,8 +9,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bnexp.frames import where
-from bnexp.plots.house import (
+from bnexp.plots.panels import MOST_COLUMNS, aligned, is_wide, name_epochs
+from bnexp.plots.style import (
     COLOURS,
     DENSE,
     LETTER,
@@ -34,8 +34,8 @@ from bnexp.plots.house import (
     with_values,
     wrapped,
 )
-from bnexp.plots.panels import MOST_COLUMNS, aligned, is_wide, name_epochs
-from bnexp.records import response as describe
+from bnexp.store.frames import where
+from bnexp.store.records import response as describe
 
 MOST_BANDS = len(COLOURS)
 EXPLODED = 100  # a loss beyond, of networks that guess with 2.3, tells no more than that

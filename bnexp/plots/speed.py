@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from bnexp.plots.house import COLOURS, new_figure
+from bnexp.plots.style import COLOURS, new_figure
 
 
 def speeds(names: Sequence[str], ours: Sequence[float], reference: Sequence[float]) -> Figure:

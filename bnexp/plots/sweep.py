@@ -10,8 +10,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bnexp.frames import where
-from bnexp.plots.house import (
+from bnexp.plots.panels import flattered, is_wide, log2_axis, numbers, ordered, panel_rows
+from bnexp.plots.style import (
     DENSE,
     Factors,
     add_legend,
@@ -24,8 +24,8 @@ from bnexp.plots.house import (
     short,
     wrapped,
 )
-from bnexp.plots.panels import flattered, is_wide, log2_axis, numbers, ordered, panel_rows
-from bnexp.records import response as describe
+from bnexp.store.frames import where
+from bnexp.store.records import response as describe
 
 PANEL, STRIP = 2.2, 0.9  # inches
 Places = npt.NDArray[np.float64]

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bnexp.frames import Declared
-from bnexp.records import RunRecord
-from bnexp.report.tables import Tables
-from bnexp.store import Store
+from bnexp.stats.tables import Tables
+from bnexp.store.folder import Store
+from bnexp.store.frames import Declared
+from bnexp.store.records import RunRecord
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bnexp.frames import Declared
 from bnexp.plots import short
-from bnexp.records import Response
 from bnexp.report import links
-from bnexp.report.rates import TRAINS, rate
-from bnexp.report.rows import described
-from bnexp.report.show import each, interval, percent
-from bnexp.report.tables import Tables
+from bnexp.report.numbers import each, interval, percent
+from bnexp.report.tables.learning_rates import TRAINS, rate
+from bnexp.report.tables.text import described
+from bnexp.stats.tables import Tables
+from bnexp.store.frames import Declared
+from bnexp.store.records import Response
 
 # A compact block shows no more rows; the table of effects has all.
 MOST_ROWS = 6

@@ -10,12 +10,12 @@ from urllib.parse import quote
 
 from bnexp.errors import UsageError
 from bnexp.report.analysis import Analysis
-from bnexp.report.content import setting
-from bnexp.report.effects import effects_table
 from bnexp.report.links import Linked
-from bnexp.report.pair import Pair, pair
-from bnexp.report.rows import TableText
-from bnexp.report.verdicts import claims_table
+from bnexp.report.page import setting
+from bnexp.report.side_by_side import Pair, pair
+from bnexp.report.tables.claims import claims_table
+from bnexp.report.tables.effects import effects_table
+from bnexp.report.tables.text import TableText
 
 
 @dataclass(frozen=True)

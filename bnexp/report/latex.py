@@ -2,8 +2,8 @@ r"""The report's tables for a paper: `\input{report.tex}` prints them with bookt
 
 import re
 
-from bnexp.report.content import Page
-from bnexp.report.rows import TableText
+from bnexp.report.page import Page
+from bnexp.report.tables.text import TableText
 
 # What a table shows that a page of a paper can hold; longer ones go on in another.
 ROWS_A_TABLE = 40

@@ -10,10 +10,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from bnexp.report.content import Page
 from bnexp.report.drawn import Drawn
 from bnexp.report.links import Linked
-from bnexp.report.rows import Loud
+from bnexp.report.page import Page
+from bnexp.report.tables.text import Loud
 
 Figures = Mapping[str, tuple[Drawn, Mapping[str, bytes]]]
 
@@ -65,7 +65,7 @@ def markdown(template: str, **content: Any) -> str:
 @cache
 def _environment(*, autoescape: bool) -> Environment:
     environment = Environment(
-        loader=PackageLoader("bnexp"),
+        loader=PackageLoader("bnexp.report"),
         autoescape=autoescape,
         undefined=StrictUndefined,
         trim_blocks=True,

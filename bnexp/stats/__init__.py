@@ -17,8 +17,8 @@ from bnexp.stats.claims import REGIONS, RULE, judge
 from bnexp.stats.contrasts import contrasts
 from bnexp.stats.footing import equal_footing
 from bnexp.stats.max_lr import max_lr, max_lr_ratios
-from bnexp.stats.reached import reached
 from bnexp.stats.shares import shares
+from bnexp.stats.time_to_accuracy import reached
 
 __all__ = [
     "REGIONS",

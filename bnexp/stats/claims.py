@@ -20,7 +20,7 @@ from bnexp.config.study import (
 )
 from bnexp.stats.cells import Factors, response_array
 from bnexp.stats.estimate import CONFIDENCE, Estimate, Values, paired_t, prediction, spread
-from bnexp.stats.planned import difference_weights, within_seeds
+from bnexp.stats.factorial import difference_weights, within_seeds
 from bnexp.stats.testing import ALPHA, tost
 
 RULE = (

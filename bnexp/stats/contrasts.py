@@ -9,7 +9,7 @@ import pandas as pd
 
 from bnexp.stats.cells import Factors, diverged_array, response_array
 from bnexp.stats.estimate import BCA_FROM, Values, bca, known, paired_t
-from bnexp.stats.planned import Contrast, all_contrasts, within_seeds
+from bnexp.stats.factorial import Contrast, all_contrasts, within_seeds
 from bnexp.stats.power import minimum_detectable_effect
 from bnexp.stats.proportion import (
     Share,

@@ -1,7 +1,7 @@
 """A mean over seeds with its intervals.
 
 Student's t is the default: its 95 % interval is exact for normal differences. Simulated,
-20,000 studies each (tests/stats/test_coverage.py repeats it with 4,000), it covers
+20,000 studies each (tests/stats/test_interval_coverage.py repeats it with 4,000), it covers
 
     differences              n = 5   n = 10   n = 30   n = 80
     normal                    .95     .95      .95      .95

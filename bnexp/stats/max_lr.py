@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from bnexp.frames import where
 from bnexp.stats.cells import Factors, diverged_array, response_array
 from bnexp.stats.estimate import Values
 from bnexp.stats.logistic import Half, half_success
+from bnexp.store.frames import where
 
 LR = "optimizer.lr"
 FEWEST = 3  # learning rates

@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 
 from bnexp.config.schema import Config, Data
-from bnexp.data import Dataset, load
-from bnexp.design import Run
+from bnexp.data.tensors import Dataset, load
 from bnexp.errors import UsageError
-from bnexp.models import build
-from bnexp.records import RunRecord
-from bnexp.schedule import Cohort, is_convolutional, structure
+from bnexp.networks.build import build
+from bnexp.store.records import RunRecord
+from bnexp.study.cohorts import Cohort, is_convolutional, structure
+from bnexp.study.design import Run
 from bnexp.train.cohort import train_runs
-from bnexp.train.cpu.known import is_native
+from bnexp.train.cpu.supported import is_native
 from bnexp.train.device import allow_tf32, provenance
-from bnexp.train.outcome import Outcome
+from bnexp.train.log import Outcome
 from bnexp.train.plain import train_run
 from bnexp.train.speed import best_size
 

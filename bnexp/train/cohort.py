@@ -11,14 +11,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bnexp.config.schema import Config
-from bnexp.data import Dataset, Split
-from bnexp.models import build
+from bnexp.data.tensors import Dataset, Split
+from bnexp.networks.build import build
 from bnexp.train.capture import CapturedStep
-from bnexp.train.cpu.native import evaluate_native, population_native, train_native
 from bnexp.train.evaluate import eval_batch, totals
+from bnexp.train.log import Log, Metrics, Outcome, named
 from bnexp.train.measure import population_of, with_batch, with_population, with_units
+from bnexp.train.native import evaluate_native, population_native, train_native
 from bnexp.train.optimizers import Stepper, make_stepper
-from bnexp.train.outcome import Log, Metrics, Outcome, named
 from bnexp.train.plain import batches, epoch_order, first_minibatch
 from bnexp.train.stack import Stack
 
@@ -34,7 +34,7 @@ def train_runs(
     notice. Nothing waits for the device within an epoch.
 
     Args:
-        runs: Configuration and seed of each; see `bnexp.schedule.structure` for what they
+        runs: Configuration and seed of each; see `bnexp.study.cohorts.structure` for what they
             must agree in.
         data: Its tensors' device is where the runs train.
         on_epoch: Called with a run's position and the number of each finished epoch.

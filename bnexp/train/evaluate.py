@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bnexp.data import Split
+from bnexp.data.tensors import Split
 from bnexp.norms import BatchNormLayer, pooled_moments
 from bnexp.train.cpu.blocks import blocked
 

@@ -5,8 +5,8 @@ from contextlib import nullcontext
 from torch import nn
 
 from bnexp.config.schema import Config
-from bnexp.data import Dataset, Split
-from bnexp.schedule import CURVE_IMAGES
+from bnexp.data.tensors import Dataset, Split
+from bnexp.study.cost import CURVE_IMAGES
 from bnexp.train.cpu.blocks import blocked
 from bnexp.train.evaluate import (
     batch_statistics,
@@ -15,8 +15,8 @@ from bnexp.train.evaluate import (
     norm_layers,
     population_statistics,
 )
-from bnexp.train.outcome import Metrics, named
-from bnexp.train.units import activity
+from bnexp.train.log import Metrics, named
+from bnexp.train.probes.units import activity
 
 
 def on_train(network: nn.Sequential, data: Dataset, config: Config) -> Metrics:

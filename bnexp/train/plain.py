@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnexp.config.schema import Adam, Config, Sgd, Train
-from bnexp.data import Dataset, Split
-from bnexp.models import build
+from bnexp.data.tensors import Dataset, Split
+from bnexp.networks.build import build
 from bnexp.streams import generator
 from bnexp.train.cpu.blocks import blocked
+from bnexp.train.log import Log, Outcome
 from bnexp.train.measure import on_test, on_train
-from bnexp.train.outcome import Log, Outcome
 
 
 def train_run(

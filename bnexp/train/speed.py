@@ -8,22 +8,23 @@ import torch
 from torch import nn
 
 from bnexp.config.schema import Config
-from bnexp.data import Dataset, Split
-from bnexp.models import build
-from bnexp.schedule import Speed, is_convolutional
+from bnexp.data.tensors import Dataset, Split
+from bnexp.networks.build import build
+from bnexp.study.cohorts import is_convolutional
+from bnexp.study.cost import Speed
 from bnexp.train.cohort import capture, train_epoch
 from bnexp.train.cpu.blocks import blocked
-from bnexp.train.cpu.known import is_native
-from bnexp.train.cpu.native import evaluate_native, population_native
+from bnexp.train.cpu.supported import is_native
 from bnexp.train.evaluate import eval_batch, evaluate, population_statistics
-from bnexp.train.gradients import gradient_ratio
-from bnexp.train.landscape import along_step
+from bnexp.train.native import evaluate_native, population_native
 from bnexp.train.optimizers import make_stepper
 from bnexp.train.plain import make_optimizer
 from bnexp.train.plain import train_epoch as train_plainly
-from bnexp.train.shift import gradient_shift, input_percentiles
+from bnexp.train.probes.gradients import gradient_ratio
+from bnexp.train.probes.landscape import along_step
+from bnexp.train.probes.shift import gradient_shift, input_percentiles
+from bnexp.train.probes.units import activity
 from bnexp.train.stack import Stack
-from bnexp.train.units import activity
 
 # Numbers of runs to try: a machine's best lies between its caches and its launch times.
 SIZES = (1, 8, 32, 128, 256)

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from bnexp.models import PIXELS
+from bnexp.networks.build import PIXELS
+from bnexp.networks.random_layers import Drawing
 from bnexp.norms import FormulaBatchNorm
-from bnexp.stochastic import Drawing
 from bnexp.train.cpu.dense_norm import with_dense_norms
-from bnexp.train.cpu.known import is_native
+from bnexp.train.cpu.supported import is_native
 from bnexp.train.evaluate import norm_layers
 
 

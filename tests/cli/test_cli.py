@@ -255,7 +255,7 @@ def test_no_command_shows_help_and_exits_2(capsys: pytest.CaptureFixture[str]) -
         ("import bnexp.cli; bnexp.cli._parser()", {"torch", "hydra", "pandas", "matplotlib"}),
         ("import bnexp.cli.plan", {"torch", "torchvision", "matplotlib", "numpy"}),
         ("import bnexp.cli.studies", {"torch", "hydra", "pandas", "matplotlib"}),
-        ("import bnexp.cli.report, bnexp.report", {"torch", "torchvision", "hydra"}),
+        ("import bnexp.cli.report, bnexp.report.reports", {"torch", "torchvision", "hydra"}),
         ("import bnexp.cli.run", {"torch", "torchvision", "ray", "submitit", "numpy"}),
     ],
 )

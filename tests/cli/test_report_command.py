@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from bnexp.cli import main
-from bnexp.design import Run
-from bnexp.store import Store
+from bnexp.store.folder import Store
+from bnexp.study.design import Run
 from tests.fabricate import planted
 
 

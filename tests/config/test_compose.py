@@ -10,8 +10,8 @@ from pydantic import BaseModel, ValidationError
 from bnexp.config.compose import Composer
 from bnexp.config.keys import conf_dir, known_keys
 from bnexp.config.schema import NEUTRAL, NOT_IDENTITY, Config
-from bnexp.design import Cell
 from bnexp.errors import UsageError
+from bnexp.study.design import Cell
 
 YAML = sorted(path.relative_to(conf_dir()) for path in conf_dir().rglob("*.yaml"))
 # 400 images leave no batch of one of the sizes below.
@@ -498,7 +498,7 @@ LATER = {
     "eval.shift": ("true",),
     "eval.units": ("true",),
 }
-# Ids of stored runs, as in tests/test_design.py.
+# Ids of stored runs, as in tests/study/test_design.py.
 GOLDEN = {("preset=d2l_lenet", 0): "05a14477d0c0", ("preset=d2l_bn", 3): "0db44c477028"}
 
 

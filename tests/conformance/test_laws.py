@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from bnexp.config.schema import Config
-from bnexp.models import build
+from bnexp.networks.build import build
+from bnexp.networks.random_layers import Dropout, Noise
 from bnexp.norms import FormulaBatchNorm, Parts
-from bnexp.stochastic import Dropout, Noise
 from tests import strategies
 from tests.conformance.cases import KINDS, PLACEMENTS, axes, by_channel, layer
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from bnexp.config.schema import Config
-from bnexp.data import Split, load
-from bnexp.models import build
+from bnexp.data.tensors import Split, load
+from bnexp.networks.build import build
 from bnexp.norms import FormulaBatchNorm
 from bnexp.train import evaluate as module
 from bnexp.train.evaluate import norm_layers, population_statistics

@@ -1,10 +1,10 @@
 """Small runs, and what an engine says of them."""
 
 from bnexp.config.schema import Config
-from bnexp.design import Cell, Run
 from bnexp.engine.messages import EpochDone
-from bnexp.records import RunRecord
-from bnexp.schedule import Cohort
+from bnexp.store.records import RunRecord
+from bnexp.study.cohorts import Cohort
+from bnexp.study.design import Cell, Run
 
 SMALL = ("data=digits", "data.train_size=64", "train.epochs=2", "train.batch_size=32")
 

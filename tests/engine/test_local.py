@@ -18,9 +18,9 @@ from bnexp.config.schema import Config
 from bnexp.engine import execute, local, n_workers
 from bnexp.engine.messages import CohortDone, EpochDone
 from bnexp.engine.queue import ATTEMPTS
-from bnexp.records import RunRecord
-from bnexp.schedule import Cohort
-from bnexp.store import Store
+from bnexp.store.folder import Store
+from bnexp.store.records import RunRecord
+from bnexp.study.cohorts import Cohort
 from tests.engine.small import SMALL, Collected, portions, record_of, runs_of
 from tests.fabricate import lasting
 

@@ -17,9 +17,9 @@ from bnexp.config.schema import Config
 from bnexp.engine import devices_of, execute, n_workers, ray_tasks
 from bnexp.engine.messages import EpochDone
 from bnexp.errors import UsageError
-from bnexp.records import RunRecord
-from bnexp.schedule import Cohort
-from bnexp.store import Store
+from bnexp.store.folder import Store
+from bnexp.store.records import RunRecord
+from bnexp.study.cohorts import Cohort
 from tests.engine.small import SMALL, Collected, portions, runs_of
 from tests.fabricate import lasting
 
@@ -34,7 +34,7 @@ with tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as fold
 """
 DEADLY = """
 import os, signal
-from bnexp.custom import example
+from bnexp.networks.custom import example
 def build(config, seed):
     if seed == 1:
         os.kill(os.getpid(), signal.SIGKILL)

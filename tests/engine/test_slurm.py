@@ -11,13 +11,14 @@ import pytest
 
 from bnexp.cli import main, plan
 from bnexp.config.schema import Config
-from bnexp.design import Run
 from bnexp.engine import devices_of, execute, n_workers, slurm_jobs
 from bnexp.engine.messages import EpochDone
 from bnexp.errors import UsageError
-from bnexp.records import RunRecord
-from bnexp.schedule import Speed, structure
-from bnexp.store import Store
+from bnexp.store.folder import Store
+from bnexp.store.records import RunRecord
+from bnexp.study.cohorts import structure
+from bnexp.study.cost import Speed
+from bnexp.study.design import Run
 from tests.engine.small import SMALL, Collected, portions, record_of, runs_of
 from tests.fabricate import lasting
 

@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bnexp.design import Run
-from bnexp.report import build
-from bnexp.store import Store
+from bnexp.report.reports import build
+from bnexp.store.folder import Store
+from bnexp.study.design import Run
 from tests.fabricate import planted
 from tests.report import chromium
 from tests.report.chromium import Tab

@@ -10,15 +10,16 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bnexp.design import Run
 from bnexp.errors import UsageError
-from bnexp.frames import declared
-from bnexp.report import agreement, build_all
 from bnexp.report.analysis import Analysis
 from bnexp.report.comparison import Comparison, compare
 from bnexp.report.render import html, markdown
-from bnexp.report.tables import Tables
-from bnexp.store import Store
+from bnexp.report.reports import build_all
+from bnexp.stats import agreement
+from bnexp.stats.tables import Tables
+from bnexp.store.folder import Store
+from bnexp.store.frames import declared
+from bnexp.study.design import Run
 from tests.fabricate import planted
 
 SWEEP = ["norm=none,batch", "model.pool=avg,max"]

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bnexp.design import Run
-from bnexp.frames import declared
-from bnexp.report import build
-from bnexp.report.drawing import _differences
-from bnexp.report.tables import Tables
-from bnexp.store import Store, write_json
+from bnexp.report.figures import _differences
+from bnexp.report.reports import build
+from bnexp.stats.tables import Tables
+from bnexp.store.folder import Store, write_json
+from bnexp.store.frames import declared
+from bnexp.study.design import Run
 from tests.fabricate import planted
 
 MINUS = "\N{MINUS SIGN}"

@@ -9,14 +9,14 @@ from urllib.parse import parse_qs, unquote
 import pandas as pd
 import pytest
 
-from bnexp.design import Run
-from bnexp.frames import declared
-from bnexp.report import build
 from bnexp.report.answer import answers
 from bnexp.report.latex import escape
 from bnexp.report.links import of_contrast, to_runs
-from bnexp.report.tables import Tables
-from bnexp.store import Store
+from bnexp.report.reports import build
+from bnexp.stats.tables import Tables
+from bnexp.store.folder import Store
+from bnexp.store.frames import declared
+from bnexp.study.design import Run
 from tests.fabricate import planted
 
 SWEEP = ["norm=none,batch", "model.pool=avg,max", "seed=range(5)"]

@@ -7,14 +7,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bnexp.design import Run
 from bnexp.errors import UsageError
-from bnexp.frames import declared
-from bnexp.report import build
-from bnexp.report.content import page
-from bnexp.report.drawing import draw
-from bnexp.report.tables import Tables
-from bnexp.store import Store
+from bnexp.report.figures import draw
+from bnexp.report.page import page
+from bnexp.report.reports import build
+from bnexp.stats.tables import Tables
+from bnexp.store.folder import Store
+from bnexp.store.frames import declared
+from bnexp.study.design import Run
 from tests.fabricate import planted
 
 SWEEP = ["norm=none,batch", "model.pool=avg,max", "seed=range(5)"]

@@ -15,8 +15,8 @@ from bnexp.config.study import (
     ThresholdClaim,
     ValueClaim,
 )
-from bnexp.frames import CLAIMS
 from bnexp.stats.estimate import paired_t
+from bnexp.store.frames import CLAIMS
 from tests.fabricate import frame_of
 
 FACTORS = {"norm": ("none", "batch"), "pool": ("avg", "max")}

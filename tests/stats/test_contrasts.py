@@ -7,7 +7,7 @@ from hypothesis.extra.numpy import arrays
 
 from bnexp import stats
 from bnexp.stats.estimate import paired_t
-from bnexp.stats.planned import all_contrasts, within_seeds
+from bnexp.stats.factorial import all_contrasts, within_seeds
 from tests.fabricate import frame_of
 
 FACTORS = {"norm": ("none", "batch"), "pool": ("avg", "max")}

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bnexp.design import Run
-from bnexp.frames import declared
-from bnexp.report.tables import Tables
-from bnexp.store import Store, write_json
+from bnexp.stats.tables import Tables
+from bnexp.store.folder import Store, write_json
+from bnexp.store.frames import declared
+from bnexp.study.design import Run
 from tests.fabricate import STARTED, planted
 
 SWEEP = ["norm=none,batch", "model.pool=avg,max", "seed=range(10)"]

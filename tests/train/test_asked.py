@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 
 from bnexp.config.schema import Config
-from bnexp.declare import ASKED
+from bnexp.study.declare import ASKED
 from bnexp.train.cohort import train_runs
 from bnexp.train.plain import train_run
-from tests.train.test_gradients import SMALL, data_of
+from tests.train.probes.test_gradients import SMALL, data_of
 
 TIMES = {"wall_s", "examples_per_s"}
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from bnexp.config.schema import Config
-from bnexp.data import Split
-from bnexp.models import build
+from bnexp.data.tensors import Split
+from bnexp.networks.build import build
 from bnexp.train.cpu import kernels
 from bnexp.train.cpu.blocks import Block, blocked
 from bnexp.train.optimizers import make_stepper

@@ -6,9 +6,9 @@ import torch
 
 from bnexp import train as module
 from bnexp.config.schema import Config
-from bnexp.design import Cell, Level, Run
-from bnexp.records import SCHEMA_VERSION, RunRecord
-from bnexp.schedule import Cohort
+from bnexp.store.records import SCHEMA_VERSION, RunRecord
+from bnexp.study.cohorts import Cohort
+from bnexp.study.design import Cell, Level, Run
 from bnexp.train import train_cohort
 from bnexp.train.plain import train_run
 from tests.fabricate import lasting

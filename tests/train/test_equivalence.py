@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from bnexp.config.schema import Config
-from bnexp.data import Split
-from bnexp.models import build
+from bnexp.data.tensors import Split
+from bnexp.networks.build import build
 from bnexp.train.cohort import capture, train_epoch
 from bnexp.train.optimizers import make_stepper
 from bnexp.train.plain import epoch_order, make_optimizer

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnexp.config.schema import Config
-from bnexp.data import Dataset, Split
-from bnexp.models import build
+from bnexp.data.tensors import Dataset, Split
+from bnexp.networks.build import build
 from bnexp.train import evaluate as module
 from bnexp.train.evaluate import (
     batch_statistics,

@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from bnexp.config.schema import Config
-from bnexp.data import load
+from bnexp.data.tensors import load
 from bnexp.train.cohort import train_runs
 from bnexp.train.device import settle
-from bnexp.train.outcome import Outcome
+from bnexp.train.log import Outcome
 from bnexp.train.plain import train_run
 
 pytestmark = pytest.mark.gpu

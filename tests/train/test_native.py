@@ -11,14 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from bnexp.config.schema import Config
-from bnexp.data import Split
-from bnexp.models import build
+from bnexp.data.tensors import Split
+from bnexp.networks.build import build
 from bnexp.train.cohort import train_epoch
-from bnexp.train.cpu import kernels
-from bnexp.train.cpu import known as what_is_known
-from bnexp.train.cpu.known import is_native
-from bnexp.train.cpu.native import evaluate_native, population_native
+from bnexp.train.cpu import kernels, supported
+from bnexp.train.cpu.supported import is_native
 from bnexp.train.evaluate import evaluate, population_statistics
+from bnexp.train.native import evaluate_native, population_native
 from bnexp.train.optimizers import make_stepper
 from bnexp.train.plain import make_optimizer
 from bnexp.train.plain import train_epoch as train_plainly
@@ -375,5 +374,5 @@ def test_without_a_compiler_networks_are_stacked(
     """The kernels are optional."""
     config = compose("model=mlp", "norm=batch")
     assert is_native(build(config, 0))
-    monkeypatch.setattr(what_is_known, "library", lambda *_: None)
+    monkeypatch.setattr(supported, "library", lambda *_: None)
     assert not is_native(build(config, 0))

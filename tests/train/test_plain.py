@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 
 from bnexp.config.schema import Config
-from bnexp.data import Dataset, Split, load
-from bnexp.models import build, n_parameters
-from bnexp.records import TIMES
+from bnexp.data.tensors import Dataset, Split, load
+from bnexp.networks.build import build, n_parameters
+from bnexp.store.records import TIMES
 from bnexp.streams import generator
 from bnexp.train import measure, plain
 from bnexp.train.evaluate import EVAL_BATCH
-from bnexp.train.outcome import Log, Metrics, Outcome, named
+from bnexp.train.log import Log, Metrics, Outcome, named
 from bnexp.train.plain import epoch_order, train_run
 
 CPU = torch.device("cpu")

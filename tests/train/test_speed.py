@@ -6,7 +6,7 @@ import pytest
 
 from bnexp.config.schema import Config
 from bnexp.train.speed import measure
-from tests.train.test_gradients import SMALL, data_of
+from tests.train.probes.test_gradients import SMALL, data_of
 
 
 @pytest.mark.parametrize("asked", ["gradients", "landscape", "shift", "units"])

@@ -8,14 +8,14 @@ import torch
 
 from bnexp import train as module
 from bnexp.config.schema import Config
-from bnexp.data import Dataset, load
-from bnexp.design import Cell, Run
-from bnexp.records import TIMES, RunRecord
-from bnexp.schedule import Cohort
+from bnexp.data.tensors import Dataset, load
+from bnexp.store.records import TIMES, RunRecord
+from bnexp.study.cohorts import Cohort
+from bnexp.study.design import Cell, Run
 from bnexp.train import speed, train_cohort
 from bnexp.train.cohort import train_runs
 from bnexp.train.cpu.kernels import library
-from bnexp.train.outcome import Outcome
+from bnexp.train.log import Outcome
 from bnexp.train.plain import train_run
 
 CPU = torch.device("cpu")

@@ -1,0 +1,1 @@
+"""Images and labels: the published files, and what a run trains on."""

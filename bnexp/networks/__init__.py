@@ -1,0 +1,1 @@
+"""The networks under study, shipped and of one's own, and their layers that draw."""

@@ -1,0 +1,238 @@
+"""The networks under study, each a Sequential whose layers are named by their role."""
+
+import math
+from collections import OrderedDict
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from bnexp.config.networks import Custom, DenseHead, Layer, Network
+from bnexp.config.normalization import AnyNorm, BatchNorm, NoNorm
+from bnexp.config.schema import Config
+from bnexp.networks.custom import from_function
+from bnexp.networks.random_layers import Dropout, Noise
+from bnexp.norms import make_norm
+from bnexp.streams import generator
+
+PIXELS, CLASSES = 28, 10
+ACTIVATIONS = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU, "tanh": nn.Tanh}
+POOLS = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
+Layers: TypeAlias = OrderedDict[str, nn.Module]
+
+# What follows a layer's affine part, in order, by `norm.placement`. The last convolution
+# of `after_flatten` has its norm behind the flatten.
+ORDERS = {
+    "before_activation": ("norm", "activation", "pool", "dropout"),
+    "after_activation": ("activation", "norm", "pool", "dropout"),
+    "after_pool": ("activation", "pool", "norm", "dropout"),
+    "after_pool_before_activation": ("pool", "norm", "activation", "dropout"),
+    "after_flatten": ("activation", "pool", "norm", "dropout"),
+    "before_dropout": ("activation", "norm", "pool", "dropout"),
+    "after_dropout": ("activation", "dropout", "norm", "pool"),
+}
+
+
+def build(config: Config, seed: int) -> nn.Sequential:
+    """Return the configured network with the initial weights of a seed, on the CPU.
+
+    Inputs have shape (N, 1, 28, 28), outputs are logits of shape (N, 10). Layers are
+    named `conv1`, `conv1_norm`, `conv1_activation`, `conv1_pool` and so on, so that a
+    layer keeps its name, and with it its initial weights, whatever stands beside it.
+    """
+    if isinstance(config.model, Custom):
+        network = from_function(config, config.model, seed)
+        initialize(network, config.model, seed)
+        return network
+    layers: Layers = OrderedDict()
+    channels, size = 1, PIXELS  # size 0: flattened
+    if "input" in _normalized(config):
+        _add_norm(layers, "input", config.norm, 1, seed, spatial=True)
+    if isinstance(config.model, DenseHead):
+        channels, size = _features(layers, config.model)
+    convs = [layer for layer in config.model.layers if layer.is_conv]
+    flattened = convs[-1:] if _placement(config.norm) == "after_flatten" else []
+    for layer in config.model.layers:
+        if layer.is_conv:
+            size = _add_conv(layers, layer, channels, size)
+        else:
+            channels, size = _flatten(layers, channels, size)
+            layers[layer.name] = nn.Linear(channels, layer.width)
+        channels = layer.width
+        if layer in flattened:
+            _follow(layers, layer, config, seed, but="norm")
+            channels, size = _flatten(layers, channels, _pooled(layer, size))
+            if layer.name in _normalized(config):
+                _add_norm(layers, layer.name, config.norm, channels, seed, spatial=False)
+        else:
+            _follow(layers, layer, config, seed)
+            size = _pooled(layer, size)
+    channels, _ = _flatten(layers, channels, size)
+    layers["output"] = nn.Linear(channels, CLASSES)
+    network = nn.Sequential(layers)
+    initialize(network, config.model, seed)
+    _drop_redundant_biases(network, config)
+    return network
+
+
+def _add_conv(layers: Layers, layer: Layer, channels: int, size: int) -> int:
+    """Add a convolution; return the side of its output."""
+    stride = 2 if layer.pool == "stride" else 1
+    layers[layer.name] = nn.Conv2d(
+        channels, layer.width, layer.kernel, stride=stride, padding=layer.padding
+    )
+    return (size + 2 * layer.padding - layer.kernel) // stride + 1
+
+
+def _follow(layers: Layers, layer: Layer, config: Config, seed: int, but: str = "") -> None:
+    """Add what follows a layer's affine part, in the order of the placement."""
+    for part in ORDERS[_placement(config.norm)]:
+        if part == but:
+            continue
+        if part == "norm" and layer.name in _normalized(config):
+            width, spatial = layer.width, layer.is_conv
+            _add_norm(layers, layer.name, config.norm, width, seed, spatial=spatial)
+        elif part == "activation":
+            layers[f"{layer.name}_activation"] = ACTIVATIONS[config.model.activation]()
+        elif part == "pool" and layer.is_pooled:
+            layers[f"{layer.name}_pool"] = POOLS[layer.pool](kernel_size=2, stride=2)
+        elif part == "dropout" and layer.dropout:
+            layers[f"{layer.name}_dropout"] = Dropout(layer.dropout, seed, layer.name)
+
+
+def _add_norm(
+    layers: Layers, name: str, norm: AnyNorm, channels: int, seed: int, *, spatial: bool
+) -> None:
+    module = make_norm(norm, channels, spatial=spatial)
+    assert module is not None
+    layers[f"{name}_norm"] = module
+    if isinstance(norm, BatchNorm) and norm.noise:
+        layers[f"{name}_noise"] = Noise(norm.noise, seed, name)
+
+
+def _flatten(layers: Layers, channels: int, size: int) -> tuple[int, int]:
+    """Add a flatten where the values still lie in an image."""
+    if size == 0:
+        return channels, 0
+    layers["flatten"] = nn.Flatten()
+    return channels * size**2, 0
+
+
+def _pooled(layer: Layer, size: int) -> int:
+    return size // 2 if layer.is_pooled else size
+
+
+def _features(layers: Layers, head: DenseHead) -> tuple[int, int]:
+    """Add the features of a dense head, which do not learn; return channels and side."""
+    channels, size = 1, PIXELS
+    if head.features == "frozen_conv":
+        convs = (Layer("frozen1", 6, kernel=5), Layer("frozen2", 16, kernel=5))
+        for layer in convs:
+            size = _add_conv(layers, layer, channels, size) // 2
+            channels = layer.width
+            layers[layer.name].requires_grad_(False)
+            layers[f"{layer.name}_activation"] = nn.ReLU()
+            layers[f"{layer.name}_pool"] = nn.MaxPool2d(kernel_size=2, stride=2)
+    if head.input_scale != 1:
+        layers["scale"] = Scale(head.input_scale)
+    return channels, size
+
+
+class Scale(nn.Module):
+    """Multiply the input by a constant."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.factor
+
+
+def _placement(norm: AnyNorm) -> str:
+    return "before_activation" if isinstance(norm, NoNorm) else norm.placement
+
+
+def _normalized(config: Config) -> tuple[str, ...]:
+    if isinstance(config.norm, NoNorm):
+        return ()
+    return config.norm.normalized(config.model.layers)
+
+
+def _drop_redundant_biases(network: nn.Sequential, config: Config) -> None:
+    """Take away biases: all, or with `auto` those that a centering BN directly undoes.
+
+    A pooling in between changes nothing (the largest and the mean shift with the values),
+    an activation or a dropout does.
+    """
+    bias, norm = config.model.bias, config.norm
+    if bias is True:
+        return
+    directly = ("before_activation", "after_pool_before_activation")
+    centers = isinstance(norm, BatchNorm) and norm.center and norm.placement in directly
+    for layer in config.model.layers:
+        if bias is False or (centers and layer.name in _normalized(config)):
+            module = network.get_submodule(layer.name)
+            module.register_parameter("bias", None)
+
+
+@torch.no_grad()
+def initialize(network: nn.Sequential, model: Network, seed: int) -> None:
+    """Draw the weights of every convolution and dense layer, each from its own stream.
+
+    Weights follow `init`; `default` is PyTorch's own U(-1/sqrt(f), 1/sqrt(f)) with f
+    inputs, which biases always follow (the sources set weights only). `init_gain`
+    multiplies the weights of the layers that `init_gain_where` names.
+
+    Source: Glorot and Bengio (2010) for Xavier; He et al. (2015), arXiv 1502.01852, for
+    Kaiming (with the gain of ReLU); `torch.nn.Linear.reset_parameters` for the default.
+    """
+    if model.init_seed is not None:
+        seed = model.init_seed
+    init = model.init
+    for name, layer in network.named_modules():
+        if not isinstance(layer, nn.Conv2d | nn.Linear):
+            continue
+        weight = layer.weight
+        inputs = weight[0].numel()
+        outputs = weight.shape[0] * weight[0, 0].numel()
+        bound = {
+            "xavier_uniform": math.sqrt(6 / (inputs + outputs)),
+            "kaiming": math.sqrt(6 / inputs),
+            "default": 1 / math.sqrt(inputs),
+        }
+        stream = generator(seed, "init", f"{name}.weight")
+        if init == "normal":
+            weight.normal_(0, 0.01, generator=stream)
+        else:
+            weight.uniform_(-bound[init], bound[init], generator=stream)
+        if model.init_gain_where == "all" or name in model.init_gain_where:
+            weight.mul_(model.init_gain)
+        if layer.bias is None:  # only in a user's network
+            continue
+        stream = generator(seed, "init", f"{name}.bias")
+        layer.bias.uniform_(-bound["default"], bound["default"], generator=stream)
+
+
+def n_parameters(network: nn.Module) -> int:
+    """Return the number of trained parameters."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+@torch.no_grad()
+def summary(config: Config) -> list[tuple[str, str, str, str]]:
+    """Return name, module, output shape of one image and parameters of each layer, in order.
+
+    The last row is the sum; parameters that do not learn are left out of it and in
+    brackets where they stand.
+    """
+    network = build(config, seed=0).eval()
+    x = torch.zeros(1, 1, PIXELS, PIXELS)
+    rows = []
+    for name, layer in network.named_children():
+        x = layer(x)
+        shape = " x ".join(str(side) for side in x.shape[1:])
+        learned, total = n_parameters(layer), sum(p.numel() for p in layer.parameters())
+        count = f"{learned:,}" if total == learned else f"{learned:,} ({total - learned:,})"
+        rows.append((name, type(layer).__name__, shape, count if total else ""))
+    return [*rows, ("", "", "sum", f"{n_parameters(network):,}")]

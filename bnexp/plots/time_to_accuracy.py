@@ -1,0 +1,93 @@
+"""How soon do runs reach an accuracy, and how many never do?"""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bnexp.plots.panels import MOST_COLUMNS, name_epochs, panel_rows
+from bnexp.plots.style import (
+    Factors,
+    add_legend,
+    add_note,
+    level_handles,
+    look,
+    new_figure,
+    panel_title,
+)
+from bnexp.store.frames import where
+
+
+def time_to_accuracy(shares: pd.DataFrame, factors: Factors) -> Figure:
+    """Return the share of runs that have reached each threshold, by epoch, with its interval.
+
+    A line for each level of the first factor, a row of panels for each threshold, a panel
+    for each combination of the other factors. More combinations than fit beside each other
+    leave room for one threshold: the one that runs differ most in.
+
+    Args:
+        shares: One row a threshold, cell and epoch (`stats.reached`).
+    """
+    first = next(iter(factors), None)
+    others = list(factors)[1:]
+    telling = _telling(shares)
+    rows, more = panel_rows(telling, {key: factors[key] for key in others})
+    kept = {threshold for threshold, _ in rows}
+    if len(kept) > 1:
+        in_order = [name for name in shares["threshold"].unique() if name in kept]
+        rows = [(name, rows[0][1]) for name in in_order]
+    panels = [(name, levels) for name, combinations in rows for levels in combinations]
+    # Thresholds of a design without further factors stand side by side.
+    columns = len(rows) if len(rows) == len(panels) else max(len(each) for _, each in rows)
+    columns = min(columns, MOST_COLUMNS)
+    n_rows = -(-len(panels) // columns)
+    figure = new_figure(max(2.4 * columns, 4.4) + 0.8, 2.0 * n_rows + 1.2)
+    grid = figure.subplots(n_rows, columns, sharex=True, sharey=True, squeeze=False)
+    levels_of_first = factors[first] if first else [""]
+    for (name, levels), axes in zip(panels, grid.flat, strict=False):
+        here = where(shares[shares["threshold"] == name], levels)
+        for i, level in enumerate(levels_of_first):
+            line = here[here[first] == level] if first else here
+            style = look(first, level, factors)
+            trained = line[line["epoch"] > 0]  # before, nothing can have been reached
+            axes.fill_between(
+                trained["epoch"],
+                trained["low"] * 100,
+                trained["high"] * 100,
+                step="post",
+                color=style.colour,
+                alpha=0.15,
+                linewidth=0,
+            )
+            axes.plot(
+                line["epoch"],
+                line["share"] * 100,
+                drawstyle="steps-post",
+                color=style.colour,
+                linestyle=style.line,
+                marker=style.marker,
+                markersize=3,
+                # Lines that coincide stay visible: the later ones are thinner.
+                linewidth=1.2 + 1.6 * (1 - (i + 1) / len(levels_of_first)),
+            )
+        goal = f"{name.rpartition('_')[2]} % accuracy"
+        axes.set_title("\n".join(filter(None, (goal, panel_title(levels, 2.3)))))
+        axes.set_ylim(-5, 105)
+        axes.set_yticks([0, 25, 50, 75, 100])
+    name_epochs(grid, len(panels))
+    for axes in grid[:, 0]:
+        axes.set_ylabel("runs that reached it (%)")
+    add_legend(figure, level_handles(first, factors, lines=True) if first else [])
+    n = int(shares["n"].max())
+    add_note(
+        figure,
+        f"line: share of up to {n} runs, band: its 95 % Wilson interval; runs that never reach "
+        "it, diverged or not, keep it below 100 %"
+        + (f"; {more} more combinations are in runs.csv" if more else ""),
+    )
+    return figure
+
+
+def _telling(shares: pd.DataFrame) -> list[str]:
+    """Return the thresholds that some run reached, those first that cells differ most in."""
+    by_threshold = shares.groupby("threshold", sort=False)["share"]
+    spread = by_threshold.std(ddof=0).fillna(0)[by_threshold.max() > 0]
+    return [str(name) for name in spread.sort_values(ascending=False, kind="stable").index]

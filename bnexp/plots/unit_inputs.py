@@ -1,0 +1,53 @@
+"""What one unit is given while it trains: the picture of internal covariate shift."""
+
+import math
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bnexp.plots.panels import MOST_COLUMNS, aligned, name_epochs
+from bnexp.plots.style import (
+    MOST_PANELS,
+    Factors,
+    add_note,
+    look,
+    new_figure,
+    panel_title,
+)
+from bnexp.store.frames import where
+
+
+def unit_inputs(
+    epochs: pd.DataFrame, factors: Factors, percentiles: tuple[str, str, str]
+) -> Figure:
+    """Return the percentiles of one unit's inputs by epoch, a panel for each cell.
+
+    Args:
+        epochs: One row an epoch, of one seed.
+        percentiles: The columns, from the lowest to the highest: a band and a line in it.
+    """
+    low, median, high = percentiles
+    cells = epochs[list(factors)].drop_duplicates()
+    shown = cells.head(MOST_PANELS).to_dict("records")
+    columns = min(aligned(factors, MOST_COLUMNS), len(shown))
+    rows = math.ceil(len(shown) / columns)
+    figure = new_figure(max(2.1 * columns, 4.2) + 0.8, 1.9 * rows + 0.8)
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    first = next(iter(factors), None)
+    for cell, axes in zip(shown, grid.flat, strict=False):
+        levels = {str(key): str(level) for key, level in cell.items()}
+        here = where(epochs, levels)
+        colour = look(first, levels.get(str(first), ""), factors).colour
+        axes.fill_between(here["epoch"], here[low], here[high], color=colour, alpha=0.25, lw=0)
+        axes.plot(here["epoch"], here[median], color=colour, linewidth=1.3)
+        axes.set_title(panel_title(levels, 2.0))
+    name_epochs(grid, len(shown))
+    for axes in grid[:, 0]:
+        axes.set_ylabel("input of one unit")
+    more = len(cells) - len(shown)
+    add_note(
+        figure,
+        "line: median, band: 15th to 85th percentile of the inputs of one seed's unit"
+        + (f"; {more} more combinations are in epochs.csv" if more else ""),
+    )
+    return figure

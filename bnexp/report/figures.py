@@ -1,0 +1,194 @@
+"""Which figures a study gets, with the sentence that says how to read each."""
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import pandas as pd
+
+from bnexp import plots, stats
+from bnexp.config.study import DifferenceClaim, ValueClaim
+from bnexp.report.drawn import Drawn
+from bnexp.report.figures_by_epoch import POPULATION, RUNNING, by_epoch
+from bnexp.report.tables.learning_rates import TRAINS
+from bnexp.stats.tables import Tables
+from bnexp.store.frames import Declared
+
+FEWEST = 3  # levels of a curve
+MOST_EFFECTS = 24  # rows of a forest plot: with more, the main effects alone
+LR = "optimizer.lr"
+
+
+def draw(study: Declared, tables: Tables) -> Iterator[Drawn]:
+    """Yield the figures that this design has data for, the answer first."""
+    factors, responses = study.factors, list(tables.responses)
+    if len(tables.max_lr):
+        yield from _swept(study, tables, [LR])
+    if len(tables.contrasts):
+        differences = _differences(study, tables)
+        compared = tables.contrasts[tables.contrasts["kind"] != "simple"]
+        n_rows = len(compared) // len(responses)
+        mains = compared[compared["kind"] == "main"]
+        too_many = n_rows > MOST_EFFECTS
+        yield Drawn(
+            "effects",
+            "What each factor changes, averaged over all others. An interval that crosses "
+            "zero does not settle the direction"
+            + (
+                f"; all {n_rows} effects, the interactions among them, are in the table."
+                if too_many
+                else "; an interaction says how much one effect depends on another factor."
+            )
+            + (
+                " Diamonds are the differences that the sources report, of one run each."
+                if differences
+                else ""
+            ),
+            partial(plots.effects, mains if too_many else compared, responses, differences),
+        )
+    if len(study.varied) > 1:
+        lines, axis = study.varied[:2]
+        yield Drawn(
+            "interaction",
+            f"Parallel lines: {plots.short(lines)} does the same at every level of "
+            f"{plots.short(axis)}.",
+            partial(
+                plots.interaction,
+                _averaged(study, tables, (lines, axis)),
+                factors,
+                responses,
+                (lines, axis),
+            ),
+        )
+    swept = [key for key in factors if key != LR or not len(tables.max_lr)]
+    yield from _swept(study, tables, swept)
+    yield from _maps(study, tables)
+    yield Drawn(
+        "cells",
+        "Every trained network is a dot. Diamonds are the numbers that the sources report, "
+        "from one run each."
+        if any(isinstance(claim, ValueClaim) for claim in study.claims)
+        else "Every trained network is a dot.",
+        partial(
+            plots.cell_means,
+            tables.cells,
+            tables.runs,
+            factors,
+            responses,
+            _reported(study, responses),
+        ),
+    )
+    if tables.epochs["epoch"].nunique() > 1:  # one is a dot, which the cells show
+        yield from by_epoch(study, tables)
+    if factors and POPULATION in tables.runs and _differ(tables.runs):
+        yield Drawn(
+            "statistics",
+            "The same trained weights, evaluated with the running statistics and with those "
+            "of the whole training set. The drop of a line is what the running statistics "
+            "of the last batches cost.",
+            partial(plots.statistics, tables.runs, factors, (RUNNING, POPULATION)),
+        )
+
+
+def _swept(study: Declared, tables: Tables, keys: Sequence[str]) -> Iterator[Drawn]:
+    """Yield a curve for each of these factors that has enough numbers for one."""
+    factors, responses = study.factors, list(tables.responses)
+    for key in keys:
+        if len(factors[key]) >= FEWEST and plots.numbers(factors[key]):
+            limits = _limits(tables) if key == LR else None
+            yield Drawn(
+                f"sweep_{_file_name(key)}",
+                f"Every level of {plots.short(key)}."
+                + (
+                    " A mean that leaves diverged runs out, a hollow one, flatters its level."
+                    if tables.cells["n_diverged"].any()
+                    else ""
+                )
+                + (
+                    f" Dotted, with its 95 % interval: the largest at which {limits.meaning}; "
+                    "none where it lies beyond those tried."
+                    if limits
+                    else ""
+                ),
+                partial(
+                    plots.sweep,
+                    tables.cells,
+                    tables.runs,
+                    factors,
+                    responses,
+                    axis=key,
+                    limits=limits,
+                ),
+            )
+
+
+def _maps(study: Declared, tables: Tables) -> Iterator[Drawn]:
+    """Yield a map for each two factors of at least three levels."""
+    factors, responses = study.factors, list(tables.responses)
+    many = [key for key, levels in factors.items() if len(levels) >= FEWEST]
+    for rows, columns in itertools.combinations(many, 2):
+        yield Drawn(
+            f"map_{_file_name(rows)}_{_file_name(columns)}",
+            f"The mean of each combination of {plots.short(rows)} and "
+            f"{plots.short(columns)}, lighter where it is {plots.lighter(responses)}.",
+            partial(plots.heat_map, tables.cells, factors, responses, (rows, columns)),
+        )
+
+
+def _limits(tables: Tables) -> plots.Limits | None:
+    """Return the largest learning rates that come close to the best accuracy."""
+    if not len(tables.max_lr):
+        return None
+    table = tables.max_lr[tables.max_lr["definition"] == TRAINS]
+    return plots.Limits(table, "half of the seeds reach 90 % of the best accuracy")
+
+
+def _file_name(key: str) -> str:
+    return re.sub(r"\W+", "_", key)
+
+
+def _averaged(study: Declared, tables: Tables, by: tuple[str, str]) -> pd.DataFrame:
+    """Return the cells of two factors, averaged over all others within each seed."""
+    n_others = len(study.cells) // (len(study.factors[by[0]]) * len(study.factors[by[1]]))
+    grouped = tables.runs.groupby([*by, "seed"], sort=False)[list(tables.responses)]
+    # A mean over fewer cells than the others' would compare unlike with unlike.
+    means = grouped.mean().where(grouped.count() == n_others)
+    factors = {key: study.factors[key] for key in by}
+    frame = means.reset_index().assign(status="ok")
+    return stats.cells(frame, factors, study.seeds, tables.responses)
+
+
+def _reported(study: Declared, responses: list[str]) -> dict[tuple[str, int], float]:
+    """Return the sources' numbers by response and row of the cell."""
+    found = {}
+    for claim in study.claims:
+        if isinstance(claim, ValueClaim) and claim.response in responses:
+            for row, (levels, _) in enumerate(study.cells):
+                if all(levels[key] == level for key, level in claim.cell.items()):
+                    found[claim.response, row] = claim.reported
+    return found
+
+
+def _differences(study: Declared, tables: Tables) -> dict[tuple[str, str, str, str], float]:
+    """Return the sources' differences by response and main effect, level a minus level b.
+
+    One at a fixed level of another factor is none of these, which average over it.
+    """
+    main = tables.contrasts[tables.contrasts["kind"] == "main"]
+    rows = set(
+        main[["response", "factor", "level_a", "level_b"]].itertuples(index=False, name=None)
+    )
+    found = {}
+    for claim in study.claims:
+        if isinstance(claim, DifferenceClaim) and claim.reported is not None:
+            pair = (claim.higher, claim.lower)
+            for sign, (a, b) in ((1, pair), (-1, pair[::-1])):
+                row = (claim.response, claim.factor, a, b)
+                if row in rows and not claim.given:
+                    found[row] = sign * claim.reported
+    return found
+
+
+def _differ(runs: pd.DataFrame) -> bool:
+    return bool((runs[RUNNING] - runs[POPULATION]).abs().gt(0).any())

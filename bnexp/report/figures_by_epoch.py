@@ -1,0 +1,122 @@
+"""The figures whose axis is the training itself: learning curves and what else it tells."""
+
+from collections.abc import Iterator
+from functools import partial
+
+from bnexp import plots, stats
+from bnexp.report.drawn import Drawn
+from bnexp.stats.tables import Tables
+from bnexp.store.frames import Declared
+from bnexp.store.records import AFFINE, EXTREMES
+
+RUNNING, POPULATION = "test_accuracy", "test_accuracy_population"
+LOSSES_AND_ACCURACIES = ("train_", "val_", "test_")
+UNIT_INPUTS = ("unit_input_15", "unit_input_50", "unit_input_85")
+
+
+def by_epoch(study: Declared, tables: Tables) -> Iterator[Drawn]:
+    """Yield the learning curves, what was asked for beside them, and the time to accuracies."""
+    factors = study.factors
+    accuracy = {
+        metric: f"{name} statistics"
+        for metric, name in ((RUNNING, "running"), (POPULATION, "population"))
+        if metric in tables.epochs
+    }
+    yield from _curves(
+        study,
+        tables,
+        "test_accuracy",
+        "Learning curves, one panel for each combination of the other factors."
+        + (
+            " Running and population statistics evaluate the same weights; the population "
+            "curve is taken from 10,000 training images before the last epoch and from all of "
+            "them after it."
+            if len(accuracy) > 1
+            else ""
+        ),
+        accuracy,
+    )
+    yield from _curves(
+        study,
+        tables,
+        "train_loss",
+        "Learning curves, one panel for each combination of the other factors.",
+        {"train_loss": ""},
+    )
+    for name, lines in _asked(tables):
+        of = name.replace("_", " of ") if len(lines) > 1 else ""
+        yield from _curves(
+            study, tables, name, "How it comes about along the training.", lines, label=of
+        )
+    if set(UNIT_INPUTS) <= set(tables.epochs):
+        yield Drawn(
+            "unit_inputs",
+            "What one unit of the last activation is given along the training, in one seed: "
+            "the 15th, 50th and 85th percentile over the first minibatch. A band that stays in "
+            "its place is a stable distribution.",
+            partial(
+                plots.unit_inputs,
+                tables.epochs[tables.epochs["seed"] == study.seeds[0]],
+                factors,
+                UNIT_INPUTS,
+            ),
+        )
+    shares = stats.reached(tables.runs, tables.epochs, factors)
+    if shares["share"].gt(0).any():
+        yield Drawn(
+            "time_to_accuracy",
+            "How many of the runs have reached an accuracy by each epoch. A curve that ends "
+            "below 100 % has runs that never did; diverged runs count among them.",
+            partial(plots.time_to_accuracy, shares, factors),
+        )
+
+
+def _curves(
+    study: Declared,
+    tables: Tables,
+    name: str,
+    caption: str,
+    lines: dict[str, str],
+    *,
+    label: str = "",
+) -> Iterator[Drawn]:
+    """Yield metrics by epoch, if the runs have them, in one figure.
+
+    Args:
+        lines: What to call each of several metrics.
+        label: What they are together; "" for the first's own.
+    """
+    shown = list(lines)
+    curves = stats.curves(tables.epochs, study.factors, shown)
+    if len(curves):
+        names = tuple(lines.values()) if len(lines) > 1 else ()
+        yield Drawn(
+            f"curves_{name}",
+            caption,
+            partial(
+                plots.learning_curves,
+                curves,
+                study.factors,
+                shown,
+                len(study.seeds),
+                names=names,
+                label=label,
+            ),
+        )
+
+
+def _asked(tables: Tables) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield responses that runs tell by epoch beside losses and accuracies, with their figure.
+
+    Gammas of one layer, and betas, share theirs.
+    """
+    by_figure: dict[str, dict[str, str]] = {}
+    for metric in tables.responses:
+        if metric not in tables.epochs or metric.startswith(LOSSES_AND_ACCURACIES):
+            continue
+        if found := AFFINE.fullmatch(metric):
+            symbol, what, layer = found.groups()
+            by_figure.setdefault(f"{symbol}_{layer}", {})[metric] = EXTREMES[what]
+        else:
+            by_figure[metric] = {metric: ""}
+    yield from by_figure.items()

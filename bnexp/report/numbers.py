@@ -1,0 +1,69 @@
+"""Numbers as text: every page writes an estimate in the same way."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+
+from bnexp.store.records import Response
+
+SHARE = Response("share", "%", "%", 100, "none")
+
+
+def column(what: Response, difference: bool = False) -> str:
+    """Return a response's name and unit as they head a column."""
+    unit = what.unit_difference if difference else what.unit
+    return f"{what.label}, {unit}" if unit else what.label
+
+
+def shown(what: Response, value: float | None, *, difference: bool = False) -> str:
+    """Return a number, or nothing where there is none."""
+    if value is None or math.isnan(value):
+        return ""
+    return what.show(value, difference=difference)
+
+
+def interval(
+    what: Response, row: object, *, mean: str = "estimate", difference: bool = False
+) -> str:
+    """Return `estimate [low, high]`, without the brackets where there is no interval."""
+    estimate, low, high = (float(getattr(row, key)) for key in (mean, "ci_low", "ci_high"))
+    if math.isnan(estimate):
+        return "none"
+    text = what.show(estimate, difference=difference)
+    if math.isnan(low):
+        return text
+    ends = (what.show(end, difference=difference) for end in (low, high))
+    return f"{text} [{', '.join(ends)}]"
+
+
+def ends(what: Response, low: float, high: float, *, difference: bool = False) -> str:
+    """Return `low to high`, or nothing where there is no such range."""
+    if math.isnan(low):
+        return ""
+    return " to ".join(what.show(end, difference=difference) for end in (low, high))
+
+
+def chance(share: float, low: float, high: float) -> str:
+    """Return how often something happens, in whole per cent, or nothing if it never could."""
+    if math.isnan(share):
+        return ""
+    return f"{share:.0%} [{low:.0%}, {high:.0%}]".replace("%", "")
+
+
+def percent(row: object) -> str:
+    """Return a share with its interval."""
+    return interval(SHARE, row)
+
+
+def p_value(value: float) -> str:
+    """Return a p-value to four digits."""
+    if math.isnan(value):
+        return ""
+    return "< .0001" if value < 0.0001 else f"{value:.4f}".lstrip("0")
+
+
+def each(table: pd.DataFrame) -> Iterator[Any]:
+    """Yield the rows of a table with their columns as attributes."""
+    yield from table.itertuples(index=False)

@@ -1,0 +1,211 @@
+"""What the report says, the same for both pages: notes, tables, settings."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bnexp.config.study import label
+from bnexp.report.answer import Answer, answers, rule
+from bnexp.report.numbers import each
+from bnexp.report.tables.claims import claims_table, tally
+from bnexp.report.tables.effects import comparisons_table, effects_table
+from bnexp.report.tables.learning_rates import footing_table, max_lr_table, ratios_table
+from bnexp.report.tables.text import (
+    TableText,
+    cells_table,
+    described,
+    missing,
+    runs_table,
+    silent,
+)
+from bnexp.stats.tables import Tables
+from bnexp.store.frames import Declared
+from bnexp.store.records import OR_CHANCE, RunRecord, response
+
+
+@dataclass(frozen=True)
+class Page:
+    """All that the pages show, but for the figures.
+
+    Attributes:
+        caveats: What the design cannot tell, a sentence each.
+        tally: How many claims got which verdict, empty without claims.
+        rule: How the sentences of the answers follow from their numbers.
+        tables: In the order of the page.
+    """
+
+    title: str
+    question: str
+    source: str
+    warnings: list[str]
+    caveats: list[str]
+    answers: list[Answer]
+    tally: str
+    rule: str
+    tables: list[TableText]
+    setting: list[tuple[str, str]]
+    command: str
+
+
+def page(study: Declared, tables: Tables, records: Sequence[RunRecord], n_other: int) -> Page:
+    """Return the content of a study's report."""
+    return Page(
+        title=study.name,
+        question=study.question,
+        source=study.source,
+        warnings=_warnings(study, tables, records, n_other),
+        caveats=_caveats(tables),
+        answers=answers(study, tables),
+        tally=tally(tables) if len(tables.claims) else "",
+        rule=rule(study),
+        tables=_tables(study, tables),
+        setting=setting(study, records),
+        command=study.command,
+    )
+
+
+def _tables(study: Declared, tables: Tables) -> list[TableText]:
+    """Return the tables that have rows."""
+    effects = tables.contrasts[tables.contrasts["kind"] != "simple"]
+    found = [
+        claims_table(study, tables),
+        effects_table(study, tables, effects),
+        cells_table(study, tables),
+        max_lr_table(tables),
+        ratios_table(tables),
+        footing_table(tables),
+        comparisons_table(study, tables, simple=False),
+        comparisons_table(study, tables, simple=True),
+        runs_table(study, tables),
+    ]
+    return [table for table in found if table.rows]
+
+
+def _warnings(
+    study: Declared, tables: Tables, records: Sequence[RunRecord], n_other: int
+) -> list[str]:
+    found = []
+    status = Counter(record.status for record in records)
+    n_runs = len(study.run_ids)
+    if len(records) < n_runs:
+        found.append(
+            f"{n_runs - len(records)} of {n_runs} runs are not trained yet; the estimates are "
+            f"of those that are. To train them: {study.command}"
+        )
+    if status["failed"]:
+        found.append(
+            f"{status['failed']} runs failed with an error and are missing from every "
+            f"estimate. To try them again: {study.command}"
+        )
+    if status["diverged"]:
+        s = "s" * (status["diverged"] > 1)
+        as_chance = any(name.endswith(OR_CHANCE) for name in tables.responses)
+        found.append(
+            f"{status['diverged']} run{s} diverged (the loss stopped being finite) without a "
+            "final loss or accuracy: means are of the other seeds and flatter the cells that "
+            "lack some, see “diverged” in the table of cells."
+            + (" A response with “diverged: chance” counts them as guesses." * as_chance)
+        )
+    lacking = _lacking(study, tables)
+    if lacking:
+        found = [*found[:-1], " ".join([*found[-1:], lacking])]
+    if len(study.seeds) == 1:
+        found.append(
+            "One seed: no number here has an interval, and none of the differences can be "
+            "told from chance. Add seeds, for example seed='range(5)'."
+        )
+    if n_other:
+        found.append(
+            f"This folder holds {n_other} more finished runs, of settings that this design "
+            "does not ask for; they are kept and take no part in this page."
+        )
+    return found
+
+
+def _lacking(study: Declared, tables: Tables) -> str:
+    """Return how many seeds a comparison lacks at most, and why; nothing if none does."""
+    lost = tables.contrasts.set_index("response")[["n_missing", "n_diverged", "n_untrained"]]
+    if not lost["n_missing"].any():
+        return ""
+    most, without = lost.max(), silent(lost)
+    why = missing(most["n_diverged"], most["n_untrained"], without.max())
+    names = [f"“{response(name).label}”" for name in without[without > 0].index.unique()]
+    return (
+        f"Of {len(study.seeds)} seeds a comparison lacks up to {most['n_missing']} "
+        f"(up to {why.replace(', ', ', up to ')}"
+        + (f" for {', '.join(names)}" if names else "")
+        + ")."
+    )
+
+
+def _caveats(tables: Tables) -> list[str]:
+    """Return what the design cannot tell, a sentence each."""
+    responses = described(tables.responses)
+    found, detectable, skewed = [], [], []
+    for row in each(tables.caveats):
+        if row.code == "pairs_missing":
+            continue  # the warnings say it before anything else
+        what = responses.get(row.response)
+        if row.code == "detectable" and what is not None:
+            size = what.show(row.value, difference=True).lstrip("+")
+            unit = f" {what.unit_difference}" if what.unit_difference else ""
+            detectable.append(f"{size}{unit} of {what.label}")
+        elif row.code == "skewed" and what is not None:
+            skewed.append(f"{row.value:.0f} of {what.label}")
+        else:
+            text = str(row.text)
+            text = text if what is None else text.replace(str(row.response), what.label)
+            found.append(f"{text[0].upper()}{text[1:]}.")
+    if skewed:
+        found.append(
+            "Comparisons whose differences are skewed for this few seeds: "
+            f"{', '.join(skewed)}. Their 95 % intervals may cover as little as 82 to 91 %: "
+            "look at the seeds."
+        )
+    if detectable:
+        found.append(
+            "What every comparison here would find, with 80 % power at 5 % before Holm's "
+            f"adjustment, are differences of at least {', '.join(detectable)}."
+        )
+    return found
+
+
+def setting(study: Declared, records: Sequence[RunRecord]) -> list[tuple[str, str]]:
+    """Return what was varied, what was fixed, and on what it was trained."""
+    done = [record for record in records if record.status != "failed"]
+
+    def each(key: str) -> str:
+        return ", ".join(sorted({str(record.provenance.get(key)) for record in done}))
+
+    base = study.base
+    varied = ", ".join(f"{key} ({', '.join(levels)})" for key, levels in study.factors.items())
+    minutes = sum(record.provenance.get("elapsed_s") or 0 for record in done) / 60
+    starts = sorted(record.provenance["started"] for record in done)
+    return [
+        ("varied", varied or "nothing"),
+        ("seeds", f"{len(study.seeds)}, shared by all cells"),
+        ("runs", f"{len(done)}, {minutes:.0f} minutes of training and evaluation in all"),
+        ("data", f"{base['data']['name']}, train_size {base['data']['train_size'] or 'all'}"),
+        *(
+            (part, _flat(part, base[part], study))
+            for part in ("model", "norm", "optimizer", "train")
+            if part not in study.factors
+        ),
+        ("hardware", f"{each('hardware')} ({each('device')}, {each('threads')} thread a run)"),
+        (
+            "versions",
+            f"bnexp {each('bnexp')} at {each('commit')}, torch {each('torch')}, "
+            f"Python {each('python')}",
+        ),
+        ("trained", f"{starts[0]} to {starts[-1]}; declared {study.declared}"),
+    ]
+
+
+def _flat(part: str, section: dict[str, object], study: Declared) -> str:
+    """Return the settings of a section that the study does not vary."""
+    fixed = {
+        key: value for key, value in section.items() if f"{part}.{key}" not in study.factors
+    }
+    name = fixed.pop("name", None)
+    rest = ", ".join(f"{key} {label(value)}" for key, value in fixed.items())
+    return f"{name}: {rest}" if name and rest else str(name or rest)

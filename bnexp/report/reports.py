@@ -1,0 +1,100 @@
+"""From a folder of runs to tables, figures and reports: HTML, Markdown and LaTeX."""
+
+import io
+from collections.abc import Sequence
+
+import pandas as pd
+
+from bnexp.errors import UsageError
+from bnexp.report.analysis import Analysis
+from bnexp.report.comparison import Comparison, compare
+from bnexp.report.figure_pool import Artist
+from bnexp.report.figures import draw
+from bnexp.report.latex import to_latex
+from bnexp.report.page import page
+from bnexp.report.render import html, markdown, to_html, to_markdown
+from bnexp.stats.tables import Tables
+from bnexp.store.folder import Store, write_bytes
+from bnexp.store.frames import declared
+
+
+def build(store: Store, artist: Artist | None = None) -> str:
+    """Write a study's tables, figures and reports; return a line that says where.
+
+    Args:
+        artist: Who draws; one that was started before has another process help. It is
+            stopped.
+
+    Raises:
+        UsageError: If the folder holds no study, or no finished run of it.
+    """
+    artist = artist or Artist()
+    line = _write(_read(store), artist)
+    artist.stop()
+    return line
+
+
+def build_all(
+    stores: Sequence[Store], artist: Artist | None = None
+) -> tuple[list[str], Comparison]:
+    """Write the reports of several folders, and their comparison into the first.
+
+    Args:
+        artist: See `build`.
+
+    Raises:
+        UsageError: If a folder holds no study or no finished run, before any is written to.
+    """
+    artist = artist or Artist()
+    analyses = [_read(store) for store in stores]
+    comparison = compare(analyses)
+    lines = [_write(analysis, artist) for analysis in analyses]
+    artist.stop()
+    for ending, text in (
+        ("md", markdown("comparison.md.j2", page=comparison)),
+        ("html", html("comparison.html.j2", page=comparison)),
+    ):
+        path = stores[0].folder / f"comparison.{ending}"
+        write_bytes(path, text.encode())
+    return [*lines, f"comparison: {path}"], comparison
+
+
+def _read(store: Store) -> Analysis:
+    study = declared(store.read_study())
+    records = store.load(study.run_ids)
+    if not any(record.status != "failed" for record in records):
+        raise UsageError(f"{store.folder} holds no finished run yet: {study.command}")
+    return Analysis(store, Tables(study, records))
+
+
+def _write(analysis: Analysis, artist: Artist) -> str:
+    store, study, tables = analysis.store, analysis.study, analysis.tables
+    drawn = []
+    for one in draw(study, tables):
+        drawn.append(one)
+        artist.add(one.make)
+    for name, table in tables.files().items():
+        write_bytes(store.tables / f"{name}.csv", _csv(table))
+    n_other = len(store.done() - set(study.run_ids))
+    content = page(study, tables, analysis.records, n_other)
+    files = artist.files()
+    figures = {one.name: (one, endings) for one, endings in zip(drawn, files, strict=True)}
+    for name, (_, endings) in figures.items():
+        for ending, image in endings.items():
+            write_bytes(store.figures / f"{name}.{ending}", image)
+    for path in store.figures.glob("*.svg"):
+        # A pair of files that was not drawn now shows runs that are no longer these.
+        if path.stem not in figures and (other := path.with_suffix(".png")).exists():
+            path.unlink()
+            other.unlink()
+    write_bytes(store.folder / "report.md", to_markdown(content, figures).encode())
+    write_bytes(store.folder / "report.tex", to_latex(content).encode())
+    path = store.folder / "report.html"
+    write_bytes(path, to_html(content, figures).encode())
+    return f"report: {path}"
+
+
+def _csv(table: pd.DataFrame) -> bytes:
+    buffer = io.StringIO()
+    table.to_csv(buffer, index=False, lineterminator="\n")
+    return buffer.getvalue().encode()

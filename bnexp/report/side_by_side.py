@@ -1,0 +1,209 @@
+"""Two folders of the same study, side by side, and whether they agree."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from bnexp.plots import contrast_name
+from bnexp.report import links
+from bnexp.report.analysis import Analysis
+from bnexp.report.numbers import each, interval
+from bnexp.report.tables.text import MOST_ROWS, TableText, described
+from bnexp.stats import agreement
+
+RULE = (
+    "{a} \N{MINUS SIGN} {b} is the difference of the two estimates, with Welch's 95 % interval "
+    "for independent samples. They agree if it contains zero; of differences that are all "
+    "zero in truth, about one in 20 would disagree by chance. Runs that both folders share "
+    "make the samples alike, so that this interval is wider than it had to be."
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two folders side by side, as text.
+
+    Attributes:
+        brief: The main effects on the primary response, for a terminal.
+    """
+
+    title: str
+    notes: list[str]
+    rule: str
+    tables: list[TableText]
+    brief: list[list[str]]
+
+
+def pair(a: str, first: Analysis, b: str, second: Analysis) -> Pair:
+    """Return two folders with the same factors and levels, named by the letters a and b."""
+    keys = ["kind", "factor", "level_a", "level_b", "given", "response"]
+    contrasts = agreement.differences(first.tables.contrasts, second.tables.contrasts, keys)
+    factors = list(first.study.factors)
+    cells = agreement.differences(
+        first.tables.cells, second.tables.cells, [*factors, "response"], "mean"
+    )
+    # Cells are of every metric; a page for readers keeps to what the study declares.
+    cells = cells[cells["response"].isin(first.tables.responses)]
+    simple = contrasts["kind"] == "simple"
+    runs = agreement.shared_runs(first.records, second.records)
+    found = [
+        _effects(
+            first,
+            a,
+            b,
+            contrasts[~simple],
+            name="effects",
+            title="Main effects and interactions",
+        ),
+        _cells(first, a, b, cells),
+        _effects(first, a, b, contrasts[simple], name="simple", title="Simple effects"),
+        _shared(a, b, runs),
+    ]
+    notes = [
+        *_differing(a, first.study.base, b, second.study.base),
+        f"{_tally(contrasts[~simple])} main effects and interactions agree, "
+        f"{_tally(cells)} cells, {_tally(contrasts[simple])} simple effects.",
+        _identical(runs),
+    ]
+    mains = contrasts[contrasts["kind"] == "main"]
+    primary = mains[mains["response"] == mains["response"].iloc[0]] if len(mains) else mains
+    shown = _effects(first, a, b, primary, name="main", title="Main effects")
+    brief = [row[:6] for row in [shown.header, *shown.rows]]
+    rule = RULE.format(a=a, b=b)
+    title = f"{a} and {b}: {first.study.name} twice"
+    return Pair(title, notes, rule, [table for table in found if table.rows], brief)
+
+
+def _effects(
+    analysis: Analysis, a: str, b: str, contrasts: pd.DataFrame, *, name: str, title: str
+) -> TableText:
+    responses = described(analysis.tables.responses)
+    rows = []
+    conditional = bool((contrasts["given"] != "").any())
+    for one in each(contrasts):
+        what = responses[one.response]
+        factors = analysis.study.factors
+        only = links.of_contrast(factors, one.factor, one.level_a, one.level_b, one.given)
+        rows.append(
+            [
+                contrast_name(one.factor, one.level_a, one.level_b),
+                *([one.given] if conditional else []),
+                what.label,
+                *(interval(what, side, difference=True) for side in _sides(one, "estimate")),
+                agreement.agree(one),
+                agreement.direction(one),
+                links.to_runs(str(one.n_first), only),
+                links.to_runs(str(one.n_second), only),
+            ]
+        )
+    header = ["comparison", *(["given"] if conditional else []), "response", *_columns(a, b)]
+    note = (
+        "Accuracies in percentage points. The direction is the same if both intervals lie on "
+        "the same side of zero, and open where one contains it."
+    )
+    header += ["agree", "direction", f"n {a}", f"n {b}"]
+    return TableText(name, title, note, header, rows[:MOST_ROWS])
+
+
+def _cells(analysis: Analysis, a: str, b: str, cells: pd.DataFrame) -> TableText:
+    responses = described(analysis.tables.responses)
+    factors = list(analysis.study.factors)
+    rows = []
+    for record, one in zip(cells.to_dict("records"), each(cells), strict=True):
+        levels = [str(record[key]) for key in factors]
+        what = responses[record["response"]]
+        here, there, difference = _sides(one, "mean")
+        only = {key: [level] for key, level in zip(factors, levels, strict=True)}
+        rows.append(
+            [
+                *levels,
+                what.label,
+                interval(what, here),
+                interval(what, there),
+                interval(what, difference, difference=True),
+                agreement.agree(one),
+                links.to_runs(str(record["n_first"]), only),
+                links.to_runs(str(record["n_second"]), only),
+            ]
+        )
+    header = [*factors, "response", *_columns(a, b), "agree", f"n {a}", f"n {b}"]
+    return TableText("cells", "Every cell", "Accuracies in %.", header, rows[:MOST_ROWS])
+
+
+def _shared(a: str, b: str, runs: pd.DataFrame) -> TableText:
+    rows = [
+        [
+            one.metric,
+            str(one.n),
+            str(one.n_equal),
+            "one has none" if math.isinf(one.largest) else f"{one.largest:.6g}",
+            one.run_id,
+        ]
+        for one in each(runs)
+    ]
+    return TableText(
+        "shared",
+        "Runs that both have",
+        f"The same run id means the same settings and seed: {a} and {b} trained the same "
+        "network. On the same hardware and versions it gives the same numbers; on others "
+        "it is rounded otherwise. Times are left out.",
+        ["metric", "runs", "equal", "largest difference", "in run"],
+        rows,
+    )
+
+
+@dataclass(frozen=True)
+class _Side:
+    estimate: float
+    ci_low: float
+    ci_high: float
+
+
+def _sides(one: Any, mean: str) -> Iterator[_Side]:
+    """Yield the first estimate, the second and their difference."""
+    for side in ("first", "second"):
+        names = (f"{mean}_{side}", f"ci_low_{side}", f"ci_high_{side}")
+        yield _Side(*(getattr(one, name) for name in names))
+    yield _Side(one.estimate, one.ci_low, one.ci_high)
+
+
+def _columns(a: str, b: str) -> list[str]:
+    return [f"{a} [95 %]", f"{b} [95 %]", f"{a} \N{MINUS SIGN} {b} [95 %]"]
+
+
+def _tally(frame: pd.DataFrame) -> str:
+    known = [answer for row in each(frame) if (answer := agreement.agree(row)) != "unknown"]
+    return f"{known.count('yes')} of {len(known)}"
+
+
+def _identical(runs: pd.DataFrame) -> str:
+    if not len(runs):
+        return "They share no run."
+    n = int(runs["n"].iloc[0])
+    if (runs["n_equal"] == n).all():
+        return f"They share {n} runs, with identical metrics."
+    apart = ", ".join(runs.loc[runs["n_equal"] < n, "metric"])
+    return f"They share {n} runs; these metrics differ: {apart}."
+
+
+def _differing(a: str, one: Mapping[str, Any], b: str, two: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a note on the fixed settings that differ, if there are any."""
+    here, there = dict(_flat("", one)), dict(_flat("", two))
+    found = [
+        f"{key} ({a} {here.get(key)}, {b} {there.get(key)})"
+        for key in dict.fromkeys([*here, *there])
+        if here.get(key) != there.get(key)
+    ]
+    if found:
+        yield f"They differ in fixed settings: {', '.join(found)}."
+
+
+def _flat(prefix: str, section: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            yield from _flat(f"{prefix}{key}.", value)
+        else:
+            yield f"{prefix}{key}", str(value)

@@ -1,0 +1,88 @@
+"""The table of claims: what would have supported each, and what came out."""
+
+import math
+from typing import Any
+
+from bnexp.report import links
+from bnexp.report.numbers import each, interval, shown
+from bnexp.report.tables.text import TableText, described
+from bnexp.stats import REGIONS, RULE
+from bnexp.stats.estimate import CONFIDENCE
+from bnexp.stats.tables import Tables
+from bnexp.store.frames import Declared
+from bnexp.store.records import Response
+
+VERDICTS = ("supported", "refuted", "inconclusive")
+
+
+def verdict(found: Any) -> str:
+    """Return a claim's verdict; one that was declared after the first run says so."""
+    later = " (exploratory)" if found.declared == "exploratory" else ""
+    return f"{found.verdict}{later}"
+
+
+def claims_table(study: Declared, tables: Tables) -> TableText:
+    """Return the verdicts with our numbers beside the sources'."""
+    rows = []
+    for claim, found in zip(study.claims, each(tables.claims), strict=True):
+        what = described([claim.response])[claim.response]
+        rows.append(
+            [
+                verdict(found),
+                found.claim,
+                found.source,
+                shown(what, found.reported, difference=claim.is_difference)
+                + _in_prediction(found),
+                _region(
+                    what, found.region_low, found.region_high, difference=claim.is_difference
+                ),
+                _judged(what, found, difference=claim.is_difference),
+                links.to_runs(str(found.n), links.of_claim(claim)),
+            ]
+        )
+    regions = "; ".join(REGIONS[kind] for kind in dict.fromkeys(tables.claims["kind"]))
+    return TableText(
+        "claims",
+        "What the sources claimed",
+        f"{RULE} {regions[:1].upper()}{regions[1:]}. The sources' numbers are single runs; one "
+        "marked * lies outside the range in which 95 % of single runs of ours would lie.",
+        ["verdict", "claim", "source", "reported", "supported inside", "ours [95 %]", "n"],
+        rows,
+    )
+
+
+def tally(tables: Tables) -> str:
+    """Return how many claims got which verdict, as one sentence."""
+    counts = tables.claims["verdict"].value_counts()
+    parts = [f"{counts[verdict]} {verdict}" for verdict in VERDICTS if verdict in counts]
+    n = len(tables.claims)
+    return f"Of {n} claim{'s' * (n != 1)} of the sources: {', '.join(parts)}."
+
+
+def _in_prediction(found: Any) -> str:
+    """Return a mark where a source's single run is unlike any of ours."""
+    return "*" if found.reported_in_pi is not None and not found.reported_in_pi else ""
+
+
+def _region(what: Response, low: float, high: float, *, difference: bool) -> str:
+    """Return the range that the deciding interval must lie in to support a claim."""
+    if math.isinf(high):
+        return f"above {_end(what, low, difference=difference)}"
+    if math.isinf(low):
+        return f"below {_end(what, high, difference=difference)}"
+    return " to ".join(_end(what, end, difference=difference) for end in (low, high))
+
+
+def _end(what: Response, value: float, *, difference: bool) -> str:
+    return "0" if value == 0 else what.show(value, difference=difference)
+
+
+def _judged(what: Response, found: Any, *, difference: bool) -> str:
+    """Return our estimate with its 95 % interval, and the one that decides if another."""
+    text = interval(what, found, difference=difference)
+    if found.confidence == CONFIDENCE or math.isnan(found.judged_low):
+        return text
+    ends = (
+        what.show(end, difference=difference) for end in (found.judged_low, found.judged_high)
+    )
+    return f"{text}; {found.confidence:.0%} [{', '.join(ends)}]".replace("%;", " %;")

@@ -1,0 +1,139 @@
+"""The tables of a study, as they are written to `tables/`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import pandas as pd
+
+from bnexp import stats
+from bnexp.config.schema import SIZES
+from bnexp.store.frames import Declaration, Declared, epochs_frame, planned, runs_frame
+from bnexp.store.records import DEVIATION, RunRecord
+
+
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """Everything that is estimated, each table when it is first asked for.
+
+    So a figure can be drawn while the tables that it does not show are still computed.
+    """
+
+    study: Declared
+    records: Sequence[RunRecord]
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """One row a trained network."""
+        return runs_frame(self.study, self.records)
+
+    @cached_property
+    def epochs(self) -> pd.DataFrame:
+        """One row an epoch of a network."""
+        return epochs_frame(self.study, self.records)
+
+    @cached_property
+    def responses(self) -> tuple[str, ...]:
+        """The declared responses that the runs report, the primary one first."""
+        return tuple(name for name in self.study.responses if name in self.runs)
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """The responses by cell and, after them, every other loss and accuracy of the runs."""
+        names = [str(name) for name in self.runs]
+        others = [name for name in names if "_loss" in name or "_accuracy" in name]
+        measured = list(dict.fromkeys([*self.responses, *others]))
+        return stats.cells(self.runs, self.study.factors, self.study.seeds, measured)
+
+    @cached_property
+    def contrasts(self) -> pd.DataFrame:
+        """Every comparison of levels."""
+        return stats.contrasts(
+            self.runs,
+            self.study.factors,
+            self.study.seeds,
+            self.responses,
+            lambda contrast, response: any(
+                one.plans(contrast.uses, response) for one in self._planned
+            ),
+        )
+
+    @cached_property
+    def shares(self) -> pd.DataFrame:
+        """How much of the variance each factor explains."""
+        return stats.shares(self.runs, self.study.factors, self.study.seeds, self.responses)
+
+    @cached_property
+    def claims(self) -> pd.DataFrame:
+        """What the runs say of each claim."""
+        return stats.judge(
+            self.study.claims,
+            self.runs,
+            self.study.factors,
+            self.study.seeds,
+            lambda claim: any(claim in one.claims for one in self._planned),
+        )
+
+    @cached_property
+    def max_lr(self) -> pd.DataFrame:
+        """The largest working learning rates, empty where no three were tried."""
+        most = SIZES[self.study.base["data"]["name"]][1]
+        return stats.max_lr(
+            self.runs, self.study.factors, self.study.seeds, self._accuracy, most
+        )
+
+    @cached_property
+    def max_lr_ratios(self) -> pd.DataFrame:
+        """How much larger they are at one level than at another."""
+        return stats.max_lr_ratios(self.max_lr, self.study.factors)
+
+    @cached_property
+    def equal_footing(self) -> pd.DataFrame:
+        """Levels at the same learning rate and at their own best, empty where it is fixed."""
+        return stats.equal_footing(
+            self.runs,
+            self.study.factors,
+            self.study.seeds,
+            self.responses,
+            _chosen_on(self.runs, self._accuracy),
+        )
+
+    @cached_property
+    def caveats(self) -> pd.DataFrame:
+        """What the study cannot say."""
+        return stats.caveats(self.contrasts, self.equal_footing)
+
+    def files(self) -> dict[str, pd.DataFrame]:
+        """Return the tables by the name of their file; those that do not apply have none."""
+        where_they_apply = {
+            "max_lr": self.max_lr,
+            "max_lr_ratios": self.max_lr_ratios,
+            "equal_footing": self.equal_footing,
+        }
+        return {
+            "runs": self.runs,
+            "epochs": self.epochs,
+            "cells": self.cells,
+            "contrasts": self.contrasts,
+            "shares": self.shares,
+            "claims": self.claims,
+            "caveats": self.caveats,
+            **{name: table for name, table in where_they_apply.items() if len(table)},
+        }
+
+    @cached_property
+    def _planned(self) -> tuple[Declaration, ...]:
+        return planned(self.study, self.records)
+
+    @cached_property
+    def _accuracy(self) -> str:
+        """The test accuracy that the study asks about first."""
+        asked = (name for name in self.responses if name.startswith("test_accuracy"))
+        return next((name for name in asked if not name.endswith(DEVIATION)), "test_accuracy")
+
+
+def _chosen_on(runs: pd.DataFrame, accuracy: str) -> str:
+    """Return what learning rates are chosen on: held-out images where there are some."""
+    held_out = accuracy.replace("test_", "val_")
+    found = (name for name in (held_out, "val_accuracy") if name in runs)
+    return next((name for name in found if runs[name].notna().any()), accuracy)

@@ -1,0 +1,62 @@
+"""How long runs take, from how fast their networks train and evaluate."""
+
+import heapq
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bnexp.config.schema import SIZES, Config
+from bnexp.study.cohorts import Cohort, structure
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds an example of one run, as measured.
+
+    Attributes:
+        size: The number of runs in one program that was the fastest.
+        train_s: In training.
+        eval_s: In evaluation.
+        population_s: In computing population statistics.
+        asked_s: Of a whole run, in what `eval` asks beside losses and accuracies.
+    """
+
+    size: int
+    train_s: float
+    eval_s: float
+    population_s: float
+    asked_s: float = 0.0
+
+
+# The learning curve's population statistics come from that many training images; those
+# after the last epoch from all of them. 10,000 are plenty (Wu and Johnson 2021, arXiv
+# 2105.07576, section 3), and all of them at every epoch would double the training time.
+CURVE_IMAGES = 10_000
+
+
+def run_s(config: Config, speed: Speed) -> float:
+    """Return the seconds that a run takes a worker, its evaluations included."""
+    n_train, epochs = config.data.n_train, config.train.epochs
+    n_test = SIZES[config.data.name][1]
+    evaluated = n_test * len({"running", *config.eval.statistics}) + config.data.val_size
+    curve = min(n_train, CURVE_IMAGES) * (epochs - 1) + n_train
+    population = curve if "population" in config.eval.statistics else 0
+    return (
+        epochs * n_train * speed.train_s
+        + (epochs * evaluated + n_train) * speed.eval_s
+        + population * speed.population_s
+        + speed.asked_s
+    )
+
+
+def estimate_s(cohorts: Sequence[Cohort], speeds: Mapping[str, Speed], workers: int) -> float:
+    """Return the seconds until the last worker is idle, if each takes the next cohort.
+
+    Args:
+        speeds: By `structure`.
+    """
+    busy = [0.0] * workers
+    for cohort in cohorts:
+        config = cohort.runs[0].cell.config
+        each = run_s(config, speeds[structure(config)])
+        heapq.heapreplace(busy, busy[0] + each * len(cohort.runs))
+    return max(busy)

@@ -1,0 +1,302 @@
+"""From a study file and a command line to a `Study`: what is varied, what is fixed."""
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+
+from bnexp.config.compose import Composer
+from bnexp.config.schema import Config, determines_result
+from bnexp.config.study import AnyClaim, StudySpec, label
+from bnexp.errors import UsageError
+from bnexp.store.records import LevelValue, response
+from bnexp.study.design import Design, Factor, Level, Study, enumerate_design
+
+DEFAULT_RESPONSES = ("test_accuracy", "train_loss")
+# What a sweep answers with as well, by the key of `eval` that has it measured.
+ASKED = {
+    "gradients": ("gradient_ratio_start", "gradient_ratio_end"),
+    "landscape": ("loss_range", "gradient_change", "curvature"),
+    "shift": ("input_shift", "gradient_shift", "gradient_cosine"),
+    "units": ("saturated_inputs", "dead_units", "activation_mean", "activation_sd"),
+}
+
+
+def declare(composer: Composer, arguments: Sequence[str], *, multirun: bool) -> Study:
+    """Return the study that the arguments ask for.
+
+    Without `study=` every swept key is a factor. With it, an argument narrows one of the
+    study's factors, changes a fixed setting or, with `multirun`, adds a factor.
+
+    Args:
+        arguments: Overrides in Hydra's grammar.
+        multirun: Whether `-m` stood before them.
+
+    Raises:
+        UsageError: If an argument is unknown, out of range or contradicts the study.
+    """
+    name = _study_name(composer, arguments)
+    declared: Config | None = None
+    spec: StudySpec | None = None
+    factors: list[Factor] = []
+    seeds: tuple[int, ...] = (0,)
+    sized: list[str] = []  # settings that make the study smaller or larger
+    if name is not None:
+        spec, factors = _study_file(composer, name)
+        seeds = tuple(range(spec.seeds)) if isinstance(spec.seeds, int) else spec.seeds
+    keys = [factor.key for factor in factors]
+    overrides = composer.parse(arguments, also=keys)
+    budget = _budget(overrides, name, spec)
+    if spec is not None:
+        size = composer.parse(shlex.split(spec.budgets.get(budget, "")), also=keys)
+        factors, seeds, sized = _applied(composer, size, spec, factors, seeds, multirun=True)
+        declared, _ = composer.compose([f"study={name}", *sized])
+    factors, seeds, fixed = _applied(
+        composer, overrides, spec, factors, seeds, multirun=multirun
+    )
+    said = {override.key_or_group for override in overrides}
+    fixed += [text for text in sized if text.partition("=")[0] not in said]
+    base, _ = composer.compose(fixed)
+    as_declared = declared is not None and declared.identity() == base.identity()
+    swept = "+".join(factor.key for factor in factors) or "single"
+    study = Study(
+        name=base.name or name or swept,
+        command=_command(overrides, multirun=multirun),
+        question=spec.question if spec else _question(factors),
+        source=spec.source if spec else "",
+        factors=tuple(factors),
+        seeds=seeds,
+        fixed=tuple(fixed),
+        responses=_responses(spec, base),
+        # A few steps on other data answer nothing.
+        claims=_claims_that_apply(spec, factors) if as_declared and budget != "smoke" else (),
+        base=base,
+    )
+    if any(part in study.name for part in ("/", "\\")) or study.name in (".", ".."):
+        raise UsageError(f"name={study.name}: a folder's name without slashes, please")
+    return study
+
+
+def open_design(arguments: Sequence[str], multirun: bool, config_dir: Path | None) -> Design:
+    """Return the design that a command line asks for; see `declare`."""
+    with Composer(config_dir) as composer:
+        study = declare(composer, arguments, multirun=multirun)
+        return enumerate_design(study, lambda overrides: composer.compose(overrides)[0])
+
+
+def folder_of(study: Study) -> Path:
+    """Return where a study's results lie."""
+    return Path(study.base.results_dir).expanduser() / study.name
+
+
+def _study_name(composer: Composer, arguments: Sequence[str]) -> str | None:
+    texts = [text for text in arguments if text.partition("=")[0] == "study"]
+    named = composer.parse(texts)
+    if len(named) > 1 or any(override.is_sweep_override() for override in named):
+        raise UsageError("name one study at a time")
+    value = named[0].value() if named else None
+    return None if value is None else str(value)
+
+
+def _budget(overrides: Sequence[Override], name: str | None, spec: StudySpec | None) -> Any:
+    """Return the size that is asked for.
+
+    Raises:
+        UsageError: If the study has no such size.
+    """
+    asked = [one.value() for one in overrides if one.key_or_group == "budget"]
+    if not asked:
+        return "cpu"
+    if spec is None:
+        raise UsageError(f"budget={asked[-1]} is the size of a study: add study=NAME")
+    sizes = ["cpu", *spec.budgets]
+    if asked[-1] not in sizes:
+        raise UsageError(f"budget={asked[-1]}: study={name} has the sizes {', '.join(sizes)}")
+    return asked[-1]
+
+
+def _study_file(composer: Composer, name: str) -> tuple[StudySpec, list[Factor]]:
+    """Return what a study file declares, and its factors.
+
+    Raises:
+        UsageError: If it declares no study, or a claim about what it does not vary.
+    """
+    _, spec = composer.compose([f"study={name}"])
+    if spec is None:
+        raise UsageError(f"study={name} has no study: section")
+    factors = [_declared_factor(composer, *item) for item in spec.factors.items()]
+    for claim in spec.claims:
+        if lacking := _lacking(claim, factors):
+            raise UsageError(f"study={name}: the claim {claim.claim!r} needs {lacking}")
+    for key in [*spec.responses, *(claim.response for claim in spec.claims)]:
+        try:
+            response(key)
+        except KeyError:
+            raise UsageError(f"study={name}: no run reports a response {key!r}") from None
+    return spec, factors
+
+
+def _applied(
+    composer: Composer,
+    overrides: Sequence[Override],
+    spec: StudySpec | None,
+    declared: Sequence[Factor],
+    seeds: tuple[int, ...],
+    *,
+    multirun: bool,
+) -> tuple[list[Factor], tuple[int, ...], list[str]]:
+    """Return factors, seeds and fixed overrides after the arguments had their say."""
+    factors = list(declared)
+    fixed = []
+    for override in overrides:
+        key, text = override.key_or_group, str(override.input_line)
+        # A study always has seeds to sweep; elsewhere a sweep must be asked for.
+        if override.is_sweep_override() and not multirun and not (spec and key == "seed"):
+            raise UsageError(
+                f"{text} names several values; add -m to sweep them: bnexp run -m {text}"
+            )
+        if key == "seed":
+            seeds = _seeds(composer, override)
+        elif any(factor.key == key for factor in factors):
+            at = [factor.key for factor in factors].index(key)
+            factors[at] = _narrowed(composer, factors[at], override, spec)
+        elif owner := _owner(factors, key):
+            raise UsageError(
+                f"{key} is set by the levels of the study's factor {owner!r}; narrow "
+                f"{owner} or write a study of your own"
+            )
+        elif override.is_sweep_override():
+            factors.append(_swept(composer, override))
+        else:
+            fixed.append(text)
+    return factors, seeds, fixed
+
+
+def _command(overrides: Sequence[Override], *, multirun: bool) -> str:
+    """Return what to type again: what does not determine the result need not be repeated."""
+    said = [
+        str(override.input_line)
+        for override in overrides
+        if override.key_or_group in ("name", "budget")
+        or determines_result(override.key_or_group)
+    ]
+    return shlex.join(["bnexp", "run", *(["-m"] if multirun else []), *said])
+
+
+def _responses(spec: StudySpec | None, base: Config) -> tuple[str, ...]:
+    if spec is not None:
+        return spec.responses
+    first = ["test_accuracy_population"] if "population" in base.eval.statistics else []
+    asked = [name for key, names in ASKED.items() if getattr(base.eval, key) for name in names]
+    return (*first, *DEFAULT_RESPONSES, *asked)
+
+
+def _declared_factor(composer: Composer, key: str, levels: str | dict[str, str]) -> Factor:
+    if isinstance(levels, str):
+        (override,) = composer.parse([f"{key}={levels}"])
+        return _swept(composer, override)
+    return Factor(
+        key,
+        tuple(Level(name, tuple(text.split()), name) for name, text in levels.items()),
+    )
+
+
+def _swept(composer: Composer, override: Override) -> Factor:
+    key = override.key_or_group
+    if not determines_result(key):
+        raise UsageError(f"{key} cannot be a factor: it does not determine a result")
+    if key == "preset":
+        raise UsageError(
+            "preset cannot be a factor: sweep the settings it bundles, or bundle presets in "
+            "a study file"
+        )
+    if not override.is_sweep_override():
+        text = label(override.value())
+        return Factor(key, (Level(text, (str(override.input_line),), _value(override)),))
+    levels = []
+    for text, single in composer.levels(override):
+        (parsed,) = composer.parse([single], also=[key])
+        levels.append(Level(text, (single,), _value(parsed)))
+    return Factor(key, tuple(levels))
+
+
+def _value(override: Override) -> LevelValue:
+    value = override.value()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)
+
+
+def _narrowed(
+    composer: Composer, factor: Factor, override: Override, spec: StudySpec | None
+) -> Factor:
+    """Return the factor with the levels that an argument leaves, or puts in their place."""
+    asked = _swept(composer, override).levels
+    own = {level.label: level for level in factor.levels}
+    # 1 is the declared 1.0: what is meant is the value, not how it is written.
+    by_value = {(type(one.value) is bool, one.value): one for one in factor.levels}
+    bundled = spec is not None and isinstance(spec.factors.get(factor.key), dict)
+    levels = []
+    for level in asked:
+        if bundled and level.label not in own:
+            raise UsageError(
+                f"{factor.key}={level.label}: the study's levels of {factor.key} are "
+                f"{', '.join(own)}"
+            )
+        same = by_value.get((type(level.value) is bool, level.value), level)
+        levels.append(own.get(level.label, same))
+    return Factor(factor.key, tuple(levels))
+
+
+def _owner(factors: Sequence[Factor], key: str) -> str | None:
+    for factor in factors:
+        for level in factor.levels:
+            if any(text.partition("=")[0] == key for text in level.overrides):
+                return factor.key
+    return None
+
+
+def _seeds(composer: Composer, override: Override) -> tuple[int, ...]:
+    if not override.is_sweep_override():
+        values = [override.value()]
+    else:
+        values = [composer.parse([one])[0].value() for _, one in composer.levels(override)]
+    for value in values:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+            raise UsageError(f"seed={value}: seeds are whole numbers from 0")
+    return tuple(value for value in values if isinstance(value, int))
+
+
+def _claims_that_apply(
+    spec: StudySpec | None, factors: Sequence[Factor]
+) -> tuple[AnyClaim, ...]:
+    """Return the claims that this design can judge, its fixed settings being as declared.
+
+    A claim speaks of the study as it was declared: with another setting, or averaged over
+    a factor that was added, its verdict would answer another question. Narrowing keeps
+    the claims whose levels are all still there.
+    """
+    if spec is None or len(factors) > len(spec.factors):
+        return ()
+    return tuple(claim for claim in spec.claims if not _lacking(claim, factors))
+
+
+def _lacking(claim: AnyClaim, factors: Sequence[Factor]) -> str | None:
+    """Return what a claim needs that a design has not, or None."""
+    labels = {factor.key: [level.label for level in factor.levels] for factor in factors}
+    for key, level in claim.levels:
+        if level not in labels.get(key, ()):
+            return f"a level {level!r} of the factor {key!r}"
+    for key in claim.two_level_factors:
+        if len(labels.get(key, ())) != 2:
+            return f"a factor {key!r} of two levels"
+    return None
+
+
+def _question(factors: Sequence[Factor]) -> str:
+    if not factors:
+        return "What does this configuration reach?"
+    does = "does" if len(factors) == 1 else "do"
+    return f"What {does} {' and '.join(factor.key for factor in factors)} change?"

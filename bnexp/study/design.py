@@ -1,0 +1,187 @@
+"""A study as a value: factors, cells and runs, enumerated before anything trains."""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from bnexp.config.schema import Config, determines_result
+from bnexp.config.study import AnyClaim
+from bnexp.store.records import SCHEMA_VERSION, LevelValue, RunRecord, Status
+
+
+@dataclass(frozen=True)
+class Level:
+    """One value of a factor: its name and the overrides that make it."""
+
+    label: str
+    overrides: tuple[str, ...]
+    value: LevelValue
+
+
+@dataclass(frozen=True)
+class Factor:
+    """What is varied. The first level is the baseline of its comparisons."""
+
+    key: str
+    levels: tuple[Level, ...]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A declared experiment: what is varied, what is fixed, and what is asked.
+
+    Attributes:
+        command: What to type to run it again, without this machine's paths and devices.
+        fixed: Overrides that hold in every cell.
+        seeds: The replicates, shared by all cells: comparisons are paired by seed.
+        responses: Outcomes that the report answers with, the primary one first.
+    """
+
+    name: str
+    command: str
+    question: str
+    source: str
+    factors: tuple[Factor, ...]
+    seeds: tuple[int, ...]
+    fixed: tuple[str, ...]
+    responses: tuple[str, ...]
+    claims: tuple[AnyClaim, ...]
+    base: Config
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination of levels by factor, with the configuration it resolves to."""
+
+    levels: dict[str, Level]
+    config: Config
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Return the name of each factor's level."""
+        return {factor: level.label for factor, level in self.levels.items()}
+
+    @property
+    def values(self) -> dict[str, LevelValue]:
+        """Return each factor's level as a run file states it."""
+        return {factor: level.value for factor, level in self.levels.items()}
+
+    @cached_property
+    def _canonical(self) -> str:
+        return json.dumps(self.config.identity(), sort_keys=True, separators=(",", ":"))
+
+    def run_id(self, seed: int) -> str:
+        """Return the id of a run: a hash of all that determines its result."""
+        text = f"{SCHEMA_VERSION}|{seed}|{self._canonical}"
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One cell with one seed: one network to train."""
+
+    run_id: str
+    cell: Cell
+    seed: int
+
+    def record(
+        self,
+        study: str,
+        status: Status,
+        *,
+        provenance: dict[str, Any],
+        metrics: dict[str, float | int | None] | None = None,
+        history: list[dict[str, float | int | None]] | None = None,
+        error: str | None = None,
+    ) -> RunRecord:
+        """Return what became of this run; see `RunRecord`."""
+        return RunRecord(
+            schema_version=SCHEMA_VERSION,
+            run_id=self.run_id,
+            study=study,
+            cell=self.cell.values,
+            seed=self.seed,
+            status=status,
+            config=self.cell.config.identity(),
+            metrics=metrics or {},
+            history=history or [],
+            provenance=provenance,
+            error=error,
+        )
+
+
+@dataclass(frozen=True)
+class Design:
+    """All runs of a study, in the order in which they train.
+
+    Seeds come before cells: a study that is interrupted has whole blocks to compare.
+    """
+
+    study: Study
+    cells: tuple[Cell, ...]
+
+    @cached_property
+    def runs(self) -> tuple[Run, ...]:
+        """Return every cell with every seed."""
+        return tuple(
+            Run(cell.run_id(seed), cell, seed)
+            for seed in self.study.seeds
+            for cell in self.cells
+        )
+
+    def declaration(self) -> dict[str, Any]:
+        """Return what `study.json` says of the design, as plain JSON values."""
+        study = self.study
+        return {
+            "name": study.name,
+            "command": study.command,
+            "question": study.question,
+            "source": study.source,
+            "factors": {
+                factor.key: {level.label: list(level.overrides) for level in factor.levels}
+                for factor in study.factors
+            },
+            "seeds": list(study.seeds),
+            "responses": list(study.responses),
+            "claims": [claim.model_dump(mode="json") for claim in study.claims],
+            # Where it trains and is kept is this machine's business, as in `command`.
+            "fixed": [
+                text for text in study.fixed if determines_result(text.partition("=")[0])
+            ],
+            "base": study.base.identity(),
+            "cells": [
+                {
+                    "levels": cell.labels,
+                    "run_ids": [cell.run_id(seed) for seed in study.seeds],
+                }
+                for cell in self.cells
+            ],
+        }
+
+    @cached_property
+    def run_ids(self) -> frozenset[str]:
+        """Return the ids of all runs; fewer than runs where two cells resolve to the same."""
+        return frozenset(run.run_id for run in self.runs)
+
+
+def enumerate_design(study: Study, compose: Callable[[Sequence[str]], Config]) -> Design:
+    """Return every combination of the factors' levels, composed once a cell.
+
+    Args:
+        study: What is declared; the first factor varies slowest.
+        compose: From overrides to a checked configuration (`Composer.compose`).
+
+    Raises:
+        UsageError: If a combination is not a valid configuration.
+    """
+    cells = []
+    keys = [factor.key for factor in study.factors]
+    for levels in itertools.product(*(factor.levels for factor in study.factors)):
+        overrides = [text for level in levels for text in level.overrides]
+        config = compose([*study.fixed, *overrides])
+        cells.append(Cell(dict(zip(keys, levels, strict=True)), config))
+    return Design(study, tuple(cells))

@@ -1,0 +1,192 @@
+"""Which study, test or note answers each row of the sources.
+
+`sources.yaml` says what the sources claim and which tests settle it; a study file says in
+`study.answers` which rows it answers. Nothing here is said twice: the two are joined.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bnexp.config.keys import conf_dir
+from bnexp.errors import UsageError
+
+SOURCES = {
+    "d2l_forum": "d2l forum on batch normalization",
+    "blog": "Blog note on batch normalization",
+    "fastai": "fast.ai forum and course",
+    "d2l_chapter": "d2l chapter on batch normalization",
+    "lab": "Lab slides and notebooks",
+}
+# What may be asked for: a source, or several by one name.
+GROUPS = {"d2l": ("d2l_forum", "d2l_chapter"), **{name: (name,) for name in SOURCES}}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One claim, question or number of a source, and what answers it.
+
+    Attributes:
+        says: What it claims or asks, in our words.
+        reported: Its numbers, as text.
+        tests: Ids of the tests that settle it without a study.
+        note: What is out of scope, still missing, or wrong in the source.
+        studies: Names of the studies that answer it.
+    """
+
+    id: str
+    source: str
+    says: str
+    reported: str = ""
+    tests: tuple[str, ...] = ()
+    note: str = ""
+    studies: tuple[str, ...] = ()
+
+
+def read_rows() -> list[Row]:
+    """Return the rows of all sources, in the order of the sources, without their studies."""
+    entries = _load(Path(__file__).with_name("sources.yaml"))
+    return [Row(**{**entry, "tests": tuple(entry.get("tests", ()))}) for entry in entries]
+
+
+def read_studies(folders: Sequence[Path]) -> dict[str, dict[str, Any]]:
+    """Return every study file's content by the study's name, sorted.
+
+    This is the file as it stands, unchecked: to compose all studies takes seconds. A name
+    that several folders have belongs to the first, as it does for Hydra.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f"--config-dir {folder}: no such folder")
+        for path in folder.glob("study/*.yaml"):
+            content = _load(path)
+            found.setdefault(path.stem, content if isinstance(content, dict) else {})
+    return dict(sorted(found.items()))
+
+
+def read_answers(studies: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+    """Return the rows that each study file says it answers."""
+    found = {}
+    for name, content in studies.items():
+        section = content.get("study")
+        answers = section.get("answers") if isinstance(section, dict) else None
+        found[name] = tuple(map(str, answers)) if isinstance(answers, list) else ()
+    return found
+
+
+def join(rows: Iterable[Row], answers: Mapping[str, Collection[str]]) -> list[Row]:
+    """Return the rows, each with the studies that answer it.
+
+    Raises:
+        UsageError: If a study answers a row that there is not.
+    """
+    rows = list(rows)
+    known = {row.id for row in rows}
+    for study, ids in answers.items():
+        if unknown := [one for one in ids if one not in known]:
+            raise UsageError(
+                f"study={study}: study.answers has {', '.join(unknown)}, which no source has; "
+                "bnexp studies --source d2l (or blog, fastai, lab) shows the rows"
+            )
+    return [
+        replace(row, studies=tuple(study for study, ids in answers.items() if row.id in ids))
+        for row in rows
+    ]
+
+
+def covered(config_dir: Path | None = None) -> list[Row]:
+    """Return every row with all that answers it in what is shipped, and in a user's folder."""
+    folders = [conf_dir()] + ([config_dir] if config_dir else [])
+    return join(read_rows(), read_answers(read_studies(folders)))
+
+
+def of_source(rows: Iterable[Row], name: str) -> list[Row]:
+    """Return the rows of a source, or of a group of them.
+
+    Raises:
+        UsageError: If there is no such source.
+    """
+    if name not in GROUPS:
+        raise UsageError(f"--source {name}: no such source; there are {', '.join(GROUPS)}")
+    return [row for row in rows if row.source in GROUPS[name]]
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """Return in one line how the rows are answered, each counted once."""
+    by_study = [row for row in rows if row.studies]
+    by_test = [row for row in rows if row.tests and not row.studies]
+    notes = [row for row in rows if row.note and not row.tests and not row.studies]
+    text = (
+        f"{len(by_study)} of {len(rows)} rows of the sources are answered by a study, "
+        f"{len(by_test)} by a test, {len(notes)} are scope notes"
+    )
+    missing = len(rows) - len(by_study) - len(by_test) - len(notes)
+    return f"{text}, {missing} are unanswered" if missing else text
+
+
+def published(repository: Path) -> list[str]:
+    """Return the studies whose results a repository keeps: .gitignore lets their folder in.
+
+    What else lies under `results/` on this machine is nobody else's.
+    """
+    kept = (repository / ".gitignore").read_text(encoding="utf-8")
+    folders = re.findall(r"^!/results/(.+)/$", kept, re.MULTILINE)
+    return [name for name in folders if (repository / "results" / name / "report.md").is_file()]
+
+
+def page(rows: Sequence[Row], published: Collection[str]) -> str:
+    """Return `results/coverage.md`: a table a source.
+
+    Args:
+        rows: Rows with what answers them.
+        published: Studies whose report lies beside the page.
+    """
+    lines = [
+        "# What the sources say, and what answers it",
+        "",
+        f"{summary(rows)}.",
+        "A study answers with trained networks, a test settles what needs none. Links lead to",
+        "published reports; where there is none yet, the command makes one. Made by",
+        "`scripts/coverage.py` of `bnexp/study/sources.yaml` and of `study.answers` in",
+        "`conf/study`.",
+    ]
+    for name, title in SOURCES.items():
+        lines += [
+            "",
+            f"## {title}",
+            "",
+            f"`bnexp studies --source {name}`",
+            "",
+            "| row | says | reported | answered by | note |",
+            "| --- | --- | --- | --- | --- |",
+        ]
+        for row in of_source(rows, name):
+            cells = (row.id, row.says, row.reported, _answer(row, published), row.note)
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _answer(row: Row, published: Collection[str]) -> str:
+    studies = [
+        f"[{study}]({study}/report.md)" if study in published else f"`bnexp run study={study}`"
+        for study in row.studies
+    ]
+    tests = []
+    for test in row.tests:
+        path, _, name = test.partition("::")
+        tests.append(f"[{name}](../{path})")
+    return ", ".join([*studies, *tests])
+
+
+def _load(path: Path) -> Any:
+    # The reader in C where there is one: it is ten times as fast.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), loader)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path}: {' '.join(str(error).split())}") from None

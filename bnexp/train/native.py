@@ -1,0 +1,248 @@
+"""Usual networks on a CPU: a run's epoch as one call of a kernel.
+
+Stacked as one program, the runs of a cohort stream all their weights and moments through
+the processor at every step. One run's fit its cache: trained one after the other, each for a
+whole epoch, they take a third of the time, and nothing of PyTorch stands between two steps.
+Convolutions gain from images that lie in groups, value beside value: see images.h.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from ctypes import Structure, byref, c_double, c_int64, c_void_p
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bnexp.data.tensors import Split
+from bnexp.networks.build import PIXELS
+from bnexp.train.cpu.blocks import ACTIVATIONS, POOLS
+from bnexp.train.cpu.kernels import library
+from bnexp.train.optimizers import BETA1, BETA2, EPSILON, StackedAdam, StackedSgd, Stepper
+from bnexp.train.stack import Stack
+
+DENSE, NORM, ACTIVATION, CONVOLUTION, POOL = range(5)  # as in layers.h
+SUFFIXES = {torch.float32: "float", torch.float64: "double"}
+
+
+class _Parameter(Structure):
+    _fields_ = (
+        *((name, c_void_p) for name in ("value", "first", "second")),
+        ("learns", c_int64),
+    )
+
+
+class _Shape(Structure):
+    _fields_ = tuple((name, c_int64) for name in ("channels", "height", "width"))
+
+
+class _Layer(Structure):
+    _fields_ = (
+        *((name, c_int64) for name in ("what", "kind", "inputs", "outputs")),
+        *((name, _Shape) for name in ("before", "after")),
+        *((name, c_int64) for name in ("kernel", "padding")),
+        *((name, _Parameter) for name in ("weight", "bias")),
+        *((name, c_void_p) for name in ("mean", "var")),
+        *((name, c_double) for name in ("epsilon", "momentum")),
+    )
+
+
+class _Optimizer(Structure):
+    _fields_ = (
+        ("adam", c_int64),
+        *((name, c_double) for name in ("lr", "decay", "momentum")),
+        *((name, c_double) for name in ("beta1", "beta2", "epsilon")),
+        *((name, c_void_p) for name in ("correction", "root")),
+    )
+
+
+class _Images(Structure):
+    _fields_ = (
+        *((name, c_void_p) for name in ("pixels", "labels")),
+        ("size", c_int64),
+        *((name, c_double) for name in ("mean", "sd")),
+    )
+
+
+def train_native(
+    stack: Stack, stepper: Stepper, train: Split, order: Tensor, batch_size: int
+) -> tuple[Tensor, Tensor]:
+    """Train every run for an epoch.
+
+    Args:
+        order: Indices of the training images, shape (R, n): no more than are used.
+
+    Returns:
+        The losses, shape (T, R), and how many images each run classified right, shape (R,).
+    """
+    n = order.shape[1]
+    if batch_size == 1 or n % batch_size == 1:
+        for layer in stack.structure:
+            if isinstance(layer, nn.BatchNorm1d):
+                raise ValueError("expected more than one image in every minibatch")
+    steps = -(-n // batch_size)
+    dtype = _dtype(stack)
+    call = _kernel("train", stack)
+    assert isinstance(stepper, StackedSgd | StackedAdam)
+    correction, root = _corrections(stepper, steps, dtype)
+    kept = _kept(stack, stepper)
+    images = _images(train)
+    losses, correct = torch.empty(len(stack), steps, dtype=dtype), []
+    order = order.contiguous()
+    for row in range(len(stack)):
+        layers = _layers(stack, row, kept)
+        settings = _settings(stepper, row, correction, root)
+        correct.append(
+            call(
+                *(layers, c_int64(len(layers)), byref(settings), byref(images)),
+                *(_at(order, row), c_int64(n), c_int64(batch_size), _at(losses, row)),
+            )
+        )
+    _check(correct)
+    for name in stack.buffers:
+        if name.endswith("num_batches_tracked"):
+            stack.buffers[name] += steps
+    return losses.T, torch.tensor(correct)
+
+
+def evaluate_native(stack: Stack, split: Split) -> tuple[Tensor, Tensor]:
+    """Return mean loss and accuracy of every run over a split, shape (R,)."""
+    call = _kernel("evaluate", stack)
+    images = _images(split)
+    losses, correct = torch.empty(len(stack), dtype=torch.float64), []
+    for row in range(len(stack)):
+        layers = _layers(stack, row, {})
+        rest = (byref(images), c_int64(len(split)), _at(losses, row))
+        correct.append(call(layers, c_int64(len(layers)), *rest))
+    _check(correct)
+    return losses / len(split), torch.tensor(correct, dtype=torch.float64) / len(split)
+
+
+@contextmanager
+def population_native(stack: Stack, train: Split) -> Iterator[None]:
+    """Within the block, normalize with the moments of the whole training set.
+
+    See `bnexp.train.evaluate.population_statistics`.
+    """
+    kept = {name: buffer.clone() for name, buffer in stack.buffers.items()}
+    call = _kernel("population", stack)
+    images = _images(train)
+    try:
+        for row in range(len(stack)):
+            layers = _layers(stack, row, {})
+            n = c_int64(len(train))
+            _check([call(layers, c_int64(len(layers)), byref(images), n)])
+        yield
+    finally:
+        stack.buffers.update(kept)
+
+
+def _dtype(stack: Stack) -> torch.dtype:
+    dtype: torch.dtype = next(iter(stack.parameters.values())).dtype
+    return dtype
+
+
+def _kernel(what: str, stack: Stack) -> Any:
+    """Return what trains or evaluates networks of this type of numbers."""
+    dtype = _dtype(stack)
+    kernel = getattr(library(dtype), f"bnexp_{what}_{SUFFIXES[dtype]}")
+    kernel.restype = c_int64
+    return kernel
+
+
+def _check(correct: Sequence[int]) -> None:
+    if min(correct) < 0:
+        raise MemoryError("no memory for a minibatch")
+
+
+def _at(tensor: Tensor | None, row: int) -> c_void_p:
+    """Return where a run's values lie."""
+    return c_void_p(None if tensor is None else tensor[row].data_ptr())
+
+
+def _images(split: Split) -> _Images:
+    assert split.images.is_contiguous()
+    pixels, labels = split.images.data_ptr(), split.labels.data_ptr()
+    return _Images(pixels, labels, split.images[0].numel(), split.mean, split.sd)
+
+
+def _corrections(stepper: Stepper, steps: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Return what corrects Adam's moments at each of the next steps; count them."""
+    if not isinstance(stepper, StackedAdam):
+        return torch.empty(0), torch.empty(0)
+    count = stepper.count + torch.arange(1, steps + 1)
+    stepper.count += steps
+    return 1 - BETA1**count, (1 - BETA2**count).sqrt().to(dtype)
+
+
+def _settings(stepper: Stepper, row: int, correction: Tensor, root: Tensor) -> _Optimizer:
+    assert isinstance(stepper, StackedSgd | StackedAdam)
+    lr, decay = stepper.lr[row].item(), stepper.weight_decay[row].item()
+    momentum = stepper.momentum[row].item() if isinstance(stepper, StackedSgd) else 0.0
+    return _Optimizer(
+        *(isinstance(stepper, StackedAdam), lr, decay, momentum, BETA1, BETA2, EPSILON),
+        *(correction.data_ptr(), root.data_ptr()),
+    )
+
+
+def _kept(stack: Stack, stepper: Stepper) -> dict[str, tuple[Tensor | None, Tensor | None]]:
+    """Return what the optimizer keeps of each parameter that learns, by name."""
+    if isinstance(stepper, StackedAdam):
+        return dict(
+            zip(stack.learned, zip(stepper.means, stepper.squares, strict=True), strict=True)
+        )
+    assert isinstance(stepper, StackedSgd)
+    velocities: Sequence[Tensor | None] = stepper.velocities or [None] * len(stack.learned)
+    return {name: (v, None) for name, v in zip(stack.learned, velocities, strict=True)}
+
+
+def _layers(
+    stack: Stack, row: int, kept: dict[str, tuple[Tensor | None, Tensor | None]]
+) -> Any:
+    """Return the layers of one network as an array for the kernels."""
+
+    def parameter(name: str) -> _Parameter:
+        value = stack.parameters.get(name)
+        if value is None:
+            return _Parameter(None, None, None, 0)
+        assert value[row].mT.is_contiguous() if value.dim() == 3 else value.is_contiguous()
+        first, second = kept.get(name, (None, None))
+        for one in (first, second):
+            assert one is None or one.stride() == value.stride()
+        return _Parameter(_at(value, row), _at(first, row), _at(second, row), name in kept)
+
+    found: list[_Layer] = []
+    shape, width = _Shape(1, PIXELS, PIXELS), PIXELS**2
+    for name, layer in stack.structure.named_children():
+        if isinstance(layer, nn.Flatten):
+            shape = _Shape(0, 0, 0)
+            continue
+        one = _Layer(inputs=width, before=shape)
+        one.weight, one.bias = parameter(f"{name}.weight"), parameter(f"{name}.bias")
+        if isinstance(layer, nn.Conv2d):
+            one.what, one.kernel, one.padding = CONVOLUTION, *_side(layer)
+            more = 2 * one.padding + 1 - one.kernel
+            shape = _Shape(layer.out_channels, shape.height + more, shape.width + more)
+        elif type(layer) in POOLS:
+            one.what, one.kind = POOL, POOLS[type(layer)]
+            shape = _Shape(shape.channels, shape.height // 2, shape.width // 2)
+        elif type(layer) in ACTIVATIONS:
+            one.what, one.kind = ACTIVATION, ACTIVATIONS[type(layer)]
+        elif isinstance(layer, nn.Linear):
+            one.what, width = DENSE, layer.out_features
+        else:
+            assert isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)
+            one.what, one.epsilon, one.momentum = NORM, layer.eps, layer.momentum
+            one.mean, one.var = (
+                _at(stack.buffers[f"{name}.running_{of}"], row) for of in ("mean", "var")
+            )
+        if shape.channels:
+            width = shape.channels * shape.height * shape.width
+        one.after, one.outputs = shape, width
+        found.append(one)
+    return (_Layer * len(found))(*found)
+
+
+def _side(layer: nn.Conv2d) -> tuple[int, int]:
+    """Return a convolution's kernel and padding along either side."""
+    return layer.kernel_size[0], int(layer.padding[0])

@@ -1,0 +1,1 @@
+"""What is measured on request beside losses and accuracies."""

@@ -1,0 +1,85 @@
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bnexp.store.frames import declared, runs_frame
+from bnexp.study.design import Run
+from tests.fabricate import planted
+
+
+def frame(folder: Path, **metrics: float | None) -> dict[str, list[object]]:
+    """Return the columns of a study whose every run measured these metrics."""
+
+    def measured(run: Run) -> dict[str, float | None]:
+        return metrics
+
+    store = planted(["norm=none,batch", "seed=range(2)"], folder, measured)[1]
+    study = declared(store.read_study())
+    return runs_frame(study, store.load(study.run_ids)).to_dict("list")
+
+
+def test_a_derived_response_is_the_difference_of_its_metrics(tmp_path: Path) -> None:
+    """What a run gains by population statistics, and its gap, are columns like its metrics."""
+    columns = frame(
+        tmp_path, test_accuracy=0.75, test_accuracy_population=0.875, train_eval_accuracy=1.0
+    )
+    assert columns["population_gain"] == [0.125] * 4
+    assert columns["generalization_gap"] == [0.25] * 4
+
+
+def test_a_diverged_run_guesses_where_that_is_asked_for(tmp_path: Path) -> None:
+    """With the suffix an accuracy is a tenth where a run diverged; elsewhere as measured."""
+
+    def half(run: Run) -> dict[str, float | None]:
+        return {"test_accuracy": 0.75 if run.seed else None}
+
+    store = planted(["norm=none,batch", "seed=range(2)"], tmp_path, half)[1]
+    asked = {"responses": ["test_accuracy_or_chance", "test_accuracy_population_or_chance"]}
+    study = declared(store.read_study() | asked)
+    records = [
+        replace(record, status="ok" if record.seed else "diverged")
+        for record in store.load(study.run_ids)
+    ]
+    frame = runs_frame(study, records)
+    assert frame["test_accuracy_or_chance"].tolist() == [0.1, 0.1, 0.75, 0.75]
+    assert frame["test_accuracy"].isna().tolist() == [True, True, False, False]
+    assert "test_accuracy_population_or_chance" not in frame  # nothing measured it
+
+
+@pytest.mark.parametrize("sweep", [["norm=none,batch"], []])
+def test_a_deviation_is_from_the_median_of_the_cell(sweep: list[str], tmp_path: Path) -> None:
+    """With the suffix a metric is how far it lies from the median of its own cell's seeds."""
+
+    def accuracy(run: Run) -> dict[str, float | None]:
+        higher = 0.5 if run.cell.labels.get("norm") == "batch" else 0.0
+        return {"test_accuracy": None if run.seed == 3 else higher + (0.1, 0.2, 0.4)[run.seed]}
+
+    store = planted([*sweep, "seed=range(4)"], tmp_path, accuracy)[1]
+    asked = {"responses": ["test_accuracy_deviation", "train_loss_deviation"]}
+    study = declared(store.read_study() | asked)
+    frame = runs_frame(study, store.load(study.run_ids))
+    keys = list(study.factors)
+    for cell in [cell for _, cell in frame.groupby(keys)] if keys else [frame]:
+        found = cell.sort_values("seed")["test_accuracy_deviation"]
+        np.testing.assert_allclose(found, [0.1, 0.0, 0.2, math.nan], atol=1e-12)
+    assert "train_loss_deviation" not in frame  # nothing measured it
+
+
+def test_a_failed_run_does_not_guess(tmp_path: Path) -> None:
+    """An error is no outcome: it has no accuracy, whatever is asked for."""
+    store = planted(
+        ["norm=none,batch", "seed=range(2)"], tmp_path, lambda run: {"test_accuracy": None}
+    )[1]
+    study = declared(store.read_study() | {"responses": ["test_accuracy_or_chance"]})
+    records = [replace(record, status="failed") for record in store.load(study.run_ids)]
+    assert runs_frame(study, records)["test_accuracy_or_chance"].isna().all()
+
+
+def test_a_difference_needs_both_its_metrics(tmp_path: Path) -> None:
+    """A study that measured one of the two has no such column."""
+    columns = frame(tmp_path, test_accuracy=0.75, train_eval_accuracy=1.0)
+    assert "population_gain" not in columns
+    assert columns["generalization_gap"] == pytest.approx([0.25] * 4)

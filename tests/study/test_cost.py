@@ -1,0 +1,41 @@
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bnexp.config.schema import Config
+from bnexp.study.cohorts import Cohort, structure
+from bnexp.study.cost import Speed, estimate_s, run_s
+from tests.study.test_cohorts import runs_of
+
+
+def test_time_is_counted_part_by_part(compose: Callable[..., Config]) -> None:
+    """A run takes its training, its evaluations and its population statistics."""
+    config = compose(
+        "data=digits", "train.epochs=3", "eval.statistics=[running,population]", "norm=batch"
+    )
+    n_train, n_test = 1437, 360
+    parts = [
+        (Speed(1, 1, 0, 0), 3 * n_train),
+        (Speed(1, 0, 1, 0), 3 * 2 * n_test + n_train),
+        (Speed(1, 0, 0, 1), 3 * n_train),
+        (Speed(1, 0, 0, 0, 7), 7),
+    ]
+    for speed, expected in parts:
+        assert run_s(config, speed) == expected
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=9), st.integers(1, 4))
+def test_a_study_takes_as_long_as_its_busiest_worker(
+    compose: Callable[..., Config], counts: list[int], workers: int
+) -> None:
+    """The estimate lies between an even share of the work and one worker doing all."""
+    config = compose("model=mlp")
+    cohorts = [Cohort("study", tuple(runs_of(config, ["a"] * n))) for n in counts]
+    speeds = {structure(config): Speed(1, 1e-6, 0, 0)}
+    each = run_s(config, speeds[structure(config)])
+    found = estimate_s(cohorts, speeds, workers) / each
+    assert max(*counts, sum(counts) / workers) <= found * (1 + 1e-9)
+    assert found <= sum(counts) * (1 + 1e-9)
+    assert estimate_s(cohorts, speeds, 1) == pytest.approx(each * sum(counts))
