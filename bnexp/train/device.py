@@ -111,13 +111,22 @@ def _cpu() -> str:
 
 @functools.cache
 def _commit() -> str | None:
-    """Return bnexp's commit in a checkout (`-dirty` after changes), None in a wheel."""
+    """Return bnexp's commit in a checkout, None in a wheel.
+
+    It ends in `-dirty` where the package or its configuration has changed since: what else
+    lies in the checkout, results above all, makes no difference to a run.
+    """
     root = Path(bnexp.__file__).resolve().parents[1]
     if not (root / ".git").exists():
         return None
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
-        found = subprocess.run(command, capture_output=True, text=True, check=True)
+        commit = _git(root, "rev-parse", "--short=12", "HEAD")
+        changes = _git(root, "status", "--porcelain", "--", "bnexp", "conf")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return found.stdout.strip()
+    return f"{commit}-dirty" if changes else commit
+
+
+def _git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -1,4 +1,6 @@
 import datetime
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -81,4 +83,33 @@ def test_an_installed_package_has_no_commit(
     monkeypatch.setattr(bnexp, "__file__", str(tmp_path / "bnexp" / "__init__.py"))
     device._commit.cache_clear()
     assert device._commit() is None
+    device._commit.cache_clear()
+
+
+def test_only_changes_of_the_package_make_a_commit_dirty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new result leaves the commit as it is; a changed or added line of code marks it."""
+    package = tmp_path / "bnexp" / "__init__.py"
+    for path in (package, tmp_path / "conf" / "config.yaml", tmp_path / "results" / "a.json"):
+        path.parent.mkdir()
+        path.write_text("1\n")
+    who = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+    for command in (["init", "-q"], ["add", "-A"], [*who, "commit", "-qm", "first"]):
+        subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
+    monkeypatch.setattr(bnexp, "__file__", str(package))
+
+    def commit() -> str:
+        device._commit.cache_clear()
+        found = device._commit()
+        assert found is not None
+        return found
+
+    clean = commit()
+    assert re.fullmatch("[0-9a-f]{12}", clean)
+    (tmp_path / "results" / "a.json").write_text("2\n")
+    (tmp_path / "results" / "b.json").write_text("2\n")
+    assert commit() == clean
+    (tmp_path / "conf" / "mine.yaml").write_text("2\n")
+    assert commit() == f"{clean}-dirty"
     device._commit.cache_clear()
