@@ -81,7 +81,7 @@ def _prepare_report(artist: Artist) -> None:
 
     One after the other: together they would be in the way of what workers import.
     """
-    importlib.import_module("bnexp.report")
+    importlib.import_module("bnexp.report.reports")
     artist.start()
 
 
