@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -140,8 +141,8 @@ def test_a_failed_run_is_kept_and_tried_again(
     monkeypatch.setattr(train, "train_run", broken)
     assert main(THREE_SEEDS) == 1
     said = capsys.readouterr().out
-    assert "planted" in said
-    assert "1 of 3 runs did not finish" in said
+    assert "\nfailed: seed=1: RuntimeError: planted\n" in said
+    assert "\n1 of 3 runs did not finish; their errors are in " in said
     names = sorted(path.name for path in (elsewhere / "results" / "single" / "runs").iterdir())
     assert sum(name.endswith(".failed.json") for name in names) == 1
     monkeypatch.setattr(train, "train_run", original)
@@ -271,3 +272,46 @@ def test_nothing_heavy_is_imported_too_early(code: str, unwanted: set[str]) -> N
         env=environment,
     )
     assert found.stdout.strip() == "[]"
+
+
+@pytest.mark.usefixtures("unprinted")
+def test_other_runs_of_a_folder_are_counted_apart(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Under one name, runs of earlier settings are neither done nor missing, but others."""
+    short = ["engine=inline", "train.epochs=1", "data.train_size=64", "name=both"]
+    assert main(["run", "-m", "seed=range(3)", *short]) == 0
+    assert main(["run", "-m", "seed=range(2)", *short, "optimizer.lr=0.5"]) == 0
+    said = capsys.readouterr().out
+    assert "= 2 runs, 0 done, 2 to train" in said
+    assert "did not finish" not in said
+    assert main(["plan", "-m", "seed=range(3)", *short, "optimizer.lr=0.5"]) == 0
+    said = capsys.readouterr().out
+    assert "= 3 runs, 2 done, 1 to train" in said
+    assert "the folder holds 3 other runs" in said
+    assert main(["plan", "-m", "seed=range(3)", *short]) == 0
+    assert "the folder holds 2 other runs" in capsys.readouterr().out
+
+
+def test_a_request_to_stop_is_a_ctrl_c(elsewhere: Path) -> None:
+    """Terminated while it trains, a real command keeps what is finished and exits with 130."""
+    long = ["-m", "seed=range(200)", "model=mlp", "train.epochs=40", "engine.workers=1"]
+    command = [sys.executable, "-m", "bnexp", "run", *long, "data=digits", "engine.cohort=1"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        folder = elsewhere / "results" / "single" / "runs"
+        for line in process.stdout:
+            if line.startswith("training"):
+                break
+        deadline = time.monotonic() + 60
+        while not (folder.is_dir() and list(folder.glob("[!.]*.json"))):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.terminate()
+        said, complaint = process.communicate(timeout=60)
+    assert process.returncode == 130, complaint
+    done = len(list(folder.glob("[!.]*.json")))
+    assert f"interrupted: {done} runs are finished and kept, {200 - done} are missing" in said
+    assert complaint == ""

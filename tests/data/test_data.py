@@ -360,3 +360,18 @@ def test_unstandardized_pixels_are_untouched(digits: Callable[..., Dataset]) -> 
     for found in (digits(), digits("data.standardize=false")):
         images, _ = found.train.batch(slice(0, 100))
         assert torch.equal(images, found.train.images[:100].float() / 255)
+
+
+@pytest.mark.parametrize("file", NAMES)
+def test_every_file_is_checked(
+    weird_path: Path, monkeypatch: pytest.MonkeyPatch, offline: None, file: str
+) -> None:
+    """One changed byte in any of the four files is found, and that file is named."""
+    folder = fake(weird_path, "mnist")
+    sums = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in NAMES}
+    monkeypatch.setitem(CHECKSUMS, "mnist", sums)
+    ensure(config_of("mnist", weird_path))
+    content = (folder / file).read_bytes()
+    (folder / file).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(UsageError, match=f"{file} is damaged"):
+        ensure(config_of("mnist", weird_path))

@@ -297,3 +297,13 @@ def test_a_study_from_before_declarations_were_kept(
     write_json(store.study, old)
     store.declare(design_of("norm=none,scratch", "seed=range(2)").declaration())
     assert [one["declared"] for one in store.read_study()["earlier"]] == [old["declared"]]
+
+
+def test_others_may_read_a_run_where_the_umask_lets_them(store: Store) -> None:
+    """A new file has the mode of any other under the umask, not one of a secret."""
+    before = os.umask(0o022)
+    try:
+        store.save(record("a"))
+    finally:
+        os.umask(before)
+    assert (store.runs / "a.json").stat().st_mode & 0o777 == 0o644

@@ -1,3 +1,4 @@
+import shlex
 from pathlib import Path
 
 import pytest
@@ -430,3 +431,30 @@ def test_what_is_asked_for_is_answered(
     asked = declare(composer, ["norm=none,batch", f"eval.{key}=true"], multirun=True)
     assert asked.responses == (*plain, *names)
     assert all(response(name).label for name in names)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "multirun"),
+    [
+        (["study=own", "budget=smoke"], False),
+        (["study=own", "budget=smoke", "train.epochs=2", "name=short"], False),
+        (["study=own", "norm=plain", "seed=range(3)", "device=cpu"], False),
+        (["study=own", "model.pool=avg,max"], True),
+        (["norm=none,batch", "seed=range(2)", "data.root='~/my data'"], True),
+        (["data=digits", "optimizer.lr=0.25"], False),
+    ],
+)
+def test_the_command_that_is_printed_gives_the_same_runs(
+    own: Path, arguments: list[str], multirun: bool
+) -> None:
+    """Typed again, what a page says to repeat a study has its name and the id of every run."""
+    sized = OWN + "  budgets: {smoke: 'seed=4 norm=plain,slow train.epochs=1'}\n"
+    (own / "study" / "own.yaml").write_text(sized)
+    with Composer(own) as composer:
+        first = design_of(composer, arguments, multirun=multirun)
+        program, verb, *again = shlex.split(first.study.command)
+        assert (program, verb) == ("bnexp", "run")
+        more = again[:1] == ["-m"]
+        second = design_of(composer, again[1:] if more else again, multirun=more)
+    assert second.run_ids == first.run_ids
+    assert second.study.name == first.study.name

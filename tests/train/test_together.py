@@ -215,3 +215,28 @@ def test_portions_are_equal(
         records_of(Cohort("study", runs_of(compose(*SMALL, "train.epochs=1"), 9)))
     assert sizes == [3, 3, 3] * 2
     assert calls == [9]
+
+
+def test_after_a_divergence_each_run_keeps_its_own_momentum(
+    compose: Callable[..., Config],
+) -> None:
+    """Settings and velocities of the rest are those of a cohort without the diverged run."""
+    common = (*SMALL[:-2], "norm=none", "model.activation=relu", "train.epochs=3")
+    settings = [("0.01", "0.9", "0.0"), ("0.02", "0.5", "0.01"), ("0.05", "0.0", "0.1")]
+    fine = [
+        (
+            compose(
+                *common,
+                *(f"optimizer.lr={lr}", f"optimizer.momentum={momentum}"),
+                f"optimizer.weight_decay={decay}",
+            ),
+            seed,
+        )
+        for seed, (lr, momentum, decay) in enumerate(settings)
+    ]
+    wild = (compose(*common, "optimizer.lr=1e20", "optimizer.momentum=0.3"), 7)
+    for at in range(4):
+        mixed = [*fine[:at], wild, *fine[at:]]
+        outcomes = together(*mixed)
+        assert outcomes.pop(at).status == "diverged"
+        assert [numbers(one) for one in outcomes] == [numbers(one) for one in together(*fine)]

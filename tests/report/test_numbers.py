@@ -1,0 +1,54 @@
+"""Numbers at the edges of each format."""
+
+import math
+
+import pytest
+
+from bnexp.report.numbers import chance, p_value, shown
+from bnexp.store.records import response
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1.0, "1.0000"),
+        (0.05, ".0500"),
+        (0.0010, ".0010"),
+        (0.0009, ".0009"),
+        (0.0001, ".0001"),
+        (0.00009999, "< .0001"),
+        (0.0, "< .0001"),
+        (math.nan, ""),
+    ],
+)
+def test_a_p_value_has_four_digits(value: float, text: str) -> None:
+    """Below .0001, and nowhere else, it is said to be below .0001."""
+    assert p_value(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "difference", "text"),
+    [
+        (0.99999, False, "1.000"),
+        (99.9994, False, "99.999"),
+        (100.0, False, "100.0"),
+        (999.94, False, "999.9"),
+        (1000.0, False, "1000"),
+        (9_999_999.0, False, "9999999"),
+        (10_000_000.0, False, "1e+07"),
+        (0.25, True, "+0.250"),
+        (-0.25, True, "-0.250"),
+    ],
+)
+def test_a_loss_has_the_digits_that_its_size_leaves(
+    value: float, difference: bool, text: str
+) -> None:
+    """Three digits below 100, one below 1,000, none below ten million."""
+    assert shown(response("train_loss"), value, difference=difference) == text
+
+
+def test_a_chance_is_in_whole_per_cent() -> None:
+    """A share with its interval, without a sign; nothing where it could never happen."""
+    assert chance(0.995, 0.004, 1.0) == "100 [0, 100]"
+    assert chance(0.125, 0.0, 0.5) == "12 [0, 50]"
+    assert chance(math.nan, 0.0, 1.0) == ""

@@ -1,0 +1,23 @@
+"""Text of others stays text in Markdown and HTML."""
+
+import pytest
+
+from bnexp.report.render import _cell, _linked
+
+
+@pytest.mark.parametrize("mark", ["\\", "|", "<", ">", "`", "$"])
+def test_no_mark_of_markdown_works_in_a_cell(mark: str) -> None:
+    """Each character that Markdown or its mathematics would take for its own is escaped."""
+    assert _cell(f"a{mark}b{mark}") == f"a\\{mark}b\\{mark}"
+
+
+def test_a_cell_is_one_line() -> None:
+    """Line breaks and runs of spaces would end the row."""
+    assert _cell("a\nb\r\n  c\t d") == "a b c d"
+
+
+@pytest.mark.parametrize("mark", ["<", ">", "&", '"', "'"])
+def test_no_mark_of_html_works_in_a_cell(mark: str) -> None:
+    """Each character that begins a tag, an entity or an attribute is escaped."""
+    assert mark not in str(_linked(mark)).replace("&", "", 1)
+    assert str(_linked(mark)).startswith("&")
