@@ -178,3 +178,22 @@ def test_a_folder_named_twice_is_refused(tmp_path: Path) -> None:
     store = folder(tmp_path, 0.05, "range(3)")
     with pytest.raises(UsageError, match="named twice"):
         build_all([store, Store(store.folder / ".." / store.folder.name)])
+
+
+def test_each_folders_numbers_stand_under_its_head(tmp_path: Path) -> None:
+    """An effect of 2 points in A and of 9 in B is in that order, their difference A minus B."""
+    a, b = folder(tmp_path / "x", 0.02, "range(5)"), folder(tmp_path / "y", 0.09, "range(7)")
+    _, text = compared(a, b)
+    (head,) = {
+        line for line in text.splitlines() if line.startswith("| comparison | response | A ")
+    }
+    names = [name.strip() for name in head.strip("|").split("|")]
+    (row,) = rows_of(text, "norm: batch \N{MINUS SIGN} none", "accuracy (test)")
+    found = dict(zip(names, (cell.strip() for cell in row.strip("|").split("|")), strict=True))
+    estimates = {name: found[name].partition(" ")[0] for name in names if "95" in name}
+    shift = -60 * sum(NOISE[:5]) / 5, -60 * sum(NOISE[:7]) / 7
+    assert float(estimates["A [95 %]"]) == pytest.approx(2 + shift[0], abs=0.006)
+    assert float(estimates["B [95 %]"]) == pytest.approx(9 + shift[1], abs=0.006)
+    difference = float(estimates["A \N{MINUS SIGN} B [95 %]"])
+    assert difference == pytest.approx(-7 + shift[0] - shift[1], abs=0.011)
+    assert (found["n A"], found["n B"]) == ("5", "7")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bnexp import stats
 from bnexp.stats.logistic import half_success
-from bnexp.stats.max_lr import DEFINITIONS
+from bnexp.stats.max_lr import DEFINITIONS, _success
 
 DOSE = np.arange(-4.0, 5.0)
 RATES = ("0.5", "1.0", "2.0", "4.0", "8.0")
@@ -191,19 +191,14 @@ def test_a_diverged_run_fails_every_definition() -> None:
         assert (row["lr_low"], row["lr_high"]) == (1.0, 2.0)
 
 
-@pytest.mark.parametrize(("n_diverged", "compared"), [(2, True), (3, False)])
+@pytest.mark.parametrize(("n_diverged", "met"), [(2, False), (3, True)])
 def test_a_rate_at_which_exactly_half_diverge_is_still_compared_with(
-    n_diverged: int, compared: bool
+    n_diverged: int, met: bool
 ) -> None:
-    """The mean of a rate counts as one to reach while no more than half of its runs diverge."""
-    frame = study({"none": [0.5, 0.5, 0.5, 0.5, 0.5], "batch": [0.5] * 5}, n_seeds=4)
-    at_best = (frame["norm"] == "none") & (frame["optimizer.lr"] == "8.0")
-    frame.loc[at_best, "test_accuracy"] = 0.9
-    lost = at_best & (frame["seed"] < n_diverged)
-    frame.loc[lost, "status"] = "diverged"
-    frame.loc[lost, ["test_accuracy", "train_loss"]] = math.nan
-    table = stats.max_lr(frame, FACTORS, range(4), "test_accuracy", 10_000)
-    chosen = table[(table["norm"] == "none") & (table["definition"] == "near_best")]
-    # .5 is near the best only where .9 is none to compare with: then the lowest rates meet
-    # the definition, and the largest learning rate lies above them.
-    assert (chosen["bound"].item() == "") == (not compared)
+    """A rate's mean of .9 makes .5 too little, while no more than half of its runs diverge."""
+    measured = np.full((4, 2), 0.5)
+    measured[:, 1] = 0.9
+    measured[:n_diverged, 1] = math.nan
+    success = _success("near_best", measured, np.isnan(measured).astype(float), 10_000)
+    assert success[:, 0].tolist() == [met] * 4
+    assert success[:, 1].tolist() == [0] * n_diverged + [1] * (4 - n_diverged)
