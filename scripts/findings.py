@@ -14,11 +14,11 @@ import jinja2
 import pandas as pd
 import yaml
 
+from bnexp.metrics import describe
 from bnexp.report.numbers import each, interval, shown
 from bnexp.report.tables.claims import verdict
 from bnexp.store.folder import Store
 from bnexp.store.frames import Declared, declared
-from bnexp.store.records import response
 from bnexp.study import sources
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,18 +46,18 @@ class Published:
     def cell(self, name: str, **levels: str) -> str:
         """Return a cell's mean and interval; levels by the last part of their factor's key."""
         row = self._cell(name, levels)
-        return f"{interval(response(name), row, mean='mean')}{_unit(name)}"
+        return f"{interval(describe(name), row, mean='mean')}{_unit(name)}"
 
     def extremes(self, name: str, **levels: str) -> str:
         """Return the lowest and the highest of a cell's runs."""
         row = self._cell(name, levels)
-        low, high = (response(name).show(value) for value in (row.min, row.max))
+        low, high = (describe(name).show(value) for value in (row.min, row.max))
         return f"{low} to {high}{_unit(name)}"
 
     def sd(self, name: str, **levels: str) -> str:
         """Return the SD of a cell's runs."""
         row = self._cell(name, levels)
-        return f"{response(name).show(row.sd)}{_unit(name, difference=True)}"
+        return f"{describe(name).show(row.sd)}{_unit(name, difference=True)}"
 
     def effect(self, name: str, factor: str, a: str, b: str, given: str = "") -> str:
         """Return the difference of two levels, a - b, with its interval."""
@@ -65,7 +65,7 @@ class Published:
         table = table[(table["response"] == name) & (table["given"].fillna("") == given)]
         keys = {"factor": self._key(factor), "level_a": a, "level_b": b}
         row = _only(table, keys)
-        return f"{interval(response(name), row, difference=True)}{_unit(name, difference=True)}"
+        return f"{interval(describe(name), row, difference=True)}{_unit(name, difference=True)}"
 
     def share(self, name: str, factor: str) -> str:
         """Return what a factor explains of the differences between cells, in per cent."""
@@ -91,7 +91,7 @@ class Published:
         if not self.study.claims:
             return
         for claim, found in zip(self.study.claims, each(self.table("claims")), strict=True):
-            what, difference = response(claim.response), claim.is_difference
+            what, difference = describe(claim.response), claim.is_difference
             unit = _unit(claim.response, difference=difference)
             reported = shown(what, found.reported, difference=difference)
             yield {
@@ -140,7 +140,7 @@ def _values(provenances: list[dict[str, Any]], key: str) -> str:
 
 
 def _unit(name: str, *, difference: bool = False) -> str:
-    what = response(name)
+    what = describe(name)
     unit = what.unit_difference if difference else what.unit
     short = {"percentage points": "points"}.get(unit, unit)
     return f" {short}" if short else ""

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from bnexp.metrics import TIMES
 from bnexp.store.folder import Store
-from bnexp.store.records import TIMES, RunRecord
+from bnexp.store.records import RunRecord
 from bnexp.study.declare import folder_of, open_design
 from bnexp.study.design import Design, Run, Study
 

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from bnexp.cli import _parser
+from bnexp.metrics import PROBES, TABLE
 from bnexp.study.declare import open_design
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -39,6 +40,31 @@ def test_links_lead_somewhere() -> None:
     assert len(links) > 5
     for link in links:
         assert (ROOT / link).exists(), link
+
+
+TIMES_OF = {"start": "before the first step", "epoch": "each epoch", "end": "at the end"}
+
+
+def test_the_numbers_are_those_of_the_table() -> None:
+    """The README lists every number that a run can yield, as the table declares it."""
+    rows = ["| number | what it is | better | measured |", "| --- | --- | --- | --- |"]
+    for what in TABLE:
+        words = f"{what.label}, {what.unit}" if what.unit else what.label
+        times = ", ".join(TIMES_OF[when] for when in what.when)
+        asked = f"`eval.{what.probe}`: {times}" if what.probe else times
+        better = "" if what.better == "none" else what.better
+        rows.append(f"| `{what.key}` | {words} | {better} | {asked} |")
+    section = README.partition("<!-- numbers -->\n")[2].partition("<!-- end -->")[0]
+    assert section == "\n".join(rows) + "\n"
+
+
+def test_the_configuration_says_what_each_probe_reports() -> None:
+    """Beside each key of `eval` that turns a probe on stands what the probe says of itself."""
+    lines = (ROOT / "conf" / "config.yaml").read_text().splitlines()
+    said = {line.split(":")[0].strip(): line for line in lines if "# true: report " in line}
+    assert said.keys() == PROBES.keys()
+    for name, probe in PROBES.items():
+        assert said[name].split() == f"{name}: false # true: report {probe.does}".split()
 
 
 COMMANDS = sorted(set(re.findall(r"^(bnexp .+?)(?:\s+#.*)?$", README, re.MULTILINE)))

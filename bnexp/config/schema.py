@@ -5,18 +5,23 @@ name every key, so that a key missing from either is an error before anything tr
 """
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, create_model, model_validator
 
 from bnexp.config.networks import Model
 from bnexp.config.normalization import BatchNorm, Norm, misfit
 from bnexp.config.part import AtLeast0, Count, Lax, Part, Positive, Seed
+from bnexp.metrics import PROBES
+from bnexp.metrics.metric import When
+from bnexp.metrics.probe import Probe
 
 Statistics = Literal["running", "population", "batch"]
 
-# Training and test images of each data set.
+# Training and test images of each data set; the classes of all, and what guessing reaches.
 SIZES = {"fashion_mnist": (60_000, 10_000), "mnist": (60_000, 10_000), "digits": (1437, 360)}
+CLASSES = 10
+CHANCE = 1 / CLASSES
 
 
 class Data(Part):
@@ -63,28 +68,30 @@ class Train(Part):
     tf32: bool
 
 
-class Eval(Part):
+class EvalBase(Part):
     statistics: Annotated[tuple[Statistics, ...], Lax]
     thresholds: Annotated[
         tuple[Annotated[float, Field(gt=0, lt=1)], ...],
         Lax,
     ]
     grad: bool
-    affine: bool
-    gradients: bool
-    landscape: bool
-    shift: bool
-    units: bool
 
     @property
-    def on_minibatch(self) -> bool:
-        """Return whether something is measured on the first minibatch of a run."""
-        return self.gradients or self.landscape or self.shift
+    def probes(self) -> dict[str, Probe]:
+        """Return what is measured beside losses and accuracies, by its key."""
+        return {name: probe for name, probe in PROBES.items() if getattr(self, name)}
 
-    @property
-    def each_epoch(self) -> bool:
-        """Return whether more than losses and accuracies is measured after each epoch."""
-        return self.affine or self.landscape or self.shift
+    def looks_at(self, when: When) -> bool:
+        """Return whether a probe measures something then."""
+        return any(probe.looks_at(when) for probe in self.probes.values())
+
+
+# Each probe is a key that turns it on.
+if TYPE_CHECKING:
+    Eval = EvalBase
+else:
+    keys = dict.fromkeys(PROBES, (bool, ...))
+    Eval = create_model("Eval", __base__=EvalBase, __module__=__name__, **keys)
 
 
 def _address(text: str) -> str:
@@ -221,14 +228,7 @@ NEUTRAL: dict[str, dict[str, Any]] = {
         "noise": 0.0,
     },
     "train": {"order": "shuffled", "order_seed": None, "tf32": False},
-    "eval": {
-        "grad": False,
-        "affine": False,
-        "gradients": False,
-        "landscape": False,
-        "shift": False,
-        "units": False,
-    },
+    "eval": {"grad": False, **dict.fromkeys(PROBES, False)},
 }
 ABSENT = object()
 # Sections and keys that do not determine a result, beside `data.root`.

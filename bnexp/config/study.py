@@ -40,6 +40,11 @@ class Claim(Part):
         return True
 
     @property
+    def numbers(self) -> tuple[float, ...]:
+        """Return the values of the response, or the differences, that it names."""
+        return () if self.reported is None else (self.reported,)
+
+    @property
     def two_level_factors(self) -> tuple[str, ...]:
         """Return the factors that must have two levels for it to be judged."""
         return ()
@@ -164,6 +169,11 @@ class ThresholdClaim(Claim):
         return self.cell is None
 
     @property
+    def numbers(self) -> tuple[float, ...]:
+        bound = self.above if self.below is None else self.below
+        return super().numbers if bound is None else (*super().numbers, bound)
+
+    @property
     def levels(self) -> Levels:
         if self.cell is not None:
             return tuple(self.cell.items())
@@ -194,6 +204,10 @@ class SpreadClaim(CellClaim):
     kind: Literal["spread"]
     above: Positive | None = None
     below: Positive | None = None
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        return ()  # an SD is no value of the response
 
     @model_validator(mode="after")
     def _one_side(self) -> Self:

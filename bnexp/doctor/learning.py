@@ -10,8 +10,9 @@ from bnexp.config.schema import Config
 from bnexp.data.tensors import load
 from bnexp.doctor.finding import Finding, careful, near
 from bnexp.engine import EpochDone, execute
+from bnexp.metrics import TIMES
 from bnexp.store.folder import Store
-from bnexp.store.records import TIMES, RunRecord
+from bnexp.store.records import RunRecord
 from bnexp.study.cohorts import Cohort
 from bnexp.study.design import Cell, Run
 from bnexp.train.device import settle

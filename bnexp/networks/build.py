@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from bnexp.config.networks import Custom, DenseHead, Layer, Network
 from bnexp.config.normalization import AnyNorm, BatchNorm, NoNorm
-from bnexp.config.schema import Config
+from bnexp.config.schema import CLASSES, Config
 from bnexp.networks.custom import from_function
 from bnexp.networks.random_layers import Dropout, Noise
 from bnexp.norms import make_norm
 from bnexp.streams import generator
 
-PIXELS, CLASSES = 28, 10
+PIXELS = 28
 ACTIVATIONS = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU, "tanh": nn.Tanh}
 POOLS = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
 Layers: TypeAlias = OrderedDict[str, nn.Module]

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from bnexp.metrics import describe
 from bnexp.plots.style import (
     LETTER,
     MOST_ROWS,
@@ -25,7 +26,6 @@ from bnexp.plots.style import (
     with_values,
     wrapped,
 )
-from bnexp.store.records import response as describe
 
 # A response and a row of the forest plot: factor, level a, level b.
 Compared = tuple[str, str, str, str]

@@ -12,6 +12,7 @@ from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from bnexp.metrics import describe
 from bnexp.plots.panels import MOST_COLUMNS, ended, flattered, ordered, panel_rows
 from bnexp.plots.style import (
     LETTER,
@@ -23,7 +24,6 @@ from bnexp.plots.style import (
     wrapped,
 )
 from bnexp.store.frames import where
-from bnexp.store.records import response as describe
 
 WIDEST = 11.0  # inches
 PAGE = "#e8e8e8"  # below the hatching of cells without a mean

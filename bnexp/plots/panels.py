@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
+from bnexp.metrics.metric import Metric
 from bnexp.plots.style import MOST_PANELS, Factors
 
 MOST_COLUMNS = 4
@@ -86,12 +87,9 @@ def name_epochs(grid: np.ndarray, n: int) -> None:
             axes.tick_params(labelbottom=True)
 
 
-def is_wide(label: str, least: float, most: float) -> bool:
-    """Return whether a response spans too much for any scale but a log one, and may have it.
-
-    A loss may, and so may a shift, which has no bounds either.
-    """
-    return label.startswith(("loss", "shift of units")) and most > WIDE_RANGE * least > 0
+def is_wide(what: Metric, least: float, most: float) -> bool:
+    """Return whether a response spans too much for any scale but a log one, and may have it."""
+    return what.is_log and most > WIDE_RANGE * least > 0
 
 
 def log2_axis(axes: Axes, levels: Sequence[str], inches: float) -> None:

@@ -9,6 +9,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from bnexp.metrics import describe
 from bnexp.plots.panels import MOST_COLUMNS, aligned, is_wide, name_epochs
 from bnexp.plots.style import (
     COLOURS,
@@ -35,10 +36,8 @@ from bnexp.plots.style import (
     wrapped,
 )
 from bnexp.store.frames import where
-from bnexp.store.records import response as describe
 
 MOST_BANDS = len(COLOURS)
-EXPLODED = 100  # a loss beyond, of networks that guess with 2.3, tells no more than that
 
 
 def learning_curves(
@@ -53,7 +52,7 @@ def learning_curves(
     """Return mean curves, a panel for each further level, with bands over the seeds.
 
     More bands than a palette has colours would hide each other, and are left out. A loss that
-    spans much has a log scale, up to `EXPLODED` (times its lowest value, where above 1).
+    spans much has a log scale, up to its cap (times its lowest value, where above 1).
 
     Args:
         curves: One row a cell, epoch and response (`stats.curves`).
@@ -102,8 +101,8 @@ def learning_curves(
         axes.set_title(panel_title({str(key): str(level) for key, level in panel.items()}, 2.3))
     name_epochs(grid, len(shown))
     what = describe(responses[0])
-    highest = EXPLODED * max(1, least) if what.label.startswith("loss") else math.inf
-    if wide := is_wide(what.label, least, most):
+    highest = what.cap * max(1, least)
+    if wide := is_wide(what, least, most):
         grid[0, 0].set(yscale="log", ylim=(least / 1.2, min(most * 1.2, highest)))  # of all
     for axes in grid[:, 0]:
         axes.set_ylabel(wrapped(label or what.label, what.unit))
@@ -118,7 +117,7 @@ def learning_curves(
     add_note(
         figure,
         f"line: mean{band} of {n_seeds} seed{'s' * (n_seeds != 1)}"
-        + (f"; losses above {highest:g} are cut off" if wide and most > highest else "")
+        + (f"; values above {highest:g} are cut off" if wide and most > highest else "")
         + (f"; {more} more combinations are in epochs.csv" if more > 0 else ""),
     )
     return figure

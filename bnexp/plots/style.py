@@ -21,7 +21,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox
 from numpy.typing import ArrayLike
 
-from bnexp.store.records import response as describe
+from bnexp.metrics import describe
 
 # Okabe and Ito (2008), a palette that colour-blind readers can tell apart.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
@@ -268,11 +268,10 @@ def wrapped(label: str, unit: str) -> str:
 
 
 def share_x(panels: Iterable[Axes], responses: Sequence[str]) -> None:
-    """Give panels of one thing in one unit one scale: accuracies are there to be compared."""
-    groups: dict[tuple[str, str], list[Axes]] = {}
+    """Give panels of one quantity one scale: accuracies are there to be compared."""
+    groups: dict[str, list[Axes]] = {}
     for axes, response in zip(panels, responses, strict=True):
-        what = describe(response)
-        groups.setdefault((what.label.partition(" ")[0], what.unit), []).append(axes)
+        groups.setdefault(describe(response).quantity or response, []).append(axes)
     for group in groups.values():
         low = min(axes.get_xlim()[0] for axes in group)
         high = max(axes.get_xlim()[1] for axes in group)

@@ -10,6 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bnexp.metrics import describe
 from bnexp.plots.panels import flattered, is_wide, log2_axis, numbers, ordered, panel_rows
 from bnexp.plots.style import (
     DENSE,
@@ -25,7 +26,6 @@ from bnexp.plots.style import (
     wrapped,
 )
 from bnexp.store.frames import where
-from bnexp.store.records import response as describe
 
 PANEL, STRIP = 2.2, 0.9  # inches
 Places = npt.NDArray[np.float64]
@@ -180,7 +180,7 @@ def _limit(axes: Axes, runs: pd.DataFrame, response: str) -> None:
     if not len(values):
         return
     least, most = values.min(), values.max()
-    if is_wide(what.label, least, most):
+    if is_wide(what, least, most):
         axes.set_yscale("log")
         axes.set_ylim(least / 1.5, most * 1.5)
         return

@@ -3,6 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
+from bnexp.metrics import EPOCHS_TO
 from bnexp.plots.panels import MOST_COLUMNS, name_epochs, panel_rows
 from bnexp.plots.style import (
     Factors,
@@ -68,7 +69,7 @@ def time_to_accuracy(shares: pd.DataFrame, factors: Factors) -> Figure:
                 # Lines that coincide stay visible: the later ones are thinner.
                 linewidth=1.2 + 1.6 * (1 - (i + 1) / len(levels_of_first)),
             )
-        goal = f"{name.rpartition('_')[2]} % accuracy"
+        goal = f"{name.removeprefix(EPOCHS_TO)} % accuracy"
         axes.set_title("\n".join(filter(None, (goal, panel_title(levels, 2.3)))))
         axes.set_ylim(-5, 105)
         axes.set_yticks([0, 25, 50, 75, 100])

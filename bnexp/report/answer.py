@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bnexp.metrics.metric import Metric
 from bnexp.plots import short
 from bnexp.report import links
 from bnexp.report.numbers import each, interval, percent
@@ -12,7 +13,6 @@ from bnexp.report.tables.learning_rates import TRAINS, rate
 from bnexp.report.tables.text import described
 from bnexp.stats.tables import Tables
 from bnexp.store.frames import Declared
-from bnexp.store.records import Response
 
 # A compact block shows no more rows; the table of effects has all.
 MOST_ROWS = 6
@@ -121,7 +121,7 @@ def rule(study: Declared) -> str:
     return RULE_OF_SIGNS if len(study.varied) == 1 else RULE_OF_SHARES
 
 
-def _factor_line(study: Declared, what: Response, mains: Sequence[Any], share: Any) -> Line:
+def _factor_line(study: Declared, what: Metric, mains: Sequence[Any], share: Any) -> Line:
     """Return a factor's share beside its main effect, the largest if there are several."""
     own = [main for main in mains if main.factor == share.factor]
     largest = max(own, key=lambda main: -1 if _none(main) else abs(main.estimate))
@@ -131,7 +131,7 @@ def _factor_line(study: Declared, what: Response, mains: Sequence[Any], share: A
     return _line(study, what, largest, share, comparison)
 
 
-def _line(study: Declared, what: Response, main: Any, share: Any, comparison: str) -> Line:
+def _line(study: Declared, what: Metric, main: Any, share: Any, comparison: str) -> Line:
     only = links.of_contrast(study.factors, main.factor, main.level_a, main.level_b, "")
     known = share is not None and not _none(share)  # if one is not, none is
     return Line(

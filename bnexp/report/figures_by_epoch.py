@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from functools import partial
 
 from bnexp import plots, stats
+from bnexp.metrics import describe
+from bnexp.metrics.probes.shift import UNIT_INPUTS
 from bnexp.report.drawn import Drawn
 from bnexp.stats.tables import Tables
 from bnexp.store.frames import Declared
-from bnexp.store.records import AFFINE, EXTREMES
 
 RUNNING, POPULATION = "test_accuracy", "test_accuracy_population"
-LOSSES_AND_ACCURACIES = ("train_", "val_", "test_")
-UNIT_INPUTS = ("unit_input_15", "unit_input_50", "unit_input_85")
 
 
 def by_epoch(study: Declared, tables: Tables) -> Iterator[Drawn]:
@@ -44,7 +43,7 @@ def by_epoch(study: Declared, tables: Tables) -> Iterator[Drawn]:
         {"train_loss": ""},
     )
     for name, lines in _asked(tables):
-        of = name.replace("_", " of ") if len(lines) > 1 else ""
+        of = describe(next(iter(lines))).words if len(lines) > 1 else ""
         yield from _curves(
             study, tables, name, "How it comes about along the training.", lines, label=of
         )
@@ -106,17 +105,10 @@ def _curves(
 
 
 def _asked(tables: Tables) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield responses that runs tell by epoch beside losses and accuracies, with their figure.
-
-    Gammas of one layer, and betas, share theirs.
-    """
+    """Yield each figure of responses that probes tell by epoch, with the names of its lines."""
     by_figure: dict[str, dict[str, str]] = {}
-    for metric in tables.responses:
-        if metric not in tables.epochs or metric.startswith(LOSSES_AND_ACCURACIES):
-            continue
-        if found := AFFINE.fullmatch(metric):
-            symbol, what, layer = found.groups()
-            by_figure.setdefault(f"{symbol}_{layer}", {})[metric] = EXTREMES[what]
-        else:
-            by_figure[metric] = {metric: ""}
+    for key in tables.responses:
+        what = describe(key)
+        if what.probe and key in tables.epochs:
+            by_figure.setdefault(what.figure or key, {})[key] = what.details
     yield from by_figure.items()

@@ -6,18 +6,18 @@ from typing import Any
 
 import pandas as pd
 
-from bnexp.store.records import Response
+from bnexp.metrics.metric import Metric
 
-SHARE = Response("share", "%", "%", 100, "none")
+SHARE = Metric("share", "share", unit="%", scale=100)
 
 
-def column(what: Response, difference: bool = False) -> str:
+def column(what: Metric, difference: bool = False) -> str:
     """Return a response's name and unit as they head a column."""
     unit = what.unit_difference if difference else what.unit
     return f"{what.label}, {unit}" if unit else what.label
 
 
-def shown(what: Response, value: float | None, *, difference: bool = False) -> str:
+def shown(what: Metric, value: float | None, *, difference: bool = False) -> str:
     """Return a number, or nothing where there is none."""
     if value is None or math.isnan(value):
         return ""
@@ -25,7 +25,7 @@ def shown(what: Response, value: float | None, *, difference: bool = False) -> s
 
 
 def interval(
-    what: Response, row: object, *, mean: str = "estimate", difference: bool = False
+    what: Metric, row: object, *, mean: str = "estimate", difference: bool = False
 ) -> str:
     """Return `estimate [low, high]`, without the brackets where there is no interval."""
     estimate, low, high = (float(getattr(row, key)) for key in (mean, "ci_low", "ci_high"))
@@ -38,7 +38,7 @@ def interval(
     return f"{text} [{', '.join(ends)}]"
 
 
-def ends(what: Response, low: float, high: float, *, difference: bool = False) -> str:
+def ends(what: Metric, low: float, high: float, *, difference: bool = False) -> str:
     """Return `low to high`, or nothing where there is no such range."""
     if math.isnan(low):
         return ""

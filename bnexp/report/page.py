@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bnexp.config.study import label
+from bnexp.metrics import OR_CHANCE, describe
 from bnexp.report.answer import Answer, answers, rule
 from bnexp.report.numbers import each
 from bnexp.report.tables.claims import claims_table, tally
@@ -20,7 +21,7 @@ from bnexp.report.tables.text import (
 )
 from bnexp.stats.tables import Tables
 from bnexp.store.frames import Declared
-from bnexp.store.records import OR_CHANCE, RunRecord, response
+from bnexp.store.records import RunRecord
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def _lacking(study: Declared, tables: Tables) -> str:
         return ""
     most, without = lost.max(), silent(lost)
     why = missing(most["n_diverged"], most["n_untrained"], without.max())
-    names = [f"“{response(name).label}”" for name in without[without > 0].index.unique()]
+    names = [f"“{describe(name).label}”" for name in without[without > 0].index.unique()]
     return (
         f"Of {len(study.seeds)} seeds a comparison lacks up to {most['n_missing']} "
         f"(up to {why.replace(', ', ', up to ')}"

@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from bnexp.store.records import TIMES, RunRecord
+from bnexp.metrics import TIMES
+from bnexp.store.records import RunRecord
 
 CONFIDENCE = 0.95
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from bnexp.config.schema import CHANCE
 from bnexp.stats.cells import Factors, diverged_array, response_array
 from bnexp.stats.estimate import Values
 from bnexp.stats.logistic import Half, half_success
@@ -15,7 +16,7 @@ from bnexp.store.frames import where
 
 LR = "optimizer.lr"
 FEWEST = 3  # learning rates
-CHANCE, CHANCE_ALPHA = 0.1, 0.01
+CHANCE_ALPHA = 0.01
 OF_THE_BEST = 0.9
 OF_THE_FASTEST = 1.1
 

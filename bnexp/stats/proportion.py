@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from bnexp.metrics import describe
 from bnexp.stats.estimate import CONFIDENCE, Values, known
-from bnexp.store.records import response as describe
 
 Z = stats.norm.ppf((1 + CONFIDENCE) / 2)
 

@@ -8,8 +8,9 @@ import pandas as pd
 
 from bnexp import stats
 from bnexp.config.schema import SIZES
+from bnexp.metrics import ACCURACY, LOSSES_AND_ACCURACIES, describe
 from bnexp.store.frames import Declaration, Declared, epochs_frame, planned, runs_frame
-from bnexp.store.records import DEVIATION, RunRecord
+from bnexp.store.records import RunRecord
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +41,7 @@ class Tables:
     @cached_property
     def cells(self) -> pd.DataFrame:
         """The responses by cell and, after them, every other loss and accuracy of the runs."""
-        names = [str(name) for name in self.runs]
-        others = [name for name in names if "_loss" in name or "_accuracy" in name]
+        others = [str(name) for name in self.runs if name in LOSSES_AND_ACCURACIES]
         measured = list(dict.fromkeys([*self.responses, *others]))
         return stats.cells(self.runs, self.study.factors, self.study.seeds, measured)
 
@@ -128,8 +128,9 @@ class Tables:
     @cached_property
     def _accuracy(self) -> str:
         """The test accuracy that the study asks about first."""
-        asked = (name for name in self.responses if name.startswith("test_accuracy"))
-        return next((name for name in asked if not name.endswith(DEVIATION)), "test_accuracy")
+        asked = (name for name in self.responses if name.startswith("test_"))
+        accuracies = (one for one in asked if describe(one).quantity == ACCURACY.quantity)
+        return next(accuracies, "test_accuracy")
 
 
 def _chosen_on(runs: pd.DataFrame, accuracy: str) -> str:

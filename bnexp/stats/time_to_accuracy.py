@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from bnexp.metrics import EPOCHS_TO
 from bnexp.stats.cells import Factors
 from bnexp.stats.proportion import wilson
 from bnexp.store.frames import where
-
-PREFIX = "epochs_to_"
 
 
 def reached(runs: pd.DataFrame, epochs: pd.DataFrame, factors: Factors) -> pd.DataFrame:
@@ -39,8 +38,8 @@ def reached(runs: pd.DataFrame, epochs: pd.DataFrame, factors: Factors) -> pd.Da
 
 def _thresholds(runs: pd.DataFrame) -> list[str]:
     """Return the metrics that say when a threshold was reached, the lowest first."""
-    names = [str(name) for name in runs if str(name).startswith(PREFIX)]
-    return sorted(names, key=lambda name: float(name.removeprefix(PREFIX)))
+    names = [str(name) for name in runs if str(name).startswith(EPOCHS_TO)]
+    return sorted(names, key=lambda name: float(name.removeprefix(EPOCHS_TO)))
 
 
 def _cells(

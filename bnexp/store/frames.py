@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 from pydantic import TypeAdapter
 
+from bnexp.config.schema import CHANCE
 from bnexp.config.study import AnyClaim
-from bnexp.store.records import CHANCE, DEVIATION, DIFFERENCES, OR_CHANCE, RunRecord
+from bnexp.metrics import DEVIATION, DIFFERENCES, OR_CHANCE
+from bnexp.store.records import RunRecord
 
 CLAIMS: TypeAdapter[tuple[AnyClaim, ...]] = TypeAdapter(tuple[AnyClaim, ...])
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bnexp.config.schema import SIZES, Config
+from bnexp.metrics import CURVE_IMAGES, evaluations
 from bnexp.study.cohorts import Cohort, structure
 
 
@@ -17,7 +18,7 @@ class Speed:
         train_s: In training.
         eval_s: In evaluation.
         population_s: In computing population statistics.
-        asked_s: Of a whole run, in what `eval` asks beside losses and accuracies.
+        asked_s: Of a whole run, in what its probes measure.
     """
 
     size: int
@@ -27,17 +28,13 @@ class Speed:
     asked_s: float = 0.0
 
 
-# The learning curve's population statistics come from that many training images; those
-# after the last epoch from all of them. 10,000 are plenty (Wu and Johnson 2021, arXiv
-# 2105.07576, section 3), and all of them at every epoch would double the training time.
-CURVE_IMAGES = 10_000
-
-
 def run_s(config: Config, speed: Speed) -> float:
     """Return the seconds that a run takes a worker, its evaluations included."""
     n_train, epochs = config.data.n_train, config.train.epochs
-    n_test = SIZES[config.data.name][1]
-    evaluated = n_test * len({"running", *config.eval.statistics}) + config.data.val_size
+    # Over the training images the loss of the steps themselves is counted.
+    sizes = {"train": 0, "test": SIZES[config.data.name][1], "val": config.data.val_size}
+    after_each = evaluations(config.eval.statistics, val=bool(config.data.val_size))
+    evaluated = sum(sizes[subset] for subset, _ in after_each)
     curve = min(n_train, CURVE_IMAGES) * (epochs - 1) + n_train
     population = curve if "population" in config.eval.statistics else 0
     return (

@@ -11,17 +11,11 @@ from bnexp.config.compose import Composer
 from bnexp.config.schema import Config, determines_result
 from bnexp.config.study import AnyClaim, StudySpec, label
 from bnexp.errors import UsageError
-from bnexp.store.records import LevelValue, response
+from bnexp.metrics import describe
+from bnexp.store.records import LevelValue
 from bnexp.study.design import Design, Factor, Level, Study, enumerate_design
 
 DEFAULT_RESPONSES = ("test_accuracy", "train_loss")
-# What a sweep answers with as well, by the key of `eval` that has it measured.
-ASKED = {
-    "gradients": ("gradient_ratio_start", "gradient_ratio_end"),
-    "landscape": ("loss_range", "gradient_change", "curvature"),
-    "shift": ("input_shift", "gradient_shift", "gradient_cosine"),
-    "units": ("saturated_inputs", "dead_units", "activation_mean", "activation_sd"),
-}
 
 
 def declare(composer: Composer, arguments: Sequence[str], *, multirun: bool) -> Study:
@@ -132,9 +126,19 @@ def _study_file(composer: Composer, name: str) -> tuple[StudySpec, list[Factor]]
             raise UsageError(f"study={name}: the claim {claim.claim!r} needs {lacking}")
     for key in [*spec.responses, *(claim.response for claim in spec.claims)]:
         try:
-            response(key)
+            describe(key)
         except KeyError:
             raise UsageError(f"study={name}: no run reports a response {key!r}") from None
+    for claim in spec.claims:
+        what = describe(claim.response)
+        for number in claim.numbers:
+            if not what.holds(number, difference=claim.is_difference):
+                share = number / what.scale
+                meant = f": did you mean {share:g}?" if what.holds(share) else ""
+                raise UsageError(
+                    f"study={name}: the claim {claim.claim!r} says {number:g}, but "
+                    f"{claim.response} lies between {what.low:g} and {what.high:g}{meant}"
+                )
     return spec, factors
 
 
@@ -189,7 +193,7 @@ def _responses(spec: StudySpec | None, base: Config) -> tuple[str, ...]:
     if spec is not None:
         return spec.responses
     first = ["test_accuracy_population"] if "population" in base.eval.statistics else []
-    asked = [name for key, names in ASKED.items() if getattr(base.eval, key) for name in names]
+    asked = [key for probe in base.eval.probes.values() for key in probe.responses]
     return (*first, *DEFAULT_RESPONSES, *asked)
 
 

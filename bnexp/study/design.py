@@ -10,6 +10,7 @@ from typing import Any
 
 from bnexp.config.schema import Config, determines_result
 from bnexp.config.study import AnyClaim
+from bnexp.metrics.metric import Measured
 from bnexp.store.records import SCHEMA_VERSION, LevelValue, RunRecord, Status
 
 
@@ -94,8 +95,8 @@ class Run:
         status: Status,
         *,
         provenance: dict[str, Any],
-        metrics: dict[str, float | int | None] | None = None,
-        history: list[dict[str, float | int | None]] | None = None,
+        metrics: Measured | None = None,
+        history: list[Measured] | None = None,
         error: str | None = None,
     ) -> RunRecord:
         """Return what became of this run; see `RunRecord`."""

@@ -12,14 +12,16 @@ from torch.nn import functional as F
 
 from bnexp.config.schema import Config
 from bnexp.data.tensors import Dataset, Split
+from bnexp.metrics import named
+from bnexp.metrics.metric import Measured
 from bnexp.networks.build import build
 from bnexp.train.capture import CapturedStep
 from bnexp.train.evaluate import eval_batch, totals
-from bnexp.train.log import Log, Metrics, Outcome, named
-from bnexp.train.measure import population_of, with_batch, with_population, with_units
+from bnexp.train.log import Log, Outcome
+from bnexp.train.measure import population_of, with_batch, with_population
 from bnexp.train.native import evaluate_native, population_native, train_native
 from bnexp.train.optimizers import Stepper, make_stepper
-from bnexp.train.plain import batches, epoch_order, first_minibatch
+from bnexp.train.order import batches, epoch_order
 from bnexp.train.stack import Stack
 
 
@@ -43,11 +45,9 @@ def train_runs(
     config = runs[0][0]
     stack = Stack([build(config, seed).to(device) for config, seed in runs])
     stepper = make_stepper(list(stack.learned.values()), [config for config, _ in runs])
-    logs = [Log(config) for config, _ in runs]
-    if config.eval.on_minibatch:
-        for row, (_, seed) in enumerate(runs):
-            minibatch = first_minibatch(config.train, seed, data.train)
-            logs[row].begun(stack.network(row), *minibatch)
+    logs = [Log(config, seed, data) for config, seed in runs]
+    for row in range(len(runs)) if config.eval.looks_at("start") else ():
+        logs[row].look("start", stack.network(row))
     outcomes: dict[int, Outcome] = {}
     captured = capture(stack, stepper, data.train, config)
     training = list(range(len(runs)))  # positions of the runs that still train, by row
@@ -82,15 +82,13 @@ def train_runs(
         for row, metrics in enumerate(_tests(stack, data, config, exact=last)):
             run = training[row]
             logs[run].tested(metrics)
-            if config.eval.each_epoch:
-                logs[run].looked(stack.network(row))
+            if config.eval.looks_at("epoch"):
+                logs[run].look("epoch", stack.network(row))
             on_epoch(run, epoch)
     else:
         results = _each(stack, data.train, ("train_eval", ""), config)
         for row, run in enumerate(training):
-            network = stack.network(row)
-            measured = results[row] | with_units(network, data, config)
-            outcomes[run] = logs[run].outcome(measured, network)
+            outcomes[run] = logs[run].outcome(results[row], stack.network(row))
     return [outcomes[run] for run in range(len(runs))]
 
 
@@ -167,7 +165,7 @@ def take_step(
     return losses.detach()
 
 
-def _tests(stack: Stack, data: Dataset, config: Config, *, exact: bool) -> list[Metrics]:
+def _tests(stack: Stack, data: Dataset, config: Config, *, exact: bool) -> list[Measured]:
     """Return what is measured after an epoch, by row."""
     found = _each(stack, data.test, ("test", ""), config)
     if data.val is not None:
@@ -188,7 +186,7 @@ def _tests(stack: Stack, data: Dataset, config: Config, *, exact: bool) -> list[
     return found
 
 
-def _each(stack: Stack, split: Split, name: tuple[str, str], config: Config) -> list[Metrics]:
+def _each(stack: Stack, split: Split, name: tuple[str, str], config: Config) -> list[Measured]:
     """Return a split's loss and accuracy, by row."""
     stack.train(mode=False)
     if stack.is_native:

@@ -6,7 +6,8 @@ from torch import nn
 
 from bnexp.config.schema import Config
 from bnexp.data.tensors import Dataset, Split
-from bnexp.study.cost import CURVE_IMAGES
+from bnexp.metrics import CURVE_IMAGES, named
+from bnexp.metrics.metric import Measured
 from bnexp.train.cpu.blocks import blocked
 from bnexp.train.evaluate import (
     batch_statistics,
@@ -15,24 +16,17 @@ from bnexp.train.evaluate import (
     norm_layers,
     population_statistics,
 )
-from bnexp.train.log import Metrics, named
-from bnexp.train.probes.units import activity
 
 
-def on_train(network: nn.Sequential, data: Dataset, config: Config) -> Metrics:
-    """Return loss and accuracy of the training set in evaluation mode, and what units do."""
+def on_train(network: nn.Sequential, data: Dataset, config: Config) -> Measured:
+    """Return loss and accuracy of the training set in evaluation mode."""
     network.eval()
     size = eval_batch(data.train)
     result = evaluate(network, data.train, size, grad=config.eval.grad)
-    return named("train_eval", "", *result) | with_units(network, data, config)
+    return named("train_eval", "", *result)
 
 
-def with_units(network: nn.Sequential, data: Dataset, config: Config) -> Metrics:
-    """Return what the test set leaves of the network's units, where that is asked for."""
-    return activity(network, data.test) if config.eval.units else {}
-
-
-def on_test(network: nn.Sequential, data: Dataset, config: Config, *, exact: bool) -> Metrics:
+def on_test(network: nn.Sequential, data: Dataset, config: Config, *, exact: bool) -> Measured:
     """Return test and validation metrics under each of the statistics asked for.
 
     Args:
@@ -40,7 +34,7 @@ def on_test(network: nn.Sequential, data: Dataset, config: Config, *, exact: boo
             first `CURVE_IMAGES`.
     """
     fast = blocked(network.eval())
-    found: Metrics = {}
+    found: Measured = {}
     for subset, split in (("test", data.test), ("val", data.val)):
         if split is not None:
             size = eval_batch(split)
@@ -59,7 +53,7 @@ def population_of(data: Dataset, *, exact: bool) -> Split:
 
 def with_population(
     network: nn.Sequential, data: Dataset, config: Config, *, exact: bool
-) -> Metrics:
+) -> Measured:
     """Return test metrics under population statistics."""
     train = population_of(data, exact=exact)
     with population_statistics(network, train) if norm_layers(network) else nullcontext():
@@ -68,7 +62,7 @@ def with_population(
     return named("test", "_population", *result)
 
 
-def with_batch(network: nn.Sequential, data: Dataset, config: Config) -> Metrics:
+def with_batch(network: nn.Sequential, data: Dataset, config: Config) -> Measured:
     """Return test metrics under the statistics of each test batch."""
     with batch_statistics(network) if norm_layers(network) else nullcontext():
         size = config.train.batch_size

@@ -4,20 +4,20 @@ It is the oracle: whatever trains faster has to agree with it.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import assert_never
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bnexp.config.schema import Adam, Config, Sgd, Train
+from bnexp.config.schema import Adam, Config, Sgd
 from bnexp.data.tensors import Dataset, Split
 from bnexp.networks.build import build
-from bnexp.streams import generator
 from bnexp.train.cpu.blocks import blocked
 from bnexp.train.log import Log, Outcome
 from bnexp.train.measure import on_test, on_train
+from bnexp.train.order import batches, epoch_order
 
 
 def train_run(
@@ -37,9 +37,8 @@ def train_run(
     network = build(config, seed).to(data.train.images.device)
     fast = blocked(network)  # the same layers, for a CPU
     optimizer = make_optimizer(config, network)
-    log = Log(config)
-    if config.eval.on_minibatch:
-        log.begun(network, *first_minibatch(config.train, seed, data.train))
+    log = Log(config, seed, data)
+    log.look("start", network)
     for epoch in range(1, config.train.epochs + 1):
         order = epoch_order(config.train, seed, epoch, data.train)
         start = time.perf_counter()
@@ -49,26 +48,9 @@ def train_run(
         if log.diverged_step:
             break
         log.tested(on_test(network, data, config, exact=epoch == config.train.epochs))
-        if config.eval.each_epoch:
-            log.looked(network)
+        log.look("epoch", network)
         on_epoch(epoch)
     return log.outcome(on_train(network, data, config), network)
-
-
-def epoch_order(settings: Train, seed: int, epoch: int, train: Split) -> Tensor:
-    """Return the order of the n training images in an epoch, shape (n,), on their device."""
-    if settings.order_seed is not None:
-        seed = settings.order_seed
-    order = torch.randperm(len(train), generator=generator(seed, "order", epoch))
-    if settings.order == "by_class":
-        order = order[train.labels.cpu()[order].argsort(stable=True)]
-    return order.to(train.images.device)
-
-
-def first_minibatch(settings: Train, seed: int, train: Split) -> tuple[Tensor, Tensor]:
-    """Return the images and labels of the first step."""
-    first = next(batches(len(train), settings))
-    return train.batch(epoch_order(settings, seed, 1, train)[first])
 
 
 def train_epoch(
@@ -101,14 +83,6 @@ def train_epoch(
         sizes.append(len(labels))
         correct += (logits.detach().argmax(1) == labels).sum()
     return torch.stack(losses), sizes, correct
-
-
-def batches(n: int, settings: Train) -> Iterator[slice]:
-    """Yield the minibatches of an epoch as slices of its order."""
-    size = settings.batch_size
-    stop = n - n % size if settings.drop_last else n
-    for start in range(0, stop, size):
-        yield slice(start, min(start + size, stop))
 
 
 def make_optimizer(config: Config, network: nn.Module) -> torch.optim.Optimizer:

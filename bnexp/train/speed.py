@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 
 import torch
-from torch import nn
 
 from bnexp.config.schema import Config
 from bnexp.data.tensors import Dataset, Split
@@ -20,10 +19,7 @@ from bnexp.train.native import evaluate_native, population_native
 from bnexp.train.optimizers import make_stepper
 from bnexp.train.plain import make_optimizer
 from bnexp.train.plain import train_epoch as train_plainly
-from bnexp.train.probes.gradients import gradient_ratio
-from bnexp.train.probes.landscape import along_step
-from bnexp.train.probes.shift import gradient_shift, input_percentiles
-from bnexp.train.probes.units import activity
+from bnexp.train.probes import Probes
 from bnexp.train.stack import Stack
 
 # Numbers of runs to try: a machine's best lies between its caches and its launch times.
@@ -81,35 +77,8 @@ def measure(config: Config, data: Dataset, n_runs: int) -> Speed:
             pass
 
     population_s = _time(population) / len(few)
-    return Speed(size, train_s, eval_s, population_s, _asked_s(config, data, few, network))
-
-
-def _asked_s(config: Config, data: Dataset, few: Split, network: nn.Sequential) -> float:
-    """Return a run's seconds in what is measured on request, each timed once: it takes long."""
-    minibatch = data.train.batch(slice(0, config.train.batch_size))
-    seconds = 0.0
-    for asked, times, work in (
-        (config.eval.gradients, 2.0, lambda: gradient_ratio(network, *minibatch)),
-        (
-            config.eval.landscape,
-            config.train.epochs + 1.0,
-            lambda: along_step(network, *minibatch, config.optimizer.lr),
-        ),
-        (
-            config.eval.shift,
-            config.train.epochs + 1.0,
-            lambda: (
-                gradient_shift(network, *minibatch, config.optimizer.lr),
-                input_percentiles(network, minibatch[0]),
-            ),
-        ),
-        (config.eval.units, len(data.test) / len(few), lambda: activity(network, few)),
-    ):
-        if asked:
-            start = time.perf_counter()
-            work()
-            seconds += times * (time.perf_counter() - start)
-    return seconds
+    asked_s = Probes(config, 0, data).seconds(network)
+    return Speed(size, train_s, eval_s, population_s, asked_s)
 
 
 def _fastest(config: Config, data: Dataset, n_runs: int) -> tuple[int, float]:

@@ -11,6 +11,7 @@ from bnexp.config.compose import Composer
 from bnexp.config.keys import conf_dir, known_keys
 from bnexp.config.schema import NEUTRAL, NOT_IDENTITY, Config
 from bnexp.errors import UsageError
+from bnexp.metrics import PROBES
 from bnexp.study.design import Cell
 
 YAML = sorted(path.relative_to(conf_dir()) for path in conf_dir().rglob("*.yaml"))
@@ -492,11 +493,7 @@ LATER = {
     "train.order_seed": ("0", "7"),
     "train.tf32": ("true",),
     "eval.grad": ("true",),
-    "eval.affine": ("true",),
-    "eval.gradients": ("true",),
-    "eval.landscape": ("true",),
-    "eval.shift": ("true",),
-    "eval.units": ("true",),
+    **dict.fromkeys((f"eval.{probe}" for probe in PROBES), ("true",)),
 }
 # Ids of stored runs, as in tests/study/test_design.py.
 GOLDEN = {("preset=d2l_lenet", 0): "05a14477d0c0", ("preset=d2l_bn", 3): "0db44c477028"}

@@ -1,6 +1,8 @@
 """Read the artists back and compare them with the frame; never pixels."""
 
 import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from bnexp import plots, stats
+from bnexp import metrics, plots, stats
 from bnexp.plots.panels import panel_rows
 from tests.fabricate import frame_of
 
@@ -74,6 +76,51 @@ def test_panels_of_one_thing_in_one_unit_share_a_scale(runs: pd.DataFrame) -> No
     ]
     assert limits[0] == limits[1]
     assert len(set(limits)) == 3
+
+
+@pytest.fixture
+def reworded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Return a function that calls every number of the table by one other name."""
+
+    def reword() -> None:
+        same = (replace(one, words="a number", details="of a kind") for one in metrics.TABLE)
+        monkeypatch.setattr(metrics, "TABLE", tuple(same))
+        metrics.entry.cache_clear()
+        metrics.describe.cache_clear()
+
+    yield reword
+    monkeypatch.undo()
+    metrics.entry.cache_clear()
+    metrics.describe.cache_clear()
+
+
+def test_no_axis_hangs_on_the_words_of_a_label(
+    runs: pd.DataFrame, reworded: Callable[[], None]
+) -> None:
+    """Called otherwise, every number has the scale and the limits that it had."""
+    responses = ["train_loss", "input_shift", "test_accuracy", "val_accuracy"]
+    lost = [0.5, 0.6, 1e25] * 4
+    runs = runs.assign(train_loss=lost, input_shift=np.geomspace(0.01, 900, 12))
+    runs = runs.assign(val_accuracy=runs["test_accuracy"] / 2)
+    epochs = pd.concat([runs.assign(epoch=1), runs.assign(epoch=2)], ignore_index=True)
+    cells = stats.cells(runs, FACTORS, range(3), responses)
+
+    def axes() -> list[tuple[object, ...]]:
+        figures = [plots.cell_means(cells, runs, FACTORS, responses, {})]
+        for name in responses:
+            curves = stats.curves(epochs, FACTORS, [name])
+            figures.append(plots.learning_curves(curves, FACTORS, [name], 3))
+        return [
+            (one.get_xscale(), one.get_yscale(), one.get_xlim(), one.get_ylim())
+            for figure in figures
+            for one in figure.axes
+        ]
+
+    before = axes()
+    assert {scale for _, scale, *_ in before} == {"linear", "log"}
+    reworded()
+    assert metrics.describe("train_loss").label == "a number (of a kind)"
+    assert axes() == before
 
 
 def test_a_reported_number_is_a_diamond_in_its_row(runs: pd.DataFrame) -> None:
@@ -191,13 +238,13 @@ def test_a_loss_that_explodes_does_not_flatten_the_other_curves(runs: pd.DataFra
             assert axes.get_ylim()[0] < 0.5
             assert cut == (axes.get_ylim()[1] < most)
         (note,) = (text.get_text() for text in figure.texts)
-        assert ("losses above 100 are cut off" in note) == cut
+        assert ("values above 100 are cut off" in note) == cut
     # Where none is below 100, that is no place to cut.
     curves[["mean", "min", "max"]] *= 1000
     figure = plots.learning_curves(curves, FACTORS, ["train_loss"], 3)
     low, high = figure.axes[0].get_ylim()
     assert low < 500 < 10 * low < high < 1e28
-    assert any("losses above 50000 are cut off" in text.get_text() for text in figure.texts)
+    assert any("values above 50000 are cut off" in text.get_text() for text in figure.texts)
 
 
 def test_a_shift_that_spans_much_is_shown_as_a_whole(runs: pd.DataFrame) -> None:

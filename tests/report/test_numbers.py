@@ -4,8 +4,8 @@ import math
 
 import pytest
 
+from bnexp.metrics import describe
 from bnexp.report.numbers import chance, p_value, shown
-from bnexp.store.records import response
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_a_loss_has_the_digits_that_its_size_leaves(
     value: float, difference: bool, text: str
 ) -> None:
     """Three digits below 100, one below 1,000, none below ten million."""
-    assert shown(response("train_loss"), value, difference=difference) == text
+    assert shown(describe("train_loss"), value, difference=difference) == text
 
 
 def test_a_chance_is_in_whole_per_cent() -> None:

@@ -6,7 +6,7 @@ import pytest
 from bnexp.config.compose import Composer
 from bnexp.config.keys import conf_dir
 from bnexp.errors import UsageError
-from bnexp.store.records import response
+from bnexp.metrics import describe
 from bnexp.study.declare import declare, folder_of, open_design
 from bnexp.study.design import Design, Study, enumerate_design
 from tests.fabricate import n_runs
@@ -404,6 +404,34 @@ def test_a_response_that_no_run_reports(own: Path) -> None:
         declare(composer, ["study=own"], multirun=False)
 
 
+@pytest.mark.parametrize(
+    ("claim", "fits"),
+    [
+        ("kind: value, cell: {norm: plain}, reported: 0.85, within: 0.01", True),
+        ("kind: value, cell: {norm: plain}, reported: 85, within: 0.01", False),
+        ("kind: value, cell: {norm: plain}, reported: -0.1, within: 0.01", False),
+        ("kind: difference, factor: norm, higher: after, lower: plain, reported: -0.1", True),
+        ("kind: difference, factor: norm, higher: after, lower: plain, reported: 7.6", False),
+        ("kind: threshold, cell: {norm: plain}, above: 0.8", True),
+        ("kind: threshold, cell: {norm: plain}, below: 80", False),
+        ("kind: threshold, factor: norm, level_a: after, level_b: plain, above: 2", False),
+        ("kind: spread, cell: {norm: plain}, above: 0.02, reported: 2", True),
+    ],
+)
+def test_a_claim_states_what_its_response_can_be(own: Path, claim: str, fits: bool) -> None:
+    """An accuracy in per cent, or a difference in points, is told to be a share."""
+    study, _, _ = OWN.partition("  claims:")
+    said = f"{{claim: so, source: me, response: test_accuracy, {claim}}}"
+    text = f"{study}  claims: [{said}]\n"
+    (own / "study" / "own.yaml").write_text(text)
+    with Composer(own) as composer:
+        if fits:
+            assert len(declare(composer, ["study=own"], multirun=False).claims) == 1
+            return
+        with pytest.raises(UsageError, match=r"'so' says .* lies between 0 and 1"):
+            declare(composer, ["study=own"], multirun=False)
+
+
 def test_population_statistics_lead_where_asked_for(composer: Composer) -> None:
     """A sweep answers with the population statistics when it measures them."""
     plain = declare(composer, ["norm=none,batch"], multirun=True)
@@ -417,6 +445,8 @@ def test_population_statistics_lead_where_asked_for(composer: Composer) -> None:
 @pytest.mark.parametrize(
     ("key", "names"),
     [
+        ("affine", ()),  # a number a layer
+        ("batch_noise", ("batch_mean_noise", "batch_variance_noise")),
         ("gradients", ("gradient_ratio_start", "gradient_ratio_end")),
         ("landscape", ("loss_range", "gradient_change", "curvature")),
         ("shift", ("input_shift", "gradient_shift", "gradient_cosine")),
@@ -430,7 +460,7 @@ def test_what_is_asked_for_is_answered(
     plain = declare(composer, ["norm=none,batch"], multirun=True).responses
     asked = declare(composer, ["norm=none,batch", f"eval.{key}=true"], multirun=True)
     assert asked.responses == (*plain, *names)
-    assert all(response(name).label for name in names)
+    assert all(describe(name).label for name in names)
 
 
 @pytest.mark.parametrize(

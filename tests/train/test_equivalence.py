@@ -11,7 +11,8 @@ from bnexp.data.tensors import Split
 from bnexp.networks.build import build
 from bnexp.train.cohort import capture, train_epoch
 from bnexp.train.optimizers import make_stepper
-from bnexp.train.plain import epoch_order, make_optimizer
+from bnexp.train.order import epoch_order
+from bnexp.train.plain import make_optimizer
 from bnexp.train.plain import train_epoch as train_plainly
 from bnexp.train.stack import Stack
 

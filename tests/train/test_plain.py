@@ -9,13 +9,15 @@ from torch import Tensor, nn
 
 from bnexp.config.schema import Config
 from bnexp.data.tensors import Dataset, Split, load
+from bnexp.metrics import TIMES, named
+from bnexp.metrics.metric import Measured
 from bnexp.networks.build import build, n_parameters
-from bnexp.store.records import TIMES
 from bnexp.streams import generator
 from bnexp.train import measure, plain
 from bnexp.train.evaluate import EVAL_BATCH
-from bnexp.train.log import Log, Metrics, Outcome, named
-from bnexp.train.plain import epoch_order, train_run
+from bnexp.train.log import Log, Outcome
+from bnexp.train.order import epoch_order
+from bnexp.train.plain import train_run
 
 CPU = torch.device("cpu")
 # What depends on the machine and its mood, not on the run.
@@ -268,11 +270,11 @@ def test_a_run_without_a_loss_over_a_set_has_diverged(
     config = compose("data=digits", "data.val_size=100", "train.epochs=1")
 
     def ended(lost: str) -> Outcome:
-        def measured(name: str) -> Metrics:
+        def measured(name: str) -> Measured:
             nothing = f"{name}_loss" == lost
             return named(name, "", math.nan if nothing else 2.3, 0.1)
 
-        log = Log(config)
+        log = Log(config, 0, data_of(config))
         log.trained(torch.tensor([2.3, 2.3]), [8, 8], 3, 0.1)
         log.tested(measured("test") | measured("val"))
         return log.outcome(measured("train_eval"), build(config, 0))

@@ -9,7 +9,8 @@ import torch
 from bnexp import train as module
 from bnexp.config.schema import Config
 from bnexp.data.tensors import Dataset, load
-from bnexp.store.records import TIMES, RunRecord
+from bnexp.metrics import TIMES
+from bnexp.store.records import RunRecord
 from bnexp.study.cohorts import Cohort
 from bnexp.study.design import Cell, Run
 from bnexp.train import speed, train_cohort

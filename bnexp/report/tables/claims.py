@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+from bnexp.metrics.metric import Metric
 from bnexp.report import links
 from bnexp.report.numbers import each, interval, shown
 from bnexp.report.tables.text import TableText, described
@@ -10,7 +11,6 @@ from bnexp.stats import REGIONS, RULE
 from bnexp.stats.estimate import CONFIDENCE
 from bnexp.stats.tables import Tables
 from bnexp.store.frames import Declared
-from bnexp.store.records import Response
 
 VERDICTS = ("supported", "refuted", "inconclusive")
 
@@ -64,7 +64,7 @@ def _in_prediction(found: Any) -> str:
     return "*" if found.reported_in_pi is not None and not found.reported_in_pi else ""
 
 
-def _region(what: Response, low: float, high: float, *, difference: bool) -> str:
+def _region(what: Metric, low: float, high: float, *, difference: bool) -> str:
     """Return the range that the deciding interval must lie in to support a claim."""
     if math.isinf(high):
         return f"above {_end(what, low, difference=difference)}"
@@ -73,11 +73,11 @@ def _region(what: Response, low: float, high: float, *, difference: bool) -> str
     return " to ".join(_end(what, end, difference=difference) for end in (low, high))
 
 
-def _end(what: Response, value: float, *, difference: bool) -> str:
+def _end(what: Metric, value: float, *, difference: bool) -> str:
     return "0" if value == 0 else what.show(value, difference=difference)
 
 
-def _judged(what: Response, found: Any, *, difference: bool) -> str:
+def _judged(what: Metric, found: Any, *, difference: bool) -> str:
     """Return our estimate with its 95 % interval, and the one that decides if another."""
     text = interval(what, found, difference=difference)
     if found.confidence == CONFIDENCE or math.isnan(found.judged_low):

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from bnexp.metrics.metric import Metric
 from bnexp.plots import contrast_name
 from bnexp.report import links
 from bnexp.report.numbers import chance, column, each, ends, interval, p_value, percent, shown
@@ -20,7 +21,6 @@ from bnexp.report.tables.text import (
 )
 from bnexp.stats.tables import Tables
 from bnexp.store.frames import Declared
-from bnexp.store.records import Response
 
 SEED_SD = Hinted(
     "seed SD", "standard deviation of the difference over the seeds, the noise floor"
@@ -91,7 +91,7 @@ def effects_table(study: Declared, tables: Tables, effects: pd.DataFrame) -> Tab
     )
 
 
-def _noise(responses: dict[str, Response], effects: pd.DataFrame) -> str:
+def _noise(responses: dict[str, Metric], effects: pd.DataFrame) -> str:
     """Return the noise floor of each response over all its effects, as one sentence."""
     parts = []
     for name, what in responses.items():

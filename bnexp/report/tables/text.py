@@ -8,11 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from bnexp.metrics import describe
+from bnexp.metrics.metric import Metric
 from bnexp.report import links
 from bnexp.report.numbers import chance, column, each, interval, shown
 from bnexp.stats.tables import Tables
 from bnexp.store.frames import Declared
-from bnexp.store.records import Response, response
 
 # Longer tables of a page are cut, which keeps it under 5 MB; the CSV files have every row.
 MOST_ROWS = 2000
@@ -72,13 +73,13 @@ def filled(header: list[str], rows: list[list[str]]) -> tuple[list[str], list[li
     return [header[i] for i in kept], [[row[i] for i in kept] for row in rows]
 
 
-def described(names: Sequence[str]) -> dict[str, Response]:
+def described(names: Sequence[str]) -> dict[str, Metric]:
     """Return how responses are shown; running statistics are named beside population ones."""
-    found = {name: response(name) for name in names}
+    found = {name: describe(name) for name in names}
     for name, what in found.items():
         if f"{name}_population" in found:
-            label = what.label.replace(")", ", running statistics)")
-            found[name] = dataclasses.replace(what, label=label)
+            details = f"{what.details}, running statistics"
+            found[name] = dataclasses.replace(what, details=details)
     return found
 
 

@@ -8,18 +8,16 @@ import torch
 from torch import Tensor, nn
 
 from bnexp.config.schema import Config
-from bnexp.data.tensors import Split
+from bnexp.metrics.probes.units import PROBE, activity
 from bnexp.networks.build import build
-from bnexp.study.declare import ASKED
-from bnexp.train.probes.units import activity
-from tests.train.probes.test_gradients import SMALL, data_of
+from tests.metrics.probes.test_gradients import SMALL, data_of
 
 
-def images(values: list[list[float]]) -> Split:
-    """Return images whose first two pixels are these, the others zero."""
+def images(values: list[list[float]]) -> tuple[Tensor, ...]:
+    """Return batches of images whose first two pixels are these, the others zero."""
     pixels = torch.zeros(len(values), 1, 28, 28)
     pixels[:, 0, 0, :2] = torch.tensor(values)
-    return Split(pixels, torch.zeros(len(values), dtype=torch.int64))
+    return pixels.split(256)
 
 
 def two_units(activation: nn.Module) -> nn.Sequential:
@@ -27,7 +25,7 @@ def two_units(activation: nn.Module) -> nn.Sequential:
     dense = nn.Linear(784, 2, bias=False)
     with torch.no_grad():
         dense.weight.zero_()
-        dense.weight[0, 0] = dense.weight[1, 1] = 255  # what a pixel is divided by
+        dense.weight[0, 0] = dense.weight[1, 1] = 1
     return nn.Sequential(nn.Flatten(), dense, activation)
 
 
@@ -80,7 +78,7 @@ def test_bn_leaves_known_moments_behind_an_activation(
     values = torch.randn(20_000, 2, generator=torch.Generator().manual_seed(0))
     network = two_units(activation)
     network.insert(2, nn.BatchNorm1d(2, momentum=None))
-    network[:3].train()(images(values.tolist()).images / 255)  # its running statistics
+    network[:3].train()(torch.cat(images(values.tolist())))  # its running statistics
     found = activity(network, images(values.tolist()))
     assert found["activation_mean"] == pytest.approx(mean, abs=0.01)
     if sd:
@@ -100,7 +98,7 @@ def test_a_filter_is_one_unit() -> None:
 def test_without_activations_there_is_nothing_to_count() -> None:
     """A linear network has no such number."""
     found = activity(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), images([[0.0, 0.0]]))
-    assert found == dict.fromkeys(ASKED["units"])
+    assert found == dict.fromkeys(PROBE.responses)
 
 
 def test_measuring_leaves_no_trace(compose: Callable[..., Config]) -> None:
@@ -108,7 +106,7 @@ def test_measuring_leaves_no_trace(compose: Callable[..., Config]) -> None:
     config = compose(*SMALL, "norm=batch")
     network = build(config, 0).train()
     before = copy.deepcopy(network.state_dict())
-    activity(network, data_of(config).test)
+    activity(network, [data_of(config).test.batch(slice(0, 64))[0]])
     assert network.training
     assert not any(layer._forward_pre_hooks for layer in network.modules())
     after: dict[str, Tensor] = network.state_dict()

@@ -10,13 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnexp.config.schema import Config
+from bnexp.metrics.probes.landscape import PROBE, STEPS, along_step
 from bnexp.networks.build import build
-from bnexp.study.declare import ASKED
 from bnexp.train.log import Log
-from bnexp.train.probes.landscape import STEPS, along_step
-from tests.train.probes.test_gradients import SMALL, minibatch
+from tests.metrics.probes.test_gradients import SMALL, data_of, minibatch
 
-NAMES = ASKED["landscape"]
+NAMES = PROBE.responses
 
 
 class Bowl(nn.Module):
@@ -104,10 +103,10 @@ def test_a_run_has_the_mean_of_its_steps(compose: Callable[..., Config]) -> None
     config = compose(*SMALL, "model=mlp", "eval.landscape=true")
     first, second, broken = (build(config, seed) for seed in range(3))
     nn.init.constant_(broken.get_submodule("output").bias, math.nan)
-    log = Log(config)
-    log.begun(first, *minibatch(config))
+    log = Log(config, 0, data_of(config))
+    log.look("start", first)
     log.trained(torch.ones(2), [32, 32], 6, 1.0)
-    log.looked(second)
+    log.look("epoch", second)
     single = [
         along_step(one, *minibatch(config), config.optimizer.lr) for one in (first, second)
     ]
@@ -118,7 +117,7 @@ def test_a_run_has_the_mean_of_its_steps(compose: Callable[..., Config]) -> None
         assert metrics[name] == pytest.approx(sum(filter(None, values)) / 2)
     assert log.history[0].items() >= single[1].items()
     last = copy.deepcopy(log)
-    last.looked(broken)
+    last.look("epoch", broken)
     assert [last.outcome({}, first).metrics[name] for name in NAMES] == [None] * 3
     log.trained(torch.tensor([1.0, math.inf]), [32, 32], 6, 1.0)  # it diverges
     assert [log.outcome({}, first).metrics[name] for name in NAMES] == [None] * 3

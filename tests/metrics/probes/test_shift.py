@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnexp.config.schema import Config
+from bnexp.metrics.probes.shift import gradient_shift, input_percentiles, input_shift, one_unit
 from bnexp.networks.build import build
 from bnexp.train.log import Log
-from bnexp.train.probes.shift import gradient_shift, input_percentiles, input_shift, one_unit
-from tests.train.probes.test_gradients import SMALL, minibatch
+from tests.metrics.probes.test_gradients import SMALL, data_of, minibatch
 
 NOTHING = {"gradient_shift": None, "gradient_cosine": None}
 
@@ -161,11 +161,11 @@ def test_an_epoch_has_the_shift_since_the_last(compose: Callable[..., Config]) -
     """History says it epoch by epoch, the run's metric is their mean."""
     config = compose(*SMALL, "model=mlp", "model.activation=sigmoid", "eval.shift=true")
     networks = [build(config, seed) for seed in range(3)]
-    log = Log(config)
-    log.begun(networks[0], *minibatch(config))
+    log = Log(config, 0, data_of(config))
+    log.look("start", networks[0])
     for network in networks[1:]:
         log.trained(torch.ones(2), [32, 32], 6, 1.0)
-        log.looked(network)
+        log.look("epoch", network)
     images, labels = minibatch(config)
     inputs = [input_percentiles(network, images) for network in networks]
     shifts = [input_shift(*inputs[:2]), input_shift(*inputs[1:])]

@@ -1,12 +1,17 @@
 """The gradient of a minibatch, and how much of it arrives at the first layer."""
 
+from __future__ import annotations
+
 import copy
 import math
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from bnexp.metrics.metric import Measured, in_powers_of_ten, powers_of_ten
+from bnexp.metrics.probe import Look, Probe
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 def loss_and_gradients(
@@ -29,12 +34,15 @@ def loss_and_gradients(
             the others stay.
         length: Of the step, in gradients.
     """
+    import torch
+    from torch.nn.functional import cross_entropy
+
     network = copy.deepcopy(network).double().train()
     learned = {name: p for name, p in network.named_parameters() if p.requires_grad}
     with torch.no_grad():
         for parameter, gradient in zip(learned.values(), against, strict=False):
             parameter.sub_(gradient, alpha=length)
-    loss = F.cross_entropy(network(images.double()), labels)
+    loss = cross_entropy(network(images.double()), labels)
     found = torch.autograd.grad(
         loss, list(learned.values()), allow_unused=True, materialize_grads=True
     )
@@ -43,6 +51,8 @@ def loss_and_gradients(
 
 def trained_weights(network: nn.Module) -> list[str]:
     """Return the names of the weights that learn of dense layers and convolutions, in order."""
+    from torch import nn
+
     weights = [
         layer.weight for layer in network.modules() if isinstance(layer, nn.Linear | nn.Conv2d)
     ]
@@ -74,6 +84,27 @@ def gradient_ratio(network: nn.Module, images: Tensor, labels: Tensor) -> float 
     first, last = (
         gradients[name].square().mean().sqrt().item() for name in (weights[0], weights[-1])
     )
-    if not 0 < first < math.inf or not 0 < last < math.inf:
-        return None
-    return math.log10(first / last)
+    return powers_of_ten(first / last) if 0 < last < math.inf else None
+
+
+def measure(look: Look) -> Measured:
+    """Return how large the first layer's gradient is beside the last one's, by the time."""
+    ratio = gradient_ratio(look.network, *look.first_minibatch())
+    return {f"gradient_ratio_{look.when}": ratio}
+
+
+WORDS = "gradient, first over last layer"
+PROBE = Probe(
+    does="the first layer's gradient over the last one's",
+    measure=measure,
+    metrics=(
+        in_powers_of_ten(
+            "gradient_ratio_start",
+            WORDS,
+            "at the start",
+            quantity="gradient_ratio",
+            when=("start",),
+        ),
+        in_powers_of_ten("gradient_ratio_end", WORDS, "at the end", quantity="gradient_ratio"),
+    ),
+)

@@ -1,21 +1,25 @@
 """Internal covariate shift: how what a layer sees and learns from moves while others train."""
 
+from __future__ import annotations
+
 import copy
 import math
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
+from bnexp.metrics.metric import Measured, Metric, When, finite, in_powers_of_ten
+from bnexp.metrics.probe import Look, Probe
+from bnexp.metrics.probes.gradients import loss_and_gradients, trained_weights
+from bnexp.metrics.probes.units import limits
 
-from bnexp.networks.build import ACTIVATIONS
-from bnexp.train.probes.gradients import loss_and_gradients, trained_weights
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 # Of a unit's inputs, as in figure 1 of Ioffe and Szegedy (2015).
 PERCENTILES = (15, 50, 85)
+UNIT_INPUTS = ("unit_input_15", "unit_input_50", "unit_input_85")
 
 
-def gradient_shift(
-    network: nn.Module, images: Tensor, labels: Tensor, lr: float
-) -> dict[str, float | None]:
+def gradient_shift(network: nn.Module, images: Tensor, labels: Tensor, lr: float) -> Measured:
     """Return how a step of the layers before a layer changes the gradient of its weights.
 
     For each layer but the first, the gradient of a minibatch's loss with respect to its
@@ -58,7 +62,6 @@ def gradient_shift(
     }
 
 
-@torch.no_grad()
 def input_percentiles(network: nn.Module, images: Tensor) -> list[Tensor]:
     """Return `PERCENTILES` of what each activation's units are given, shape (3, C) each.
 
@@ -68,6 +71,8 @@ def input_percentiles(network: nn.Module, images: Tensor) -> list[Tensor]:
     Args:
         images: A minibatch, shape (N, 1, 28, 28).
     """
+    import torch
+
     network = copy.deepcopy(network).double().train()
     at = torch.tensor(PERCENTILES, device=images.device).double() / 100
     found: list[Tensor] = []
@@ -78,9 +83,10 @@ def input_percentiles(network: nn.Module, images: Tensor) -> list[Tensor]:
         found.append(torch.stack([values.quantile(at) for values in units], dim=1))
 
     for layer in network.modules():
-        if type(layer) in ACTIVATIONS.values():
+        if type(layer) in limits():
             layer.register_forward_pre_hook(look)
-    network(images.double())
+    with torch.no_grad():
+        network(images.double())
     return found
 
 
@@ -98,18 +104,68 @@ def input_shift(before: list[Tensor], after: list[Tensor]) -> float | None:
     for old, new in zip(before, after, strict=True):
         spread = ((old[-1] - old[0]) + (new[-1] - new[0])).mean() / 2
         shifts.append(float((new - old).abs().mean() / spread))
-    mean = sum(shifts) / len(shifts) if shifts else math.nan
-    return mean if math.isfinite(mean) else None
+    return finite(sum(shifts) / len(shifts)) if shifts else None
 
 
-def one_unit(inputs: list[Tensor]) -> dict[str, float | None]:
+def one_unit(inputs: list[Tensor]) -> Measured:
     """Return the percentiles of one unit, the first of the last activation, under their names.
 
     Args:
         inputs: As `input_percentiles` returns them; empty without an activation.
     """
     values = inputs[-1][:, 0].tolist() if inputs else []
-    return {
-        f"unit_input_{at}": value if math.isfinite(value) else None
-        for at, value in zip(PERCENTILES, values, strict=False)
-    }
+    return {name: finite(value) for name, value in zip(UNIT_INPUTS, values, strict=False)}
+
+
+def measure(look: Look) -> Measured:
+    """Return how inputs and gradients have shifted since the last look.
+
+    The percentiles of one unit are of an epoch, for a figure; at the start they have no row.
+    """
+    images, labels = look.first_minibatch()
+    found = gradient_shift(look.network, images, labels, look.lr)
+    before = look.kept.get("inputs")
+    now = look.kept["inputs"] = input_percentiles(look.network, images)
+    if before is not None:
+        found |= {"input_shift": input_shift(before, now), **one_unit(now)}
+    return found
+
+
+EACH: tuple[When, ...] = ("start", "epoch")
+PROBE = Probe(
+    does="how the inputs and gradients of layers shift",
+    measure=measure,
+    metrics=(
+        Metric(
+            "input_shift",
+            "shift of units' inputs in an epoch",
+            unit="spreads",
+            better="lower",
+            low=0,
+            is_log=True,
+            when=("epoch",),
+        ),
+        in_powers_of_ten(
+            "gradient_shift",
+            "shift of a layer's gradient by those before",
+            better="lower",
+            when=EACH,
+        ),
+        Metric(
+            "gradient_cosine",
+            "steadiness of a layer's gradient",
+            unit="cosine",
+            difference="",
+            better="higher",
+            low=-1,
+            high=1,
+            when=EACH,
+        ),
+        *(
+            Metric(
+                name, "input of one unit", f"{at}th percentile", when=("epoch",), of_run=False
+            )
+            for name, at in zip(UNIT_INPUTS, PERCENTILES, strict=True)
+        ),
+    ),
+)

@@ -1,17 +1,28 @@
 """What activations do to what they are given: saturated inputs, dead units, moments behind."""
 
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
+from bnexp.metrics.metric import Measured, Metric, finite, in_percent
+from bnexp.metrics.probe import Look, Probe
 
-from bnexp.data.tensors import Split
-from bnexp.train.evaluate import eval_batch
-from bnexp.train.log import Metrics, finite
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
-# Beyond these, a sigmoid and a tanh (the same curve, stretched) have less than 8 % of their
-# steepest slope; below its zero, a ReLU has none.
-LIMITS = {nn.Sigmoid: (-4.0, 4.0), nn.Tanh: (-2.0, 2.0), nn.ReLU: (0.0, torch.inf)}
+
+def limits() -> dict[type[nn.Module], tuple[float, float]]:
+    """Return each kind of activation, with the inputs beyond which it is saturated.
+
+    There a sigmoid and a tanh (the same curve, stretched) have less than 8 % of their
+    steepest slope; below its zero, a ReLU has none.
+    """
+    from torch import nn
+
+    return {nn.Sigmoid: (-4.0, 4.0), nn.Tanh: (-2.0, 2.0), nn.ReLU: (0.0, math.inf)}
 
 
 @dataclass
@@ -35,35 +46,39 @@ class _Seen:
     squares: Tensor
 
 
-@torch.no_grad()
-def activity(network: nn.Module, split: Split) -> Metrics:
+def activity(network: nn.Module, batches: Iterable[Tensor]) -> Measured:
     """Return what is saturated or dead, and how values are spread behind activations.
 
     In evaluation mode, which is restored; None without an activation.
 
-        saturated_inputs: The share of inputs beyond `LIMITS`, averaged over activations.
+        saturated_inputs: The share of inputs beyond `limits`, averaged over activations.
         dead_units: The share of units that are saturated on the same side for every image
             and place; of a convolution a filter is a unit.
         activation_mean: The mean of a unit's outputs over images and places, averaged over
             the units of an activation and over activations.
         activation_sd: Their SD, averaged in the same way.
+
+    Args:
+        batches: The images, each of shape (N, 1, 28, 28).
     """
+    import torch
+
     seen: dict[nn.Module, _Seen] = {}
     hooks = [
         layer.register_forward_hook(lambda layer, x, y: _look(seen, layer, x[0], y))
         for layer in network.modules()
-        if type(layer) in LIMITS
+        if type(layer) in limits()
     ]
-    mode, size = network.training, eval_batch(split)
+    mode = network.training
     network.eval()
-    for start in range(0, len(split), size):
-        network(split.batch(slice(start, start + size))[0])
+    with torch.no_grad():
+        for images in batches:
+            network(images)
     network.train(mode)
     for hook in hooks:
         hook.remove()
     if not seen:
-        names = ("saturated_inputs", "dead_units", "activation_mean", "activation_sd")
-        return dict.fromkeys(names)
+        return dict.fromkeys(metric.key for metric in PROBE.metrics)
     dead = torch.cat([one.low | one.high for one in seen.values()])
     shares, means, sds = zip(*map(_summary, seen.values()), strict=True)
     return {
@@ -83,7 +98,7 @@ def _summary(one: _Seen) -> tuple[float, float, float]:
 
 
 def _look(seen: dict[nn.Module, _Seen], layer: nn.Module, x: Tensor, y: Tensor) -> None:
-    least, most = LIMITS[type(layer)]
+    least, most = limits()[type(layer)]
     x, y = (side.transpose(0, 1).flatten(1) for side in (x, y.double()))
     low, high = x <= least, x >= most
     now = _Seen(
@@ -96,3 +111,21 @@ def _look(seen: dict[nn.Module, _Seen], layer: nn.Module, x: Tensor, y: Tensor) 
     one.saturated, one.n = one.saturated + now.saturated, one.n + now.n
     one.low, one.high = one.low & now.low, one.high & now.high
     one.total, one.squares = one.total + now.total, one.squares + now.squares
+
+
+def measure(look: Look) -> Measured:
+    """Return what the test set leaves of the network's units; see `activity`."""
+    return activity(look.network, look.batches)
+
+
+PROBE = Probe(
+    does="saturated inputs of activations, and dead units",
+    measure=measure,
+    batches="test",
+    metrics=(
+        in_percent("saturated_inputs", "saturated inputs of activations", better="lower"),
+        in_percent("dead_units", "dead units", better="lower"),
+        Metric("activation_mean", "mean behind activations"),
+        Metric("activation_sd", "SD behind activations", low=0),
+    ),
+)

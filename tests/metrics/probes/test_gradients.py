@@ -11,9 +11,9 @@ from torch.nn import functional as F
 
 from bnexp.config.schema import Config
 from bnexp.data.tensors import Dataset, load
+from bnexp.metrics.probes.gradients import gradient_ratio
 from bnexp.networks.build import build
-from bnexp.train.plain import first_minibatch
-from bnexp.train.probes.gradients import gradient_ratio
+from bnexp.train.order import first_minibatch
 
 SMALL = ("data=digits", "data.train_size=64", "train.batch_size=32", "train.epochs=2")
 

@@ -1,20 +1,23 @@
 """How much the loss and its gradient change along a step: what a smooth landscape means."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
+from bnexp.metrics.metric import Measured, in_powers_of_ten, powers_of_ten
+from bnexp.metrics.probe import Look, Probe
+from bnexp.metrics.probes.gradients import loss_and_gradients
 
-from bnexp.train.probes.gradients import loss_and_gradients
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 # How far to go, in learning rates.
 STEPS = (0.5, 1.0, 2.0, 4.0)
 
 
-def along_step(
-    network: nn.Module, images: Tensor, labels: Tensor, lr: float
-) -> dict[str, float | None]:
+def along_step(network: nn.Module, images: Tensor, labels: Tensor, lr: float) -> Measured:
     """Return how smooth the loss of a minibatch is along its gradient, in powers of ten.
 
     From the weights, steps of `STEPS` learning rates are taken against the gradient, each
@@ -37,6 +40,8 @@ def along_step(
 
     Source: Santurkar et al. (2018), arXiv 1805.11604, figure 4.
     """
+    import torch
+
     _, here = loss_and_gradients(network, images, labels)
     losses, changes, curvatures = (torch.zeros(len(STEPS)).double() for _ in range(3))
     for i, step in enumerate(STEPS):
@@ -49,11 +54,31 @@ def along_step(
         "gradient_change": changes.max(),
         "curvature": curvatures.max(),
     }
-    return {
-        name: math.log10(value) if 0 < value < math.inf else None
-        for name, value in found.items()
-    }
+    return {name: powers_of_ten(value.item()) for name, value in found.items()}
+
+
+def measure(look: Look) -> Measured:
+    """Return how smooth the loss of the first minibatch is; see `along_step`."""
+    return along_step(look.network, *look.first_minibatch(), look.lr)
 
 
 def _norm(tensors: Iterable[Tensor]) -> float:
     return math.sqrt(sum(float(tensor.square().sum()) for tensor in tensors))
+
+
+PROBE = Probe(
+    does="how much loss and gradient change along a step",
+    measure=measure,
+    metrics=tuple(
+        in_powers_of_ten(key, words, better="lower", quantity=quantity, when=("start", "epoch"))
+        for key, words, quantity in (
+            ("loss_range", "range of the loss along a step", ""),
+            ("gradient_change", "distance of the gradients along a step", "gradient_distance"),
+            (
+                "curvature",
+                "distance of the gradients by length of the step",
+                "gradient_distance",
+            ),
+        )
+    ),
+)

@@ -1,0 +1,1 @@
+"""What is measured on request: each file a probe, its numbers beside the code that measures."""

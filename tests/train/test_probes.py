@@ -1,0 +1,119 @@
+"""Probes in a run: what they report of it, and that it never notices."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from bnexp.config.schema import Config
+from bnexp.metrics import DIFFERENCES, PROBES, TABLE, TIMES, entry
+from bnexp.metrics.probe import MOST_MINIBATCHES
+from bnexp.train.cohort import train_runs
+from bnexp.train.log import Outcome
+from bnexp.train.order import batches, epoch_order
+from bnexp.train.plain import train_run
+from bnexp.train.probes import Probes
+from tests.metrics.probes.test_gradients import SMALL, data_of
+
+NORMED = ("norm=batch", "model.dropout=0.3")
+
+
+def together(config: Config, seed: int) -> Outcome:
+    """Return a run that was trained beside another."""
+    runs = [(config, seed - 1), (config, seed)]
+    return train_runs(runs, data_of(config), lambda run, epoch: None)[1]
+
+
+def alone(config: Config, seed: int) -> Outcome:
+    """Return a run of the plain trainer."""
+    return train_run(config, seed, data_of(config), lambda epoch: None)
+
+
+@pytest.mark.parametrize("what", [("norm=none",), NORMED])
+@pytest.mark.parametrize("key", PROBES)
+def test_both_trainers_tell_what_is_asked_for(
+    compose: Callable[..., Config], key: str, what: tuple[str, ...]
+) -> None:
+    """They agree on it, and measuring it changes nothing else."""
+    settings = (*SMALL, "model=mlp", *what, "model.activation=relu")
+    asked, silent = compose(*settings, f"eval.{key}=true"), compose(*settings)
+    plain, stacked = alone(asked, 1).metrics, together(asked, 1).metrics
+    without = together(silent, 1).metrics
+    found = stacked.keys() - without.keys()
+    assert found >= set(PROBES[key].responses)
+    assert {entry(name).probe for name in found} == ({key} if found else set())
+    assert found or (key, what) == ("affine", ("norm=none",))  # nothing to learn
+    for name in found:
+        assert plain[name] is not None
+        assert stacked[name] == pytest.approx(plain[name], abs=1e-3)
+    same = without.keys() - set(TIMES)
+    assert {name: stacked[name] for name in same} == {name: without[name] for name in same}
+
+
+@pytest.mark.parametrize("norm", ["batch", "layer", "none"])
+def test_every_number_is_declared(compose: Callable[..., Config], norm: str) -> None:
+    """A run and its epochs have the numbers of the table, where it says, within its bounds."""
+    probes = [f"eval.{key}=true" for key in PROBES]
+    every = ("data.val_size=32", "eval.statistics=[running,population,batch]", *probes)
+    config = compose(*SMALL, *every, "model=mlp", f"norm={norm}")
+    outcome = alone(config, 1)
+    numbers = [("epoch", one) for one in outcome.history] + [("run", outcome.metrics)]
+    seen = {"epoch": {"epoch"}, "run": set()}
+    for where, values in numbers:
+        seen[where] |= values.keys()
+        for key in values.keys() - {"epoch"}:
+            what = entry(key)
+            assert "epoch" in what.when if where == "epoch" else what.of_run, key
+            value = values[key]
+            assert value is None or what.low - 1e-9 <= value <= what.high + 1e-9, key
+    for what in TABLE:
+        derived = what.key in DIFFERENCES
+        of_epochs = any(what.member(key) for key in seen["epoch"])
+        of_run = any(what.member(key) for key in seen["run"])
+        lacking = what.probe == "affine" and norm == "none"
+        assert of_epochs == ("epoch" in what.when and not lacking), what.key
+        assert of_run == (what.of_run and not derived and not lacking), what.key
+
+
+def test_a_probe_sees_the_minibatches_of_the_run(compose: Callable[..., Config]) -> None:
+    """Full ones, in the run's order of the epoch that ended."""
+    config = compose(*SMALL, "model=mlp", "train.batch_size=24", "eval.batch_noise=true")
+    data, firsts = data_of(config), []
+    probes = Probes(config, 3, data)
+    for epoch in (1, 2):
+        shown = probes._batches(PROBES["batch_noise"], epoch)
+        found = [split.batch(index)[0] for split, index in shown]
+        order = epoch_order(config.train, 3, epoch, data.train)
+        cuts = list(batches(len(order), config.train))[:2]  # the third is of 16 images
+        expected = [data.train.batch(order[cut])[0] for cut in cuts]
+        assert len(found) == 2
+        assert all(map(torch.equal, found, expected))
+        firsts.append(found[0])
+    assert not torch.equal(*firsts)
+
+
+def test_a_probe_sees_no_more_minibatches_than_tell_it_something(
+    compose: Callable[..., Config],
+) -> None:
+    """Of an epoch of a hundred steps, it goes through the first ones."""
+    config = compose(*SMALL, "model=mlp", "data.train_size=200", "train.batch_size=2")
+    probes = Probes(config, 0, data_of(config))
+    assert len(probes._batches(PROBES["batch_noise"], 1)) == MOST_MINIBATCHES < 100
+
+
+@pytest.mark.parametrize("train", [together, alone])
+def test_a_lost_network_has_no_number(
+    compose: Callable[..., Config], train: Callable[[Config, int], Outcome]
+) -> None:
+    """A run that diverged keeps what was seen before its first step, and every key."""
+    probes = [f"eval.{key}=true" for key in PROBES]
+    settings = (*SMALL, "model=mlp", "norm=batch", "norm.where=[fc1]", *probes)
+    lost = train(compose(*settings, "optimizer.lr=1e30"), 1)
+    assert lost.status == "diverged"
+    fine = train(compose(*settings), 1)
+    assert lost.metrics.keys() == fine.metrics.keys()
+    kept = {
+        key for key, value in lost.metrics.items() if entry(key).probe and value is not None
+    }
+    assert kept == {"gradient_ratio_start"}
+    assert lost.metrics["gradient_ratio_start"] == fine.metrics["gradient_ratio_start"]
