@@ -15,6 +15,7 @@ from bnexp.networks.build import build
 from bnexp.store.records import RunRecord
 from bnexp.study.cohorts import Cohort, is_convolutional, structure
 from bnexp.study.design import Run
+from bnexp.train import memory
 from bnexp.train.cohort import train_runs
 from bnexp.train.cpu.supported import is_native
 from bnexp.train.device import allow_tf32, provenance
@@ -61,18 +62,28 @@ def _size(runs: Sequence[Run], device: torch.device) -> int:
         try:
             _sizes[key] = best_size(config, _data(config.data, device), len(runs))
         except Exception:  # whatever it is, training will meet it again and record it
-            return 1
+            return len(runs)
     return math.ceil(len(runs) / math.ceil(len(runs) / _sizes[key]))
 
 
 def _train(
-    study: str, runs: Sequence[Run], device: torch.device, on_epoch: OnEpoch
+    study: str,
+    runs: Sequence[Run],
+    device: torch.device,
+    on_epoch: OnEpoch,
+    after: str | None = None,
 ) -> Iterator[RunRecord]:
-    """Train runs together, or in halves where memory does not suffice."""
+    """Train runs together, or in halves where memory does not suffice.
+
+    Args:
+        after: What ended a program of more runs that these were part of.
+    """
     start = time.perf_counter()
     origin = provenance(device)
     config = runs[0].cell.config
     together = False
+    problem, too_large = "", False
+    outcomes: list[Outcome] = []
     try:
         together = _is_stacked(config, device)
         data = _data(config.data, device)
@@ -93,16 +104,22 @@ def _train(
     except UsageError as error:
         outcomes = [Outcome("failed", {}, [], str(error))] * len(runs)
     except Exception as error:
+        problem, too_large = traceback.format_exc(), memory.is_out_of_memory(error)
+    if problem:
+        # Only here, where the error is gone, does nothing hold its program's memory.
+        memory.free(device)
+        after = problem.strip().splitlines()[-1]
         if len(runs) > 1:
-            half = (len(runs) + 1) // 2 if _is_out_of_memory(error) else 1
-            if device.type == "cuda":
-                torch.cuda.empty_cache()
+            half = (len(runs) + 1) // 2 if too_large else 1
             for first in range(0, len(runs), half):
-                yield from _train(study, runs[first : first + half], device, on_epoch)
+                yield from _train(study, runs[first : first + half], device, on_epoch, after)
             return
-        outcomes = [_alone(runs[0], device, on_epoch, stacked=together)]
+        outcomes = [_alone(runs[0], device, on_epoch, problem, stacked=together)]
         together = False
     origin["program"] = "stacked" if together else "plain"
+    origin["together"] = len(runs) if together else 1
+    if after:
+        origin["after"] = after
     origin["elapsed_s"] = (time.perf_counter() - start) / len(runs)
     for run, outcome in zip(runs, outcomes, strict=True):
         yield run.record(
@@ -126,9 +143,10 @@ def _is_stacked(config: Config, device: torch.device) -> bool:
     return is_native(build(config, 0))
 
 
-def _alone(run: Run, device: torch.device, on_epoch: OnEpoch, *, stacked: bool) -> Outcome:
+def _alone(
+    run: Run, device: torch.device, on_epoch: OnEpoch, problem: str, *, stacked: bool
+) -> Outcome:
     """Train a run plainly that could not be trained stacked, or say what went wrong."""
-    problem = traceback.format_exc()
     if not stacked:
         return Outcome("failed", {}, [], problem)
     try:
@@ -137,12 +155,6 @@ def _alone(run: Run, device: torch.device, on_epoch: OnEpoch, *, stacked: bool) 
         return train_run(config, run.seed, data, functools.partial(on_epoch, run.run_id))
     except Exception:
         return Outcome("failed", {}, [], traceback.format_exc())
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # On a CPU PyTorch raises a RuntimeError that only its text tells apart.
-    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return known or "can't allocate memory" in str(error)
 
 
 @functools.lru_cache(maxsize=2)

@@ -24,6 +24,9 @@ from bnexp.train.optimizers import Stepper, make_stepper
 from bnexp.train.order import batches, epoch_order
 from bnexp.train.stack import Stack
 
+# The devices that can be told a step once and repeat it.
+CAPTURING = ("cuda",)
+
 
 def train_runs(
     runs: Sequence[tuple[Config, int]],
@@ -77,6 +80,7 @@ def train_runs(
             rows = torch.tensor(finite, device=device)
             stack.keep(rows)
             stepper.keep(rows, list(stack.learned.values()))
+            captured = None  # its memory first: a graph keeps all that its step needs
             captured = capture(stack, stepper, data.train, config)
         last = epoch == config.train.epochs
         for row, metrics in enumerate(_tests(stack, data, config, exact=last)):
@@ -135,7 +139,7 @@ def capture(
 ) -> CapturedStep | None:
     """Return the step as a CUDA graph, or None where it cannot be one."""
     device, size = train.images.device, config.train.batch_size
-    if device.type != "cuda" or not stack.can_be_captured or len(train) < size:
+    if device.type not in CAPTURING or not stack.can_be_captured or len(train) < size:
         return None
     stack.train(mode=True)
     index = torch.zeros(len(stack), size, dtype=torch.int64, device=device)
@@ -192,7 +196,8 @@ def _each(stack: Stack, split: Split, name: tuple[str, str], config: Config) -> 
     if stack.is_native:
         losses, accuracies = evaluate_native(stack, split)
     else:
-        losses, accuracies = totals(stack, split, eval_batch(split), grad=config.eval.grad)
+        size = eval_batch(split, len(stack), stack.widest)
+        losses, accuracies = totals(stack, split, size, grad=config.eval.grad)
     return [
         named(*name, loss, accuracy)
         for loss, accuracy in zip(losses.tolist(), accuracies.tolist(), strict=True)

@@ -13,16 +13,29 @@ from bnexp.train.cpu.blocks import blocked
 
 # Small enough that a batch's activations stay in a CPU's cache: on one thread, batches
 # of 1,000 evaluate LeNet at half the speed. A GPU wants its launches large.
-EVAL_BATCH = {"cpu": 256, "cuda": 4096}
+EVAL_BATCH = {"cpu": 256}
+EVAL_BATCH_OF_GPU = 4096
+# Of a GPU, over all runs: more images are no faster, and take memory that training does not.
+MOST_IMAGES = 2**17
+MOST_VALUES = 2**30  # of one tensor: cuDNN counts in 32 bits, with a sign
 
 # Population statistics keep the inputs of a layer up to that size and compute larger ones
 # again: a worker stays below 1.5 GB, and LeNet takes 1.4 or 2.4 forward passes, not 3.3.
 STORED_BYTES = 250_000_000
 
 
-def eval_batch(split: Split) -> int:
-    """Return how many images to evaluate at a time where the split lies."""
-    return EVAL_BATCH[split.images.device.type]
+def eval_batch(split: Split, runs: int = 1, widest: int = 1) -> int:
+    """Return how many images to evaluate at a time where the split lies.
+
+    Args:
+        runs: Networks in one program.
+        widest: The largest number of values that a layer makes of an image.
+    """
+    size = EVAL_BATCH.get(split.images.device.type)
+    if size is None:
+        size = min(EVAL_BATCH_OF_GPU, max(256, MOST_IMAGES // runs))
+        size = max(1, min(size, MOST_VALUES // (runs * widest)))
+    return size
 
 
 def evaluate(

@@ -53,7 +53,8 @@ class StackedSgd:
         self.weight_decay = _column(parameters, [one.weight_decay for one in settings])
         momentum = [one.momentum for one in settings if isinstance(one, Sgd)]
         self.momentum = _column(parameters, momentum)
-        self.has_decay, self.has_momentum = bool(self.weight_decay.any()), any(momentum)
+        self.has_decay = any(one.weight_decay for one in settings)
+        self.has_momentum = any(momentum)
         self.velocities = [torch.zeros_like(p) for p in parameters] if any(momentum) else []
 
     @property
@@ -94,7 +95,7 @@ class StackedAdam:
         self.parameters = parameters
         self.lr = _column(parameters, [one.lr for one in settings])
         self.weight_decay = _column(parameters, [one.weight_decay for one in settings])
-        self.has_decay = bool(self.weight_decay.any())
+        self.has_decay = any(one.weight_decay for one in settings)
         self.means = [torch.zeros_like(p) for p in parameters]
         self.squares = [torch.zeros_like(p) for p in parameters]
         # On the device, in double precision: a captured step must be able to count.

@@ -11,10 +11,11 @@ from bnexp.data.tensors import Dataset, Split
 from bnexp.networks.build import build
 from bnexp.study.cohorts import is_convolutional
 from bnexp.study.cost import Speed
+from bnexp.train import memory
 from bnexp.train.cohort import capture, train_epoch
 from bnexp.train.cpu.blocks import blocked
 from bnexp.train.cpu.supported import is_native
-from bnexp.train.evaluate import eval_batch, evaluate, population_statistics
+from bnexp.train.evaluate import eval_batch, evaluate, population_statistics, totals
 from bnexp.train.native import evaluate_native, population_native
 from bnexp.train.optimizers import make_stepper
 from bnexp.train.plain import make_optimizer
@@ -82,25 +83,39 @@ def measure(config: Config, data: Dataset, n_runs: int) -> Speed:
 
 
 def _fastest(config: Config, data: Dataset, n_runs: int) -> tuple[int, float]:
-    """Return the best size and its seconds an example of one run."""
-    best, best_s = 1, math.inf
+    """Return the best size that memory suffices for, and its seconds an example of one run."""
+    device = data.train.images.device
+    best, best_s, of_a_run = 0, math.inf, 0.0
     sizes = [size for size in SIZES if size < n_runs] + [min(n_runs, SIZES[-1])]
     for size in sizes:
-        try:
-            seconds = measured_stacked_s(config, data, size)
-        except (RuntimeError, MemoryError):
-            if best_s == math.inf:
-                raise
+        room = memory.Room(device)
+        seconds = _seconds_of(config, data, size) if size * of_a_run <= room.bytes else None
+        if seconds is None or room.taken() > room.bytes or seconds > HOPELESS * best_s:
             break
-        if seconds > HOPELESS * best_s:
-            break
+        of_a_run = room.taken() / size
         if seconds * WORTH <= best_s:
             best, best_s = size, seconds
+    if not best:
+        raise MemoryError(f"one network alone does not fit into the memory of {device}")
     return best, best_s
 
 
+def _seconds_of(config: Config, data: Dataset, size: int) -> float | None:
+    """Return `measured_stacked_s`, or None where memory does not suffice for so many."""
+    try:
+        return measured_stacked_s(config, data, size)
+    except Exception as error:
+        if not memory.is_out_of_memory(error):
+            raise
+    memory.free(data.train.images.device)  # the error is gone, and its program with it
+    return None
+
+
 def measured_stacked_s(config: Config, data: Dataset, size: int) -> float:
-    """Return seconds an example of one run, of so many in one program."""
+    """Return seconds an example of one run in training, of so many in one program.
+
+    They evaluate once as well: what does not fit has to fail here.
+    """
     device = data.train.images.device
     stack = Stack([build(config, seed).to(device) for seed in range(size)])
     stepper = make_stepper(list(stack.learned.values()), [config] * size)
@@ -114,6 +129,10 @@ def measured_stacked_s(config: Config, data: Dataset, size: int) -> float:
         ].cpu()  # waits for the device
 
     seconds = _time(work)
+    if not stack.is_native:
+        stack.train(mode=False)
+        batch_size = eval_batch(data.test, size, stack.widest)
+        totals(stack, data.test[:batch_size], batch_size)
     return seconds / order.numel()
 
 

@@ -4,6 +4,7 @@
 layer that the plain trainer has works here as it stands.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -25,6 +26,7 @@ class Stack:
         parameters: By name, each of shape (R, ...); those that learn require gradients.
         buffers: By name, each of shape (R, ...).
         is_native: Whether the kernels of a CPU can train them.
+        widest: The largest number of values that a layer makes of an image.
 
     Args:
         networks: On the device; they agree in everything but numbers.
@@ -38,7 +40,13 @@ class Stack:
         self.is_native = is_native(networks[0])
         self._network = with_dense_norms(networks[0])
         self._steps = 0
-        self._drawing = _drawing(self._network)
+        shapes = _shapes(self._network)
+        self.widest = max(math.prod(shape) for shape in shapes.values())
+        self._drawing = {
+            name: shape
+            for name, shape in shapes.items()
+            if isinstance(self._network.get_submodule(name), Drawing)
+        }
         # PyTorch's layers read the counter of a cumulative average on the host, which a
         # stacked counter does not allow: they are told the weight of each batch instead.
         self._cumulative = [
@@ -139,8 +147,8 @@ def _laid_out(value: Tensor, requires_grad: bool) -> Tensor:
 
 
 @torch.no_grad()
-def _drawing(network: nn.Sequential) -> dict[str, tuple[int, ...]]:
-    """Return the layers that draw, with the shape of what they see of one image."""
+def _shapes(network: nn.Sequential) -> dict[str, tuple[int, ...]]:
+    """Return the shape of what each layer sees of one image."""
     device = next(network.parameters()).device
     x = torch.zeros(1, 1, PIXELS, PIXELS, device=device)
     x = x.to(next(network.parameters()).dtype)
@@ -148,8 +156,7 @@ def _drawing(network: nn.Sequential) -> dict[str, tuple[int, ...]]:
     mode = network.training
     network.eval()
     for name, layer in network.named_children():
-        if isinstance(layer, Drawing):
-            found[name] = tuple(x.shape[1:])
+        found[name] = tuple(x.shape[1:])
         x = layer(x)
     network.train(mode)
     return found

@@ -1,0 +1,127 @@
+"""python -m tests.cuda_stand_in.steps EVERY [AT]: what a GPU is told, on the stand-in.
+
+Examines every EVERY-th case of model, normalization and optimizer, from the AT-th; prints
+their number, and each fault with its case. EVERY=planted: faults that were made on purpose.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from bnexp.config.compose import Composer
+from bnexp.config.schema import Config
+from bnexp.data.tensors import Dataset, Split
+from bnexp.networks.build import build
+from bnexp.train import cohort, plain
+from bnexp.train.measure import on_test, on_train
+from bnexp.train.optimizers import StackedSgd, make_stepper
+from bnexp.train.stack import Stack
+from tests.cuda_stand_in.watch import Fault, Watch, watched
+from tests.train.test_equivalence import CASES, composed
+
+RUNS, BATCH, STEPS = 3, 4, 2
+DEVICE = torch.device("cuda", 0)
+
+
+def split(n: int) -> Split:
+    """Return images without values."""
+    images = torch.zeros(n, 1, 28, 28, dtype=torch.uint8, device=DEVICE)
+    return Split(images, torch.zeros(n, dtype=torch.int64, device=DEVICE))
+
+
+def examine(configs: list[Config], watch: Watch) -> None:
+    """Take steps and evaluate, as a cohort and plainly."""
+    data = Dataset(split(STEPS * BATCH), split(BATCH), split(BATCH))
+    config = configs[0]
+    order = torch.zeros(RUNS, STEPS * BATCH, dtype=torch.int64, device=DEVICE)
+
+    stack = Stack([build(one, seed).to(DEVICE) for seed, one in enumerate(configs)])
+    stepper = make_stepper(list(stack.learned.values()), configs)
+    watch.in_epoch = True
+    cohort.train_epoch(stack, stepper, data.train, order, config)
+    watch.in_epoch = False
+    cohort._tests(stack, data, config, exact=True)
+    rows = torch.arange(RUNS - 1, device=DEVICE)
+    stack.keep(rows)
+    stepper.keep(rows, list(stack.learned.values()))
+    watch.in_epoch = True
+    cohort.train_epoch(stack, stepper, data.train, order[:-1], config)
+    watch.in_epoch = False
+
+    network = build(config, 0).to(DEVICE)
+    optimizer = plain.make_optimizer(config, network)
+    # PyTorch's own layer reads the counter of its cumulative average.
+    watch.in_epoch = not any(
+        isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) and layer.momentum is None
+        for layer in network
+    )
+    plain.train_epoch(network, optimizer, data.train, order[0], config)
+    watch.in_epoch = False
+    on_test(network, data, config, exact=True)
+    on_train(network, data, config)
+
+
+def configured(composer: Composer, model: str, norm: str, optimizer: str) -> list[Config]:
+    """Return the configurations of runs that evaluate under all statistics."""
+    found = []
+    for seed in range(RUNS):
+        one = composed(lambda *o: composer.compose(o)[0], model, norm, optimizer, seed % 2)
+        asked = {"statistics": ("running", "population", "batch")}
+        found.append(one.model_copy(update={"eval": one.eval.model_copy(update=asked)}))
+    return found
+
+
+def main(every: str, at: str = "0") -> None:
+    """Examine cases, and say what is wrong with each."""
+    names = [case.values for case in CASES if not case.marks]
+    with Composer() as composer:
+        if every == "planted":
+            planted(configured(composer, "mlp", "batch", "sgd"))
+            return
+        chosen = names[int(at) :: int(every)]
+        for case in chosen:
+            configs = configured(composer, *map(str, case))
+            try:
+                with watched() as watch:
+                    examine(configs, watch)
+            except Exception as error:
+                where = traceback.extract_tb(error.__traceback__)
+                lines = [f"{f.filename}:{f.lineno}" for f in where if "/bnexp/" in f.filename]
+                print(f"{', '.join(map(str, case))}: {error!r} at {lines[-1:]}")
+    print(f"{len(chosen)} cases")
+
+
+def planted(configs: list[Config]) -> None:
+    """Say what is found of each fault in a step."""
+    step = StackedSgd.step
+    faults: dict[str, Callable[[Tensor], object]] = {
+        "read": lambda p: p.sum().item(),
+        "list": lambda p: p.tolist(),
+        "copy": lambda p: p.cpu(),
+        "mixed": lambda p: p + torch.ones(1),
+        "mask": lambda p: p[p > 0],
+        "shape": lambda p: p.nonzero(),
+    }
+    for name, fault in faults.items():
+
+        def stepped(stepper: StackedSgd, gradients: Sequence[Tensor], fault=fault) -> None:
+            fault(stepper.parameters[0].detach())
+            step(stepper, gradients)
+
+        StackedSgd.step = stepped  # type: ignore[method-assign]
+        try:
+            with watched() as watch:
+                examine(configs, watch)
+            print(f"{name}: nothing")
+        except Fault as error:
+            print(f"{name}: {error}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
+    sys.stdout.flush()
+    os._exit(0)  # the stand-in's device has threads that nobody ends

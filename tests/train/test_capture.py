@@ -1,0 +1,182 @@
+"""A captured step without a GPU: what it does is recorded, and done again on a CPU."""
+
+import math
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from bnexp.config.schema import Config
+from bnexp.data.tensors import Split, load
+from bnexp.train import cohort
+from bnexp.train.capture import CapturedStep
+from tests.train import test_equivalence
+from tests.train.test_equivalence import BATCH, CASES, STEPS
+
+READS = ("aten::_local_scalar_dense", "aten::nonzero", "aten::is_nonzero", "aten::equal")
+CPU = torch.device("cpu")
+
+
+def tensors(tree: object) -> list[Tensor]:
+    """Return the tensors of arguments or results."""
+    return [one for one in tree_leaves(tree) if isinstance(one, Tensor)]
+
+
+class Recorder(TorchDispatchMode):
+    """Keeps each operation with its arguments and its results, in their memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.done: list[tuple[Any, Any, Any, list[Tensor]]] = []
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        assert function._schema.name not in READS, "a captured step must not read"
+        made = function(*args, **(kwargs or {}))
+        memory = {one.untyped_storage().data_ptr() for one in tensors((args, kwargs))}
+        fresh = [one for one in tensors(made) if one.untyped_storage().data_ptr() not in memory]
+        if fresh or function._schema.is_mutable:  # the rest are views of what is there
+            self.done.append((function, args, kwargs or {}, fresh))
+        return made
+
+
+class Graph:
+    """In the place of `torch.cuda.CUDAGraph`; of those made before none may be alive."""
+
+    made: ClassVar[list[weakref.ref["Graph"]]] = []
+
+    def __init__(self) -> None:
+        assert not [ref for ref in Graph.made if ref()], "two graphs hold their memory"
+        Graph.made.append(weakref.ref(self))
+        self.recorder = Recorder()
+
+    @torch.no_grad()
+    def replay(self) -> None:
+        for function, args, kwargs, fresh in self.recorder.done:
+            again = function(*args, **kwargs)
+            if fresh and not function._schema.name.startswith("aten::empty"):
+                memory = {one.untyped_storage().data_ptr() for one in tensors((args, kwargs))}
+                new = [
+                    one
+                    for one in tensors(again)
+                    if one.untyped_storage().data_ptr() not in memory
+                ]
+                for kept, value in zip(fresh, new, strict=True):
+                    kept.copy_(value)
+
+
+@contextmanager
+def recorded(graph: Graph) -> Iterator[None]:
+    """Do what `torch.cuda.graph` does."""
+    with graph.recorder:
+        yield
+
+
+class Stream:
+    """In the place of `torch.cuda.Stream`."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def wait_stream(self, other: object) -> None:
+        pass
+
+
+@pytest.fixture
+def replayed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Capture on the CPU, in PyTorch's kernels and double precision; return the replays."""
+    monkeypatch.setattr(cohort, "CAPTURING", ("cpu",))
+    monkeypatch.setattr("bnexp.train.stack.is_native", lambda network: False)
+    for name, stand_in in (
+        ("Stream", Stream),
+        ("current_stream", Stream),
+        ("stream", lambda stream: nullcontext()),
+        ("CUDAGraph", Graph),
+        ("graph", recorded),
+    ):
+        monkeypatch.setattr(torch.cuda, name, stand_in)
+    Graph.made, calls = [], []
+    call = CapturedStep.__call__
+
+    def counted(step: CapturedStep, index: Tensor, correct: Tensor) -> Tensor:
+        calls.append(len(index))
+        return call(step, index, correct)
+
+    monkeypatch.setattr(CapturedStep, "__call__", counted)
+    torch.set_default_dtype(torch.float64)
+    yield calls
+    torch.set_default_dtype(torch.float32)
+
+
+# What draws at each step, or counts on the host, is not captured.
+FIXED = [
+    case
+    for case in CASES
+    if case.values[0] in ("lenet", "mlp")
+    and not str(case.values[1]).endswith(("cumulative", "noise"))
+    and not case.marks
+]
+
+
+@pytest.mark.usefixtures("narrow")
+@pytest.mark.parametrize(
+    ("model", "norm", "optimizer"),
+    [
+        pytest.param(*case.values, marks=[] if at % 4 == 0 else pytest.mark.thorough)
+        for at, case in enumerate(FIXED)
+    ],
+)
+def test_a_captured_step_trains_as_the_plain_one(
+    compose: Callable[..., Config], replayed: list[int], model: str, norm: str, optimizer: str
+) -> None:
+    """Every step of an epoch is a replay, and weights, buffers and losses agree to 1e-10."""
+    stream = torch.Generator().manual_seed(1)
+    n = STEPS * BATCH
+    images = torch.randint(0, 256, (n, 1, 28, 28), dtype=torch.uint8, generator=stream)
+    split = Split(images, torch.randint(0, 10, (n,), generator=stream))
+    test_equivalence.compare(compose, split, model, norm, optimizer)
+    assert len(replayed) == STEPS
+
+
+@pytest.mark.parametrize(
+    "settings", [("norm=batch",), ("norm=none",), ("norm=none", "optimizer=adam")]
+)
+def test_a_shrinking_cohort_is_captured_anew(
+    compose: Callable[..., Config],
+    monkeypatch: pytest.MonkeyPatch,
+    replayed: list[int],
+    settings: tuple[str, ...],
+) -> None:
+    """When runs diverge the rest goes on as it would uncaptured, and one graph is alive.
+
+    The last minibatch of an epoch is smaller than the captured one: it is not replayed.
+    """
+    small = ("data=digits", "data.train_size=300", "train.epochs=3", "train.batch_size=64")
+    wild = "1e300"
+    runs = [
+        (compose(*small, "model=mlp", *settings, f"optimizer.lr={lr}"), seed)
+        for seed, lr in enumerate(("0.01", wild, "0.02", "0.05"))
+    ]
+    data = load(runs[0][0].data, CPU)
+
+    def trained() -> list[Any]:
+        found = cohort.train_runs(runs, data, lambda run, epoch: None)
+        losses = [[epoch["train_loss"] or math.nan for epoch in one.history] for one in found]
+        return [(one.status, mine) for one, mine in zip(found, losses, strict=True)]
+
+    captured = trained()
+    lost = [status for status, _ in captured].count("diverged")
+    assert lost in (0, 1)
+    assert len(Graph.made) == 1 + (lost > 0)
+    assert len(replayed) == 3 * (300 // 64)
+    monkeypatch.setattr(cohort, "CAPTURING", ())
+    for (status, losses), (expected, others) in zip(captured, trained(), strict=True):
+        assert status == expected
+        assert losses == pytest.approx(others, rel=1e-12, nan_ok=True)

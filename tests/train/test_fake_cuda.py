@@ -1,0 +1,75 @@
+"""What a GPU is told by every network, found without one: on a stand-in for CUDA."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+SOURCES = ROOT / "tests" / "cuda_stand_in"
+EVERY = 8  # of the cases, in the default suite
+
+pytestmark = [
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="another loader"),
+    pytest.mark.skipif(torch.version.cuda is None, reason="this PyTorch is built without CUDA"),
+    pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler"),
+]
+
+
+@pytest.fixture(scope="module")
+def stand_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the stand-in, compiled."""
+    folder = tmp_path_factory.mktemp("cuda")
+    for source, library in (("runtime.c", "libruntime.so"), ("driver.c", "libcuda.so.1")):
+        built = ["cc", "-shared", "-fPIC", "-w", "-o", str(folder / library)]
+        subprocess.run([*built, str(SOURCES / source)], check=True)
+    return folder
+
+
+def steps(stand_in: Path, *arguments: object) -> list[str]:
+    """Return what `steps.py` prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.cuda_stand_in.steps", *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ
+        | {
+            "LD_PRELOAD": str(stand_in / "libruntime.so"),
+            "LD_LIBRARY_PATH": str(stand_in),
+            "PYTHONPATH": str(ROOT),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    "at", [0, *(pytest.param(at, marks=pytest.mark.thorough) for at in range(1, EVERY))]
+)
+def test_no_step_waits_for_the_device(stand_in: Path, at: int) -> None:
+    """Steps and evaluations mix no devices, make no shape of values, and an epoch never reads.
+
+    Each network, normalization and optimizer takes steps in a cohort that shrinks, is
+    evaluated under all statistics, and does the same plainly.
+    """
+    *faults, number = steps(stand_in, EVERY, at)
+    assert faults == []
+    assert number in ("7 cases", "8 cases")
+
+
+def test_a_fault_is_told_with_its_line(stand_in: Path) -> None:
+    """A read, a copy, a mixture, a mask and a shape of values within a step are all found."""
+    found = dict(line.split(": ", 1) for line in steps(stand_in, "planted"))
+    assert set(found) == {"read", "list", "copy", "mixed", "mask", "shape"}
+    for name, fault in found.items():
+        assert "/train/cohort.py:" in fault, name
+    assert "a boolean mask" in found["mask"]
+    assert "on the device and on the host" in found["mixed"]
+    for name in ("read", "list", "copy"):
+        assert "wait for the device" in found[name]
