@@ -1,14 +1,18 @@
 """How many child processes there may be, and how they start: fresh, or with PyTorch.
 
-It imports nothing of bnexp: a command calls `prepare` before all else.
+It imports next to nothing: a command calls `prepare` before all else.
 """
 
+import math
 import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_all_start_methods
+from pathlib import Path
+
+from bnexp.errors import UsageError
 
 # A fresh interpreter, with threads and memory of its own.
 FRESH = multiprocessing.get_context("spawn")
@@ -21,10 +25,48 @@ if CAN_FORK:
 
 
 def n_cores() -> int:
-    """Return the cores that this process may use."""
+    """Return the cores to use: `BNEXP_CORES`, else those that this process is granted.
+
+    joblib and loky count alike, but take a quarter of a second to import.
+
+    Raises:
+        UsageError: If `BNEXP_CORES` is no whole number from 1.
+    """
+    if asked := os.environ.get("BNEXP_CORES"):
+        if asked.isdecimal() and int(asked) > 0:
+            return int(asked)
+        raise UsageError(f"BNEXP_CORES={asked}: name a whole number from 1, or unset it")
     if hasattr(os, "sched_getaffinity"):  # absent on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    return min(cores, math.ceil(min(_quota(), cores)))
+
+
+def _quota(system: Path = Path("/")) -> float:
+    """Return how many cores' time a container or a slice of the system may take, or infinity.
+
+    More workers than that would wait for each other.
+
+    Source: the kernel's documentation, cgroup-v2.rst (cpu.max) and sched-bwc.rst (cgroup v1).
+    """
+    quota = math.inf
+    with suppress(OSError):  # not Linux
+        for line in (system / "proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            top, names = system / "sys/fs/cgroup", ["cpu.max"]
+            if controllers:
+                top, names = top / "cpu", ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
+            if controllers and "cpu" not in controllers.split(","):
+                continue
+            own = top / path.lstrip("/")
+            # Each group is within its parents' quotas. Their own is all that a container sees.
+            for folder in [own, *own.parents][: len(own.parts) - len(top.parts) + 1]:
+                with suppress(OSError, ValueError):  # no such file; "max": no quota
+                    time, period = " ".join((folder / one).read_text() for one in names).split()
+                    if int(time) > 0:  # -1 is no quota, too
+                        quota = min(quota, int(time) / int(period))
+    return quota
 
 
 def prepare() -> None:

@@ -4,11 +4,9 @@ What takes long to import is imported where it is needed: the process that gives
 tests reads this file too, and they start after it.
 """
 
-import copy
-import fcntl
 import functools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from bnexp.config.compose import Composer, Whole
-from bnexp.config.keys import conf_dir
+from bnexp.config.compose import Composer
 from bnexp.config.networks import FastaiCnn
 from bnexp.config.schema import Config
 
@@ -58,10 +55,12 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@pytest.fixture(autouse=True)
-def draws_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have every command draw by itself: on this machine, others test at the same time."""
-    monkeypatch.setattr("bnexp.report.figure_pool.n_cores", lambda: 1)
+@pytest.fixture(scope="session", autouse=True)
+def one_core() -> Iterator[None]:
+    """Have every command work alone: on this machine, others test at the same time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BNEXP_CORES", "1")
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -72,44 +71,6 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     folder = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(folder / "cache"))
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def compiled_once(own_cache: None) -> Iterator[None]:
-    """Have one worker of pytest-xdist compile a kernel, and the others wait for it."""
-    from bnexp.train.cpu import kernels
-
-    compile_alone = kernels._compile
-
-    def in_turn(compiler: str, flags: Sequence[str], path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not path.is_file():
-                compile_alone(compiler, flags, path)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernels, "_compile", in_turn)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def composed_once() -> Iterator[None]:
-    """Have Hydra choose the same shipped files once for all tests, as for the cells of one."""
-    whole = Composer._whole
-    known: dict[tuple[str | None, ...], Whole] = {}
-
-    def once(composer: Composer, overrides: Sequence[str]) -> Whole:
-        if composer.folders != [conf_dir()]:
-            return whole(composer, overrides)  # a test's own files come and go
-        what = (os.environ.get("BNEXP_DATA_ROOT"), *overrides)
-        if what not in known:
-            known[what] = whole(composer, overrides)
-        return copy.deepcopy(known[what])
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Composer, "_whole", once)
         yield
 
 

@@ -1,21 +1,100 @@
 """How many child processes there may be, and how they start."""
 
+import math
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from bnexp import processes
+from bnexp.errors import UsageError
 from bnexp.processes import CAN_FORK, n_cores
 
 
-def test_cores_are_counted_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def no_wish(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no number of cores asked for."""
+    monkeypatch.delenv("BNEXP_CORES")
+
+
+def test_cores_are_counted_everywhere(no_wish: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the system does not tell this process's cores, all of them are counted."""
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(processes, "_quota", lambda: math.inf)
     monkeypatch.setattr(os, "cpu_count", lambda: 7)
     assert n_cores() == 7
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert n_cores() == 1
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"), [(math.inf, 4), (16, 4), (2.5, 3), (2, 2), (0.2, 1)]
+)
+def test_a_quota_leaves_fewer_cores(
+    no_wish: None, monkeypatch: pytest.MonkeyPatch, quota: float, cores: int
+) -> None:
+    """A quota of computing time counts as so many cores, a part of one as a whole."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1, 2, 3}, raising=False)
+    monkeypatch.setattr(processes, "_quota", lambda: quota)
+    assert n_cores() == cores
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "quota"),
+    [
+        ("0::/\n", {"cpu.max": "150000 100000\n"}, 1.5),  # a container, cgroup v2
+        ("0::/\n", {"cpu.max": "max 100000\n"}, math.inf),
+        ("0::/\n", {}, math.inf),  # the topmost group has no such file
+        (
+            "0::/system.slice/own.service\n",
+            {
+                "system.slice/cpu.max": "200000 100000\n",
+                "system.slice/own.service/cpu.max": "max 1",
+            },
+            2.0,
+        ),
+        (
+            "0::/a/b\n",
+            {"a/cpu.max": "300000 100000", "a/b/cpu.max": "50000 100000"},
+            0.5,
+        ),
+        (  # cgroup v1: the container sees its own group at the top, under another name
+            "5:memory:/docker/x\n4:cpu,cpuacct:/docker/x\n0::/\n",
+            {"cpu/cpu.cfs_quota_us": "400000\n", "cpu/cpu.cfs_period_us": "100000\n"},
+            4.0,
+        ),
+        (
+            "1:cpu:/\n",
+            {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"},
+            math.inf,
+        ),
+        ("2:cpuset:/\n", {"cpu/cpu.cfs_quota_us": "1", "cpu/cpu.cfs_period_us": "1"}, math.inf),
+        (None, {}, math.inf),  # not Linux
+    ],
+)
+def test_quotas_of_either_kind_are_read(
+    tmp_path: Path, groups: str | None, files: dict[str, str], quota: float
+) -> None:
+    """The least quota of a group and those above it counts, in either version of cgroups."""
+    texts = {f"sys/fs/cgroup/{name}": text for name, text in files.items()}
+    if groups is not None:
+        texts["proc/self/cgroup"] = groups
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert processes._quota(tmp_path) == quota
+
+
+def test_the_number_of_cores_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`BNEXP_CORES` counts, whatever there is; what is no number of cores is refused."""
+    monkeypatch.setenv("BNEXP_CORES", "97")
+    assert n_cores() == 97
+    for wrong in ("0", "-1", "1.5", "all"):
+        monkeypatch.setenv("BNEXP_CORES", wrong)
+        with pytest.raises(UsageError, match=f"BNEXP_CORES={wrong}: name a whole number"):
+            n_cores()
 
 
 def test_what_workers_are_forked_from_has_started_no_thread() -> None:

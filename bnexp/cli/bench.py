@@ -9,6 +9,7 @@ from pathlib import Path
 from bnexp import plots
 from bnexp.cli.columns import print_columns
 from bnexp.config.compose import Composer
+from bnexp.config.overrides import single
 from bnexp.engine import n_workers
 from bnexp.store.folder import write_bytes, write_json
 
@@ -20,7 +21,7 @@ def main(options: argparse.Namespace) -> int:
     from bnexp.train.device import provenance, resolve, settle
 
     with Composer() as composer:
-        composer.parse(options.overrides)
+        single(options.overrides, composer.options, "bnexp bench measures")
         configs = [
             composer.compose([*subject.overrides(norm), *options.overrides])[0]
             for subject in SUBJECTS

@@ -6,14 +6,15 @@ from omegaconf import OmegaConf
 
 from bnexp.cli.columns import print_columns
 from bnexp.config.compose import Composer
+from bnexp.config.overrides import single
 from bnexp.config.schema import Config
 
 
 def main(options: argparse.Namespace) -> int:
     """Run the command; return its exit code."""
     with Composer(options.config_dir) as composer:
-        composer.refuse_sweeps(options.overrides, "bnexp config shows")
-        config, study = composer.compose(options.overrides)
+        settings = single(options.overrides, composer.options, "bnexp config shows")
+        config, study = composer.resolve(settings)
     if options.model:
         _print_layers(config)
         return 0

@@ -5,6 +5,7 @@ import shutil
 import textwrap
 
 from bnexp.config.compose import Composer
+from bnexp.config.overrides import single
 from bnexp.config.schema import Local
 from bnexp.errors import UsageError, in_one_line
 
@@ -21,7 +22,7 @@ def main(options: argparse.Namespace) -> int:
         return 1
 
     with Composer(options.config_dir) as composer:
-        composer.refuse_sweeps(options.overrides, "bnexp doctor checks")
+        single(options.overrides, composer.options, "bnexp doctor checks")
         config, _ = composer.compose(completed(options.overrides))
     if not isinstance(config.engine, Local):
         raise UsageError(

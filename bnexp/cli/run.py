@@ -10,7 +10,7 @@ from bnexp.cli.progress import Progress
 from bnexp.config.compose import Composer
 from bnexp.data.files import ensure
 from bnexp.engine import EpochDone, devices_of, execute, n_workers
-from bnexp.report.figure_pool import Artist
+from bnexp.report.figure_pool import FigurePool
 from bnexp.store.folder import Store
 from bnexp.store.records import RunRecord
 from bnexp.study.cohorts import make_cohorts, missing
@@ -30,7 +30,7 @@ def main(options: argparse.Namespace) -> int:
         study = declare(composer, options.overrides, multirun=options.multirun)
         store = Store(folder_of(study))
         done = store.done()
-        design = enumerate_design(study, lambda overrides: composer.compose(overrides)[0])
+        design = enumerate_design(study, lambda settings: composer.resolve(settings)[0])
     todo = missing(design.runs, done)
     print(plan.headline(design, len(todo)))
     interrupted = False
@@ -39,10 +39,10 @@ def main(options: argparse.Namespace) -> int:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         devices = _ready(design)
     store.declare(design.declaration())
-    artist = Artist()
+    pool = FigurePool()
     if todo:
         # While the workers train, there is time to get ready for the report.
-        preparing = threading.Thread(target=_prepare_report, args=(artist,), daemon=True)
+        preparing = threading.Thread(target=_prepare_report, args=(pool,), daemon=True)
         preparing.start()
         try:
             _train(design, store, todo, devices, fail_fast=options.fail_fast)
@@ -53,7 +53,7 @@ def main(options: argparse.Namespace) -> int:
         if not interrupted:
             preparing.join()
     else:
-        artist.start()
+        pool.start()
     done = store.done() & design.run_ids
     left = len(design.run_ids) - len(done)
     if interrupted:
@@ -65,7 +65,7 @@ def main(options: argparse.Namespace) -> int:
     if done:
         from bnexp.report.reports import build  # pandas, matplotlib and scipy take seconds
 
-        print(build(store, artist))
+        print(build(store, pool))
     for record in store.load(store.failed() & design.run_ids):
         print(f"failed: {record.title}: {record.reason}")
     if left:
@@ -76,13 +76,13 @@ def main(options: argparse.Namespace) -> int:
     return 1 if left else 0
 
 
-def _prepare_report(artist: Artist) -> None:
+def _prepare_report(pool: FigurePool) -> None:
     """Import what writes a report, then start the process that helps with it.
 
     One after the other: together they would be in the way of what workers import.
     """
     importlib.import_module("bnexp.report.reports")
-    artist.start()
+    pool.start()
 
 
 def _ready(design: Design) -> list[str]:

@@ -85,8 +85,10 @@ def _n_runs(composer: "Composer", study: Mapping[str, Any]) -> int:
 def _n_levels(composer: "Composer", key: str, levels: object) -> int:
     if isinstance(levels, dict):
         return len(levels)
-    (override,) = composer.parse([f"{key}={levels}"])
-    return len(composer.levels(override)) if override.is_sweep_override() else 1
+    from bnexp.config.overrides import read, settings
+
+    (override,) = read([f"{key}={levels}"], composer.options)
+    return len(settings(override, composer.options))
 
 
 def _table(rows: Sequence[sources.Row]) -> None:

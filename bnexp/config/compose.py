@@ -4,7 +4,8 @@ import copy
 import difflib
 import functools
 import importlib.metadata
-from collections.abc import Collection, Sequence
+import os
+from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,24 +14,20 @@ from typing import Any, Self, TypeVar
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override, OverrideType, Transformer
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from bnexp.config.keys import conf_dir, keys, known_keys
+from bnexp.config.keys import Setting, conf_dir, keys, known_keys
+from bnexp.config.overrides import GROUPS, setting
 from bnexp.config.schema import Config
 from bnexp.config.study import StudySpec
 from bnexp.errors import UsageError, in_one_line
 
 # Hydra's own sections, of no use here: without them it composes in three quarters of the time.
 UNUSED = ("help", "hydra_help", "hydra_logging", "job_logging", "launcher", "output", "sweeper")
-
-# Where one file among several is chosen by its name.
-GROUPS = ("study", "preset", "data", "model", "norm", "optimizer", "engine")
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,8 @@ class Composer:
     """Hydra's compose API over the shipped and the user's configuration folders.
 
     Opening Hydra and choosing files are what costs; a `with` block opens it once and has it
-    choose once for all cells that take the same files and differ in values.
+    choose once for all cells that take the same files and differ in values. What it chose of
+    the shipped files serves every later block, while these and the environment are the same.
     """
 
     def __init__(self, config_dir: Path | None = None) -> None:
@@ -62,6 +60,10 @@ class Composer:
 
     def __enter__(self) -> Self:
         GlobalHydra.instance().clear()
+        self._chosen = {}
+        if len(self.folders) == 1:
+            shipped = ((file, file.stat().st_mtime_ns) for file in conf_dir().rglob("*.yaml"))
+            self._chosen = _chosen_of(frozenset(shipped), frozenset(os.environ.items()))
         # Hydra 1.4 deprecates the argument that 1.3 warns without.
         new = importlib.metadata.version("hydra-core").startswith("1.4")
         options = {} if new else {"version_base": "1.3"}
@@ -81,107 +83,25 @@ class Composer:
             self._options[group] = sorted({file.stem for file in files})
         return self._options[group]
 
-    def parse(self, arguments: Sequence[str], also: Collection[str] = ()) -> list[Override]:
-        """Return the arguments as Hydra understands them.
-
-        Args:
-            arguments: Overrides in Hydra's grammar.
-            also: Keys to accept beside those of the configuration: a study's factors.
-
-        Raises:
-            UsageError: If one is not in Hydra's grammar, or names no known key.
-        """
-        overrides = []
-        for argument in arguments:
-            try:
-                override = _parsed(argument)
-            except OverrideParseException as error:
-                raise UsageError(self._unreadable(argument, error)) from None
-            self._check_key(override, also)
-            overrides.append(override)
-        return overrides
-
-    def refuse_sweeps(self, arguments: Sequence[str], who: str) -> None:
-        """Check arguments that name one configuration.
-
-        Args:
-            who: The beginning of a sentence that ends with `one configuration`.
-
-        Raises:
-            UsageError: If one names several values, or is wrong as in `parse`.
-        """
-        for override in self.parse(arguments):
-            if override.is_sweep_override():
-                raise UsageError(
-                    f"{override.input_line} names several values; {who} one configuration: "
-                    "bnexp plan -m shows a sweep"
-                )
-
-    def _unreadable(self, argument: str, error: OverrideParseException) -> str:
-        for group in GROUPS:
-            if argument in self.options(group):
-                return f"{argument!r} has no key; did you mean {group}={argument}?"
-        return (
-            f"cannot read {argument!r} ({str(error).splitlines()[0]}). Write KEY=VALUE, for "
-            "example optimizer.lr=0.1; special characters need quotes of their own: "
-            "\"data.root='~/my data'\""
-        )
-
-    def _check_key(self, override: Override, also: Collection[str]) -> None:
-        key = override.key_or_group
-        if key.startswith("hydra"):
-            raise UsageError(f"{key}: bnexp runs its own sweeps; drop this setting")
-        if override.is_add() or override.is_force_add() or override.is_delete():
-            raise UsageError(
-                f"{override.input_line}: bnexp's keys are fixed, so nothing can be "
-                "added or deleted; write KEY=VALUE"
-            )
-        known = known_keys() | {*GROUPS, *also}
-        if key not in known:
-            near = difflib.get_close_matches(key, sorted(known), n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else "see bnexp config for all"
-            raise UsageError(f"there is no key {key!r}; {hint}")
-
-    def levels(self, override: Override) -> list[tuple[str, str]]:
-        """Return the (label, override) of each value that a sweep enumerates.
-
-        Raises:
-            UsageError: If the sweep cannot be enumerated, is empty or repeats a value.
-        """
-        key = override.key_or_group
-        if override.is_interval_sweep():
-            raise UsageError(
-                f"{override.input_line}: an interval has no end of values to compare; "
-                f"name them, for example {key}=0.1,0.3,1.0"
-            )
-        raw: object = override.value()  # Hydra's annotation leaves out globs
-        if isinstance(raw, Glob):
-            texts = raw.filter(self.options(key))
-        else:
-            texts = [str(text) for text in override.sweep_iterator(Transformer.str)]
-        # Hydra writes booleans as Python does, YAML and `label` in lower case.
-        labels = [
-            text.lower() if text in ("True", "False") else text.strip("'\"") for text in texts
-        ]
-        if not labels:
-            raise UsageError(f"{override.input_line}: matches nothing for {key}")
-        twice = sorted({one for one in labels if labels.count(one) > 1})
-        if twice:
-            raise UsageError(f"{override.input_line}: {', '.join(twice)} stands twice")
-        return [(one, f"{key}={text}") for one, text in zip(labels, texts, strict=True)]
-
     def compose(self, overrides: Sequence[str]) -> tuple[Config, StudySpec | None]:
+        """Return what `resolve` does of settings that are still texts."""
+        try:
+            return self.resolve([setting(text) for text in overrides])
+        except OverrideParseException as error:
+            raise UsageError(in_one_line(error)) from None
+
+    def resolve(self, settings: Sequence[Setting]) -> tuple[Config, StudySpec | None]:
         """Return the checked configuration, and the study's declaration if one is named.
 
         Raises:
             UsageError: With every fault found, each with its key and what is allowed.
         """
-        for group in GROUPS:
-            self._check_options(group, overrides)
+        for one in settings:
+            self._check_option(one)
         try:
-            plain, study = self._composed(overrides)
+            plain, study = self._composed(settings)
         except (HydraException, OmegaConfBaseException) as error:
-            raise UsageError(_explain(error, overrides)) from None
+            raise UsageError(_explain(error, settings)) from None
         except yaml.YAMLError as error:
             raise UsageError(
                 f"a configuration file is not YAML: {in_one_line(error)}"
@@ -190,25 +110,24 @@ class Composer:
         config = _checked(Config, plain, "")
         return config, None if study is None else _checked(StudySpec, study, "study.")
 
-    def _composed(self, overrides: Sequence[str]) -> tuple[dict[Any, Any], object]:
+    def _composed(self, settings: Sequence[Setting]) -> tuple[dict[Any, Any], object]:
         """Return what Hydra composes, and the study's section apart.
 
         Hydra chooses files first and then sets the values one by one: so does this, and takes
         an earlier choice of the same files if there is one. No value of a cell is in the
         study's section, which is often the larger part: it is not copied.
         """
-        parsed = [(text, _parsed(text)) for text in overrides]
-        files = tuple(text for text, one in parsed if not self._is_value(one))
+        values = [one for one in settings if not self.options(one.key)]
+        files = tuple(one.text for one in settings if self.options(one.key))
         with suppress(HydraException, OmegaConfBaseException):
             if files not in self._chosen:
                 self._chosen[files] = self._whole(files)
             chosen = self._chosen[files]
-            values = copy.deepcopy(chosen.values)
-            there = (_put(values, one) for _, one in parsed if self._is_value(one))
-            if not chosen.interpolated and all(there):
-                return values, chosen.study
+            plain = copy.deepcopy(chosen.values)
+            if not chosen.interpolated and all(_put(plain, one) for one in values):
+                return plain, chosen.study
         # A value that is made of others, or has no place: Hydra's own complaint names it.
-        whole = self._whole(overrides)
+        whole = self._whole([one.text for one in settings])
         return whole.values, whole.study
 
     def _whole(self, overrides: Sequence[str]) -> Whole:
@@ -222,49 +141,41 @@ class Composer:
         written = str(OmegaConf.to_container(composed)).replace("${oc.env:", "")
         return Whole(values, study, interpolated="${" in written)
 
-    def _is_value(self, override: Override) -> bool:
-        """Return whether an override sets a value, instead of choosing a file."""
-        return override.type == OverrideType.CHANGE and not self.options(override.key_or_group)
-
-    def _check_options(self, group: str, overrides: Sequence[str]) -> None:
-        for override in overrides:
-            key, _, value = override.partition("=")
-            if key == group and value != "null" and value not in self.options(group):
-                names = self.options(group)
-                near = difflib.get_close_matches(value, names, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise UsageError(
-                    f"{group}={value}: no such {group}; there are {', '.join(names)}{hint}"
-                )
+    def _check_option(self, one: Setting) -> None:
+        names = self.options(one.key) if one.key in GROUPS else []
+        if names and one.value is not None and one.label not in names:
+            near = difflib.get_close_matches(one.label, names, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise UsageError(
+                f"{one.text}: no such {one.key}; there are {', '.join(names)}{hint}"
+            )
 
 
-def _put(values: dict[Any, Any], override: Override) -> bool:
+@functools.lru_cache(8)
+def _chosen_of(*_state: Hashable) -> dict[tuple[str, ...], Whole]:
+    """Return what was chosen in a state of files and environment: nothing at first."""
+    return {}
+
+
+def _put(values: dict[Any, Any], setting: Setting) -> bool:
     """Set a value in its place; return whether it has one and stands for itself."""
-    *path, name = override.key_or_group.split(".")
+    *path, name = setting.key.split(".")
     place: object = values
     for part in path:
         place = place.get(part) if isinstance(place, dict) else None
-    value = override.value()
     if not isinstance(place, dict) or isinstance(place.get(name, {}), dict):
         return False
-    place[name] = value
-    return "${" not in str(value)
+    place[name] = setting.value
+    return "${" not in str(setting.value)
 
 
-@functools.cache
-def _parsed(text: str) -> Override:
-    (override,) = OverridesParser.create().parse_overrides([text])
-    return override
-
-
-def _explain(error: Exception, overrides: Sequence[str]) -> str:
+def _explain(error: Exception, settings: Sequence[Setting]) -> str:
     """Return Hydra's complaint about a key that exists, but not in this combination."""
     text = in_one_line(error if str(error) else error.__cause__ or error)
-    for override in overrides:
-        key = override.partition("=")[0]
+    for key in (one.key for one in settings):
         if f"'{key}'" in text and "Could not override" in text:
             group = key.partition(".")[0]
-            chosen = [one for one in overrides if one.startswith(f"{group}=")]
+            chosen = [one.text for one in settings if one.key == group]
             return (
                 f"{key} does not exist for {chosen[-1] if chosen else f'this {group}'}; "
                 f"{' '.join(['bnexp config', *chosen])} shows its keys. To sweep a key that "

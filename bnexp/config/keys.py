@@ -1,8 +1,12 @@
-"""Which keys there are, and where their YAML files lie. Without Hydra: it is slow to load."""
+"""Which keys there are, a key with its value, and where the YAML files lie.
+
+Without Hydra, which is slow to load.
+"""
 
 import types
 import typing
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +14,21 @@ from pydantic import BaseModel
 
 from bnexp.config.schema import Config
 from bnexp.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One key with one value.
+
+    Attributes:
+        text: `key=value`, as it was typed or as a sweep enumerates it.
+        label: The value as it names a level: true, null, 0.9, max.
+    """
+
+    key: str
+    text: str
+    label: str
+    value: object
 
 
 def conf_dir() -> Path:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from platformdirs import user_cache_path
 
 from bnexp.config.schema import Config
 from bnexp.doctor.finding import Finding, careful
@@ -56,7 +57,8 @@ def hardware(config: Config) -> Iterator[Finding]:
         yield Finding(
             "note",
             "the C kernels could not be compiled, so a CPU trains in PyTorch's, several times "
-            "slower: install a C compiler (gcc or clang) and let ~/.cache/bnexp be written to",
+            "slower: install a C compiler (gcc or clang) and let "
+            f"{user_cache_path('bnexp', appauthor=False)} be written to",
         )
     n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     for index in range(n_gpus):

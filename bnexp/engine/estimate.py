@@ -10,6 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from platformdirs import user_cache_path
+
 import bnexp
 from bnexp.config.schema import Config
 from bnexp.processes import WORKERS, prepare
@@ -87,8 +89,7 @@ def _most_similar(config: Config, others: dict[str, Config]) -> str:
 
 
 def _cache() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "bnexp" / "speeds.json"
+    return user_cache_path("bnexp", appauthor=False) / "speeds.json"
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:

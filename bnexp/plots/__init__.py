@@ -17,10 +17,8 @@ from bnexp.plots.sweep import Limits, sweep
 from bnexp.plots.time_to_accuracy import time_to_accuracy
 from bnexp.plots.unit_inputs import unit_inputs
 
-Drawing = Figure  # for those that hold a figure, but do not draw
-
 __all__ = [
-    "Drawing",
+    "Figure",
     "Limits",
     "cell_means",
     "contrast_name",

@@ -1,25 +1,37 @@
-"""Who draws figures: this process and, once it is started, another beside it."""
+"""Which figures there are, and who draws them: this process and, once started, a helper."""
 
 import gc
+import os
 import signal
-import threading
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import suppress
-from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from multiprocessing import parent_process
+from threading import RLock, Thread
+from typing import TYPE_CHECKING, Any
 
 from bnexp.processes import FRESH, n_cores, uninterrupted
 
 if TYPE_CHECKING:
-    from bnexp.plots import Drawing
+    from bnexp.plots import Figure
 
-Make = Callable[[], "Drawing"]
+Make = Callable[[], "Figure"]  # of nothing but data: another process may call it
 Files = dict[str, bytes]  # by ending
 
 
-class Artist:
-    """Draws the figures of reports; another process takes a part of them from `start` on.
+@dataclass(frozen=True)
+class ReportFigure:
+    """A figure with its name and caption, yet to be drawn."""
+
+    name: str
+    caption: str
+    make: Make
+
+
+class FigurePool:
+    """Draws the figures of reports; a helper process draws a part of them from `start` on.
 
     A process takes a second to get ready: it is started while something else goes on.
     Nothing is lost with it: what it does not bring is drawn here.
@@ -27,79 +39,81 @@ class Artist:
 
     def __init__(self) -> None:
         self.makes: list[Make] = []
-        self.found: dict[int, Files] = {}
         self.waiting: deque[int] = deque()  # numbers of figures that nobody draws yet
-        self.in_hand = False  # whether the other process draws one
-        self.over = False
-        self.changed = threading.Condition()
-        self.sender: threading.Thread | None = None
+        self.helped: dict[int, Future[Files]] = {}  # figures that the helper draws, or drew
+        self.helper: ProcessPoolExecutor | None = None
+        self.busy = False  # whether the helper has something to do
+        self.lock = RLock()  # what the helper brings comes in a thread
 
     def start(self) -> None:
-        """Start the other process, which imports what draws, where there is a core for it."""
-        if n_cores() == 1:
-            return
-        pipe, theirs = FRESH.Pipe()
-        with uninterrupted():
-            FRESH.Process(target=_draw, args=(theirs,), daemon=True).start()
-        theirs.close()  # else its end stays open here and a death is never noticed
-        self.sender = threading.Thread(target=self._send, args=(pipe,), daemon=True)
-        self.sender.start()
+        """Start the helper, which imports what draws, where there is a core for it."""
+        if n_cores() > 1:
+            self.busy = True
+            with uninterrupted():
+                self.helper = ProcessPoolExecutor(1, mp_context=FRESH)
+                self.helper.submit(_get_ready).add_done_callback(self._hand_on)
 
     def add(self, make: Make) -> None:
-        """Say that a figure will be wanted; the other process begins if it is idle."""
-        with self.changed:
+        """Say that a figure will be wanted; the helper begins with it if it is idle."""
+        with self.lock:
             self.waiting.append(len(self.makes))
             self.makes.append(make)
-            self.changed.notify_all()
+            if self.helper and not self.busy:
+                self._submit(self.helper)
 
     def files(self) -> list[Files]:
         """Return the files of each figure in turn, as `bnexp.plots.files` does."""
         from bnexp.plots import made  # imports matplotlib
 
+        drawn: dict[int, Files] = {}
         # From the other end: the last figure, of every run, takes longest.
         while (number := self._last()) is not None:
-            self.found[number] = made(self.makes[number])
-        with self.changed:
-            self.changed.wait_for(lambda: not self.in_hand)
-        files = [self.found.get(i) or made(make) for i, make in enumerate(self.makes)]
-        self.makes, self.found = [], {}
+            drawn[number] = made(self.makes[number])
+        for number, future in self.helped.items():
+            failed = future.exception()  # it waits for the helper
+            drawn[number] = made(self.makes[number]) if failed else future.result()
+        files = [drawn[number] for number in range(len(self.makes))]
+        self.makes, self.helped = [], {}
         return files
 
     def stop(self) -> None:
-        """End the other process, if there is one."""
-        with self.changed:
-            self.over = True
-            self.changed.notify_all()
-        if self.sender:
-            self.sender.join()
+        """End the helper, if there is one."""
+        if self.helper:
+            self.helper.shutdown()
 
     def _last(self) -> int | None:
-        with self.changed:
+        with self.lock:
             return self.waiting.pop() if self.waiting else None
 
-    def _send(self, pipe: Connection) -> None:
-        """Have the other process draw, one figure after the other."""
-        with pipe, suppress(EOFError, OSError):  # it died: `files` draws what is missing
-            while True:
-                with self.changed:
-                    self.changed.wait_for(lambda: self.waiting or self.over)
-                    if self.over:
-                        return
-                    number, self.in_hand = self.waiting.popleft(), True
-                try:
-                    pipe.send(self.makes[number])
-                    self.found[number] = pipe.recv()
-                finally:
-                    with self.changed:
-                        self.in_hand = False
-                        self.changed.notify_all()
+    def _hand_on(self, done: Future[Any]) -> None:
+        """Give the helper its next figure; one at a time: what it holds nobody else draws."""
+        if done.exception():
+            return  # it died, or a figure cannot be drawn: `files` draws what is missing
+        with self.lock:
+            self.busy = False
+            if self.helper and self.waiting:
+                self._submit(self.helper)
+
+    def _submit(self, helper: ProcessPoolExecutor) -> None:
+        from bnexp.plots import made
+
+        with suppress(RuntimeError):  # it died while it was idle, or all comes to its end
+            future = helper.submit(made, self.makes[self.waiting[0]])
+            self.helped[self.waiting.popleft()] = future
+            self.busy = True
+            future.add_done_callback(self._hand_on)
 
 
-def _draw(pipe: Connection) -> None:
+def _get_ready() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where `uninterrupted` cannot: on Windows
-    from bnexp.plots import made  # imports matplotlib
+    Thread(target=_end_with_parent, daemon=True).start()
+    import bnexp.plots  # noqa: F401 # imports matplotlib
 
     gc.freeze()  # all of it stays: looking through it is a tenth of the time to draw
-    with suppress(EOFError, BrokenPipeError):  # there is no parent any more
-        while True:
-            pipe.send(made(pipe.recv()))
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent was killed: its queue would be waited for for ever."""
+    if parent := parent_process():
+        parent.join()
+        os._exit(1)

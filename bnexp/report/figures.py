@@ -9,7 +9,7 @@ import pandas as pd
 
 from bnexp import plots, stats
 from bnexp.config.study import DifferenceClaim, ValueClaim
-from bnexp.report.drawn import Drawn
+from bnexp.report.figure_pool import ReportFigure
 from bnexp.report.figures_by_epoch import POPULATION, RUNNING, by_epoch
 from bnexp.report.tables.learning_rates import TRAINS
 from bnexp.stats.tables import Tables
@@ -20,7 +20,7 @@ MOST_EFFECTS = 24  # rows of a forest plot: with more, the main effects alone
 LR = "optimizer.lr"
 
 
-def draw(study: Declared, tables: Tables) -> Iterator[Drawn]:
+def draw(study: Declared, tables: Tables) -> Iterator[ReportFigure]:
     """Yield the figures that this design has data for, the answer first."""
     factors, responses = study.factors, list(tables.responses)
     if len(tables.max_lr):
@@ -31,7 +31,7 @@ def draw(study: Declared, tables: Tables) -> Iterator[Drawn]:
         n_rows = len(compared) // len(responses)
         mains = compared[compared["kind"] == "main"]
         too_many = n_rows > MOST_EFFECTS
-        yield Drawn(
+        yield ReportFigure(
             "effects",
             "What each factor changes, averaged over all others. An interval that crosses "
             "zero does not settle the direction"
@@ -49,7 +49,7 @@ def draw(study: Declared, tables: Tables) -> Iterator[Drawn]:
         )
     if len(study.varied) > 1:
         lines, axis = study.varied[:2]
-        yield Drawn(
+        yield ReportFigure(
             "interaction",
             f"Parallel lines: {plots.short(lines)} does the same at every level of "
             f"{plots.short(axis)}.",
@@ -64,7 +64,7 @@ def draw(study: Declared, tables: Tables) -> Iterator[Drawn]:
     swept = [key for key in factors if key != LR or not len(tables.max_lr)]
     yield from _swept(study, tables, swept)
     yield from _maps(study, tables)
-    yield Drawn(
+    yield ReportFigure(
         "cells",
         "Every trained network is a dot. Diamonds are the numbers that the sources report, "
         "from one run each."
@@ -82,7 +82,7 @@ def draw(study: Declared, tables: Tables) -> Iterator[Drawn]:
     if tables.epochs["epoch"].nunique() > 1:  # one is a dot, which the cells show
         yield from by_epoch(study, tables)
     if factors and POPULATION in tables.runs and _differ(tables.runs):
-        yield Drawn(
+        yield ReportFigure(
             "statistics",
             "The same trained weights, evaluated with the running statistics and with those "
             "of the whole training set. The drop of a line is what the running statistics "
@@ -91,13 +91,13 @@ def draw(study: Declared, tables: Tables) -> Iterator[Drawn]:
         )
 
 
-def _swept(study: Declared, tables: Tables, keys: Sequence[str]) -> Iterator[Drawn]:
+def _swept(study: Declared, tables: Tables, keys: Sequence[str]) -> Iterator[ReportFigure]:
     """Yield a curve for each of these factors that has enough numbers for one."""
     factors, responses = study.factors, list(tables.responses)
     for key in keys:
         if len(factors[key]) >= FEWEST and plots.numbers(factors[key]):
             limits = _limits(tables) if key == LR else None
-            yield Drawn(
+            yield ReportFigure(
                 f"sweep_{_file_name(key)}",
                 f"Every level of {plots.short(key)}."
                 + (
@@ -123,12 +123,12 @@ def _swept(study: Declared, tables: Tables, keys: Sequence[str]) -> Iterator[Dra
             )
 
 
-def _maps(study: Declared, tables: Tables) -> Iterator[Drawn]:
+def _maps(study: Declared, tables: Tables) -> Iterator[ReportFigure]:
     """Yield a map for each two factors of at least three levels."""
     factors, responses = study.factors, list(tables.responses)
     many = [key for key, levels in factors.items() if len(levels) >= FEWEST]
     for rows, columns in itertools.combinations(many, 2):
-        yield Drawn(
+        yield ReportFigure(
             f"map_{_file_name(rows)}_{_file_name(columns)}",
             f"The mean of each combination of {plots.short(rows)} and "
             f"{plots.short(columns)}, lighter where it is {plots.lighter(responses)}.",

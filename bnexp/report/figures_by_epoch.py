@@ -6,14 +6,14 @@ from functools import partial
 from bnexp import plots, stats
 from bnexp.metrics import describe
 from bnexp.metrics.probes.shift import UNIT_INPUTS
-from bnexp.report.drawn import Drawn
+from bnexp.report.figure_pool import ReportFigure
 from bnexp.stats.tables import Tables
 from bnexp.store.frames import Declared
 
 RUNNING, POPULATION = "test_accuracy", "test_accuracy_population"
 
 
-def by_epoch(study: Declared, tables: Tables) -> Iterator[Drawn]:
+def by_epoch(study: Declared, tables: Tables) -> Iterator[ReportFigure]:
     """Yield the learning curves, what was asked for beside them, and the time to accuracies."""
     factors = study.factors
     accuracy = {
@@ -48,7 +48,7 @@ def by_epoch(study: Declared, tables: Tables) -> Iterator[Drawn]:
             study, tables, name, "How it comes about along the training.", lines, label=of
         )
     if set(UNIT_INPUTS) <= set(tables.epochs):
-        yield Drawn(
+        yield ReportFigure(
             "unit_inputs",
             "What one unit of the last activation is given along the training, in one seed: "
             "the 15th, 50th and 85th percentile over the first minibatch. A band that stays in "
@@ -62,7 +62,7 @@ def by_epoch(study: Declared, tables: Tables) -> Iterator[Drawn]:
         )
     shares = stats.reached(tables.runs, tables.epochs, factors)
     if shares["share"].gt(0).any():
-        yield Drawn(
+        yield ReportFigure(
             "time_to_accuracy",
             "How many of the runs have reached an accuracy by each epoch. A curve that ends "
             "below 100 % has runs that never did; diverged runs count among them.",
@@ -78,7 +78,7 @@ def _curves(
     lines: dict[str, str],
     *,
     label: str = "",
-) -> Iterator[Drawn]:
+) -> Iterator[ReportFigure]:
     """Yield metrics by epoch, if the runs have them, in one figure.
 
     Args:
@@ -89,7 +89,7 @@ def _curves(
     curves = stats.curves(tables.epochs, study.factors, shown)
     if len(curves):
         names = tuple(lines.values()) if len(lines) > 1 else ()
-        yield Drawn(
+        yield ReportFigure(
             f"curves_{name}",
             caption,
             partial(

@@ -10,12 +10,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from bnexp.report.drawn import Drawn
+from bnexp.report.figure_pool import ReportFigure
 from bnexp.report.links import Linked
 from bnexp.report.page import Page
 from bnexp.report.tables.text import Loud
 
-Figures = Mapping[str, tuple[Drawn, Mapping[str, bytes]]]
+Figures = Mapping[str, tuple[ReportFigure, Mapping[str, bytes]]]
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)( \[.*\].*| to .*)?|< \.0001|none")
 VERDICTS = {"supported", "refuted", "inconclusive", "yes", "no"}

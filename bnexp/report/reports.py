@@ -8,7 +8,7 @@ import pandas as pd
 from bnexp.errors import UsageError
 from bnexp.report.analysis import Analysis
 from bnexp.report.comparison import Comparison, compare
-from bnexp.report.figure_pool import Artist
+from bnexp.report.figure_pool import FigurePool
 from bnexp.report.figures import draw
 from bnexp.report.latex import to_latex
 from bnexp.report.page import page
@@ -18,38 +18,38 @@ from bnexp.store.folder import Store, write_bytes
 from bnexp.store.frames import declared
 
 
-def build(store: Store, artist: Artist | None = None) -> str:
+def build(store: Store, pool: FigurePool | None = None) -> str:
     """Write a study's tables, figures and reports; return a line that says where.
 
     Args:
-        artist: Who draws; one that was started before has another process help. It is
+        pool: who draws; one that was started before has a helper process. It is
             stopped.
 
     Raises:
         UsageError: If the folder holds no study, or no finished run of it.
     """
-    artist = artist or Artist()
-    line = _write(_read(store), artist)
-    artist.stop()
+    pool = pool or FigurePool()
+    line = _write(_read(store), pool)
+    pool.stop()
     return line
 
 
 def build_all(
-    stores: Sequence[Store], artist: Artist | None = None
+    stores: Sequence[Store], pool: FigurePool | None = None
 ) -> tuple[list[str], Comparison]:
     """Write the reports of several folders, and their comparison into the first.
 
     Args:
-        artist: See `build`.
+        pool: See `build`.
 
     Raises:
         UsageError: If a folder holds no study or no finished run, before any is written to.
     """
-    artist = artist or Artist()
+    pool = pool or FigurePool()
     analyses = [_read(store) for store in stores]
     comparison = compare(analyses)
-    lines = [_write(analysis, artist) for analysis in analyses]
-    artist.stop()
+    lines = [_write(analysis, pool) for analysis in analyses]
+    pool.stop()
     for ending, text in (
         ("md", markdown("comparison.md.j2", page=comparison)),
         ("html", html("comparison.html.j2", page=comparison)),
@@ -67,17 +67,17 @@ def _read(store: Store) -> Analysis:
     return Analysis(store, Tables(study, records))
 
 
-def _write(analysis: Analysis, artist: Artist) -> str:
+def _write(analysis: Analysis, pool: FigurePool) -> str:
     store, study, tables = analysis.store, analysis.study, analysis.tables
     drawn = []
     for one in draw(study, tables):
         drawn.append(one)
-        artist.add(one.make)
+        pool.add(one.make)
     for name, table in tables.files().items():
         write_bytes(store.tables / f"{name}.csv", _csv(table))
     n_other = len(store.done() - set(study.run_ids))
     content = page(study, tables, analysis.records, n_other)
-    files = artist.files()
+    files = pool.files()
     figures = {one.name: (one, endings) for one, endings in zip(drawn, files, strict=True)}
     for name, (_, endings) in figures.items():
         for ending, image in endings.items():

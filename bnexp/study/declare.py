@@ -2,20 +2,49 @@
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Override
 
 from bnexp.config.compose import Composer
+from bnexp.config.keys import Setting
+from bnexp.config.overrides import (
+    Options,
+    check_keys,
+    one_value,
+    read,
+    setting,
+    settings,
+)
 from bnexp.config.schema import Config, determines_result
-from bnexp.config.study import AnyClaim, StudySpec, label
+from bnexp.config.study import AnyClaim, StudySpec
 from bnexp.errors import UsageError
 from bnexp.metrics import describe
 from bnexp.store.records import LevelValue
 from bnexp.study.design import Design, Factor, Level, Study, enumerate_design
 
 DEFAULT_RESPONSES = ("test_accuracy", "train_loss")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What is varied and what is fixed, so far."""
+
+    factors: tuple[Factor, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+    fixed: tuple[Setting, ...] = ()
+
+
+@dataclass(frozen=True)
+class StudyFile:
+    """A file that declares a study, its settings composed."""
+
+    name: str
+    spec: StudySpec
+    config: Config
+    choice: Choice
 
 
 def declare(composer: Composer, arguments: Sequence[str], *, multirun: bool) -> Study:
@@ -31,41 +60,39 @@ def declare(composer: Composer, arguments: Sequence[str], *, multirun: bool) -> 
     Raises:
         UsageError: If an argument is unknown, out of range or contradicts the study.
     """
-    name = _study_name(composer, arguments)
-    declared: Config | None = None
-    spec: StudySpec | None = None
-    factors: list[Factor] = []
-    seeds: tuple[int, ...] = (0,)
-    sized: list[str] = []  # settings that make the study smaller or larger
-    if name is not None:
-        spec, factors = _study_file(composer, name)
-        seeds = tuple(range(spec.seeds)) if isinstance(spec.seeds, int) else spec.seeds
-    keys = [factor.key for factor in factors]
-    overrides = composer.parse(arguments, also=keys)
-    budget = _budget(overrides, name, spec)
-    if spec is not None:
-        size = composer.parse(shlex.split(spec.budgets.get(budget, "")), also=keys)
-        factors, seeds, sized = _applied(composer, size, spec, factors, seeds, multirun=True)
-        declared, _ = composer.compose([f"study={name}", *sized])
-    factors, seeds, fixed = _applied(
-        composer, overrides, spec, factors, seeds, multirun=multirun
-    )
+    overrides = read(arguments, composer.options)
+    file = _study_file(composer, overrides)
+    choice, spec = (file.choice, file.spec) if file else (Choice(), None)
+    check_keys(overrides, also=[factor.key for factor in choice.factors])
+    budget = _budget(overrides, file)
+    declared = None
+    if file:
+        size = read(shlex.split(file.spec.budgets.get(budget, "")), composer.options)
+        check_keys(size, also=[factor.key for factor in choice.factors])
+        choice = _applied(composer.options, size, choice, spec, multirun=True)
+        declared = file.config
+        if choice.fixed:
+            declared, _ = composer.resolve([setting(f"study={file.name}"), *choice.fixed])
+    sized, choice = choice.fixed, replace(choice, fixed=())
+    choice = _applied(composer.options, overrides, choice, spec, multirun=multirun)
     said = {override.key_or_group for override in overrides}
-    fixed += [text for text in sized if text.partition("=")[0] not in said]
-    base, _ = composer.compose(fixed)
+    fixed = (*choice.fixed, *(one for one in sized if one.key not in said))
+    base, _ = composer.resolve(fixed)
     as_declared = declared is not None and declared.identity() == base.identity()
-    swept = "+".join(factor.key for factor in factors) or "single"
+    swept = "+".join(factor.key for factor in choice.factors) or "single"
     study = Study(
-        name=base.name or name or swept,
+        name=base.name or (file.name if file else swept),
         command=_command(overrides, multirun=multirun),
-        question=spec.question if spec else _question(factors),
+        question=spec.question if spec else _question(choice.factors),
         source=spec.source if spec else "",
-        factors=tuple(factors),
-        seeds=seeds,
-        fixed=tuple(fixed),
+        factors=choice.factors,
+        seeds=choice.seeds,
+        fixed=fixed,
         responses=_responses(spec, base),
         # A few steps on other data answer nothing.
-        claims=_claims_that_apply(spec, factors) if as_declared and budget != "smoke" else (),
+        claims=_claims_that_apply(spec, choice.factors)
+        if as_declared and budget != "smoke"
+        else (),
         base=base,
     )
     if any(part in study.name for part in ("/", "\\")) or study.name in (".", ".."):
@@ -77,7 +104,7 @@ def open_design(arguments: Sequence[str], multirun: bool, config_dir: Path | Non
     """Return the design that a command line asks for; see `declare`."""
     with Composer(config_dir) as composer:
         study = declare(composer, arguments, multirun=multirun)
-        return enumerate_design(study, lambda overrides: composer.compose(overrides)[0])
+        return enumerate_design(study, lambda settings: composer.resolve(settings)[0])
 
 
 def folder_of(study: Study) -> Path:
@@ -85,42 +112,22 @@ def folder_of(study: Study) -> Path:
     return Path(study.base.results_dir).expanduser() / study.name
 
 
-def _study_name(composer: Composer, arguments: Sequence[str]) -> str | None:
-    texts = [text for text in arguments if text.partition("=")[0] == "study"]
-    named = composer.parse(texts)
-    if len(named) > 1 or any(override.is_sweep_override() for override in named):
-        raise UsageError("name one study at a time")
-    value = named[0].value() if named else None
-    return None if value is None else str(value)
-
-
-def _budget(overrides: Sequence[Override], name: str | None, spec: StudySpec | None) -> Any:
-    """Return the size that is asked for.
-
-    Raises:
-        UsageError: If the study has no such size.
-    """
-    asked = [one.value() for one in overrides if one.key_or_group == "budget"]
-    if not asked:
-        return "cpu"
-    if spec is None:
-        raise UsageError(f"budget={asked[-1]} is the size of a study: add study=NAME")
-    sizes = ["cpu", *spec.budgets]
-    if asked[-1] not in sizes:
-        raise UsageError(f"budget={asked[-1]}: study={name} has the sizes {', '.join(sizes)}")
-    return asked[-1]
-
-
-def _study_file(composer: Composer, name: str) -> tuple[StudySpec, list[Factor]]:
-    """Return what a study file declares, and its factors.
+def _study_file(composer: Composer, overrides: Sequence[Override]) -> StudyFile | None:
+    """Return what the study file declares that the arguments name, if they name one.
 
     Raises:
         UsageError: If it declares no study, or a claim about what it does not vary.
     """
-    _, spec = composer.compose([f"study={name}"])
+    named = [override for override in overrides if override.key_or_group == "study"]
+    if len(named) > 1 or any(override.is_sweep_override() for override in named):
+        raise UsageError("name one study at a time")
+    if not named or named[0].value() is None:
+        return None
+    name = str(named[0].value())
+    config, spec = composer.resolve([setting(f"study={name}")])
     if spec is None:
         raise UsageError(f"study={name} has no study: section")
-    factors = [_declared_factor(composer, *item) for item in spec.factors.items()]
+    factors = tuple(_declared_factor(composer.options, *item) for item in spec.factors.items())
     for claim in spec.claims:
         if lacking := _lacking(claim, factors):
             raise UsageError(f"study={name}: the claim {claim.claim!r} needs {lacking}")
@@ -139,21 +146,39 @@ def _study_file(composer: Composer, name: str) -> tuple[StudySpec, list[Factor]]
                     f"study={name}: the claim {claim.claim!r} says {number:g}, but "
                     f"{claim.response} lies between {what.low:g} and {what.high:g}{meant}"
                 )
-    return spec, factors
+    seeds = tuple(range(spec.seeds)) if isinstance(spec.seeds, int) else spec.seeds
+    return StudyFile(name, spec, config, Choice(factors, seeds))
+
+
+def _budget(overrides: Sequence[Override], file: StudyFile | None) -> Any:
+    """Return the size that is asked for.
+
+    Raises:
+        UsageError: If the study has no such size.
+    """
+    asked = [one.value() for one in overrides if one.key_or_group == "budget"]
+    if not asked:
+        return "cpu"
+    if file is None:
+        raise UsageError(f"budget={asked[-1]} is the size of a study: add study=NAME")
+    sizes = ["cpu", *file.spec.budgets]
+    if asked[-1] not in sizes:
+        raise UsageError(
+            f"budget={asked[-1]}: study={file.name} has the sizes {', '.join(sizes)}"
+        )
+    return asked[-1]
 
 
 def _applied(
-    composer: Composer,
+    options: Options,
     overrides: Sequence[Override],
+    choice: Choice,
     spec: StudySpec | None,
-    declared: Sequence[Factor],
-    seeds: tuple[int, ...],
     *,
     multirun: bool,
-) -> tuple[list[Factor], tuple[int, ...], list[str]]:
-    """Return factors, seeds and fixed overrides after the arguments had their say."""
-    factors = list(declared)
-    fixed = []
+) -> Choice:
+    """Return what is varied and what is fixed after the arguments had their say."""
+    factors, seeds, fixed = list(choice.factors), choice.seeds, list(choice.fixed)
     for override in overrides:
         key, text = override.key_or_group, str(override.input_line)
         # A study always has seeds to sweep; elsewhere a sweep must be asked for.
@@ -162,20 +187,20 @@ def _applied(
                 f"{text} names several values; add -m to sweep them: bnexp run -m {text}"
             )
         if key == "seed":
-            seeds = _seeds(composer, override)
+            seeds = _seeds(settings(override, options))
         elif any(factor.key == key for factor in factors):
             at = [factor.key for factor in factors].index(key)
-            factors[at] = _narrowed(composer, factors[at], override, spec)
+            factors[at] = _narrowed(factors[at], _factor(override, options), spec)
         elif owner := _owner(factors, key):
             raise UsageError(
                 f"{key} is set by the levels of the study's factor {owner!r}; narrow "
                 f"{owner} or write a study of your own"
             )
         elif override.is_sweep_override():
-            factors.append(_swept(composer, override))
+            factors.append(_factor(override, options))
         else:
-            fixed.append(text)
-    return factors, seeds, fixed
+            fixed += settings(override, options)
+    return Choice(tuple(factors), seeds, tuple(fixed))
 
 
 def _command(overrides: Sequence[Override], *, multirun: bool) -> str:
@@ -197,17 +222,22 @@ def _responses(spec: StudySpec | None, base: Config) -> tuple[str, ...]:
     return (*first, *DEFAULT_RESPONSES, *asked)
 
 
-def _declared_factor(composer: Composer, key: str, levels: str | dict[str, str]) -> Factor:
+def _declared_factor(options: Options, key: str, levels: str | dict[str, str]) -> Factor:
     if isinstance(levels, str):
-        (override,) = composer.parse([f"{key}={levels}"])
-        return _swept(composer, override)
+        (override,) = read([f"{key}={levels}"], options)
+        check_keys([override])
+        return _factor(override, options)
+    bundles = {name: read(text.split(), options) for name, text in levels.items()}
     return Factor(
         key,
-        tuple(Level(name, tuple(text.split()), name) for name, text in levels.items()),
+        tuple(
+            Level(name, tuple(one_value(one, "a level is") for one in bundle), name)
+            for name, bundle in bundles.items()
+        ),
     )
 
 
-def _swept(composer: Composer, override: Override) -> Factor:
+def _factor(override: Override, options: Options) -> Factor:
     key = override.key_or_group
     if not determines_result(key):
         raise UsageError(f"{key} cannot be a factor: it does not determine a result")
@@ -216,34 +246,25 @@ def _swept(composer: Composer, override: Override) -> Factor:
             "preset cannot be a factor: sweep the settings it bundles, or bundle presets in "
             "a study file"
         )
-    if not override.is_sweep_override():
-        text = label(override.value())
-        return Factor(key, (Level(text, (str(override.input_line),), _value(override)),))
-    levels = []
-    for text, single in composer.levels(override):
-        (parsed,) = composer.parse([single], also=[key])
-        levels.append(Level(text, (single,), _value(parsed)))
-    return Factor(key, tuple(levels))
+    found = settings(override, options)
+    return Factor(key, tuple(Level(one.label, (one,), _value(one)) for one in found))
 
 
-def _value(override: Override) -> LevelValue:
-    value = override.value()
+def _value(one: Setting) -> LevelValue:
+    value = one.value
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return str(value)
 
 
-def _narrowed(
-    composer: Composer, factor: Factor, override: Override, spec: StudySpec | None
-) -> Factor:
+def _narrowed(factor: Factor, asked: Factor, spec: StudySpec | None) -> Factor:
     """Return the factor with the levels that an argument leaves, or puts in their place."""
-    asked = _swept(composer, override).levels
     own = {level.label: level for level in factor.levels}
     # 1 is the declared 1.0: what is meant is the value, not how it is written.
     by_value = {(type(one.value) is bool, one.value): one for one in factor.levels}
     bundled = spec is not None and isinstance(spec.factors.get(factor.key), dict)
     levels = []
-    for level in asked:
+    for level in asked.levels:
         if bundled and level.label not in own:
             raise UsageError(
                 f"{factor.key}={level.label}: the study's levels of {factor.key} are "
@@ -257,20 +278,16 @@ def _narrowed(
 def _owner(factors: Sequence[Factor], key: str) -> str | None:
     for factor in factors:
         for level in factor.levels:
-            if any(text.partition("=")[0] == key for text in level.overrides):
+            if any(one.key == key for one in level.settings):
                 return factor.key
     return None
 
 
-def _seeds(composer: Composer, override: Override) -> tuple[int, ...]:
-    if not override.is_sweep_override():
-        values = [override.value()]
-    else:
-        values = [composer.parse([one])[0].value() for _, one in composer.levels(override)]
-    for value in values:
+def _seeds(chosen: Sequence[Setting]) -> tuple[int, ...]:
+    for value in (one.value for one in chosen):
         if not isinstance(value, int) or isinstance(value, bool) or value < 0:
             raise UsageError(f"seed={value}: seeds are whole numbers from 0")
-    return tuple(value for value in values if isinstance(value, int))
+    return tuple(one.value for one in chosen if isinstance(one.value, int))
 
 
 def _claims_that_apply(

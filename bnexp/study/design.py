@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from bnexp.config.keys import Setting
 from bnexp.config.schema import Config, determines_result
 from bnexp.config.study import AnyClaim
 from bnexp.metrics.metric import Measured
@@ -16,10 +17,10 @@ from bnexp.store.records import SCHEMA_VERSION, LevelValue, RunRecord, Status
 
 @dataclass(frozen=True)
 class Level:
-    """One value of a factor: its name and the overrides that make it."""
+    """One value of a factor: its name and the settings that make it."""
 
     label: str
-    overrides: tuple[str, ...]
+    settings: tuple[Setting, ...]
     value: LevelValue
 
 
@@ -37,7 +38,7 @@ class Study:
 
     Attributes:
         command: What to type to run it again, without this machine's paths and devices.
-        fixed: Overrides that hold in every cell.
+        fixed: Settings that hold in every cell.
         seeds: The replicates, shared by all cells: comparisons are paired by seed.
         responses: Outcomes that the report answers with, the primary one first.
     """
@@ -48,7 +49,7 @@ class Study:
     source: str
     factors: tuple[Factor, ...]
     seeds: tuple[int, ...]
-    fixed: tuple[str, ...]
+    fixed: tuple[Setting, ...]
     responses: tuple[str, ...]
     claims: tuple[AnyClaim, ...]
     base: Config
@@ -143,16 +144,16 @@ class Design:
             "question": study.question,
             "source": study.source,
             "factors": {
-                factor.key: {level.label: list(level.overrides) for level in factor.levels}
+                factor.key: {
+                    level.label: [one.text for one in level.settings] for level in factor.levels
+                }
                 for factor in study.factors
             },
             "seeds": list(study.seeds),
             "responses": list(study.responses),
             "claims": [claim.model_dump(mode="json") for claim in study.claims],
             # Where it trains and is kept is this machine's business, as in `command`.
-            "fixed": [
-                text for text in study.fixed if determines_result(text.partition("=")[0])
-            ],
+            "fixed": [one.text for one in study.fixed if determines_result(one.key)],
             "base": study.base.identity(),
             "cells": [
                 {
@@ -169,12 +170,12 @@ class Design:
         return frozenset(run.run_id for run in self.runs)
 
 
-def enumerate_design(study: Study, compose: Callable[[Sequence[str]], Config]) -> Design:
+def enumerate_design(study: Study, resolve: Callable[[Sequence[Setting]], Config]) -> Design:
     """Return every combination of the factors' levels, composed once a cell.
 
     Args:
         study: What is declared; the first factor varies slowest.
-        compose: From overrides to a checked configuration (`Composer.compose`).
+        resolve: From settings to a checked configuration (`Composer.resolve`).
 
     Raises:
         UsageError: If a combination is not a valid configuration.
@@ -182,7 +183,7 @@ def enumerate_design(study: Study, compose: Callable[[Sequence[str]], Config]) -
     cells = []
     keys = [factor.key for factor in study.factors]
     for levels in itertools.product(*(factor.levels for factor in study.factors)):
-        overrides = [text for level in levels for text in level.overrides]
-        config = compose([*study.fixed, *overrides])
+        own = [setting for level in levels for setting in level.settings]
+        config = resolve([*study.fixed, *own])
         cells.append(Cell(dict(zip(keys, levels, strict=True)), config))
     return Design(study, tuple(cells))

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from bnexp.config.compose import Composer
 from bnexp.config.keys import conf_dir, known_keys
+from bnexp.config.overrides import setting
 from bnexp.config.schema import NEUTRAL, NOT_IDENTITY, Config
 from bnexp.errors import UsageError
 from bnexp.metrics import PROBES
@@ -53,30 +54,6 @@ def test_the_schema_has_no_defaults(compose: Callable[..., Config]) -> None:
                     assert field.is_required(), f"{type(part).__name__}.{name}"
                     seen += 1
     assert seen > 30
-
-
-@pytest.mark.parametrize(
-    ("typed", "meant"),
-    [
-        ("optimzer.lr=0.1", "optimizer.lr"),
-        ("model.poool=max", "model.pool"),
-        ("norm.epsilom=1e-5", "norm.epsilon"),
-        ("train.epoch=3", "train.epochs"),
-        ("sed=3", "seed"),
-        ("result_dir=x", "results_dir"),
-        ("modle=lenet", "model"),
-    ],
-)
-def test_a_mistyped_key_names_the_nearest(composer: Composer, typed: str, meant: str) -> None:
-    """A key that does not exist is refused with the key that was probably meant."""
-    with pytest.raises(UsageError, match=f"no key .* did you mean '{meant}'"):
-        composer.parse([typed])
-
-
-def test_a_key_like_no_other_points_to_the_list(composer: Composer) -> None:
-    """Where nothing is near, the message says where all keys stand."""
-    with pytest.raises(UsageError, match="see bnexp config for all"):
-        composer.parse(["qqqq=1"])
 
 
 @pytest.mark.parametrize(
@@ -217,77 +194,6 @@ def test_a_key_that_the_chosen_option_lacks(composer: Composer) -> None:
     """A key that exists elsewhere is refused with the option that has no such key."""
     with pytest.raises(UsageError, match=r"norm\.momentum does not exist for norm=none"):
         composer.compose(["norm=none", "norm.momentum=0.5"])
-
-
-@pytest.mark.parametrize(
-    ("argument", "message"),
-    [
-        ("norm", "cannot read 'norm'.*KEY=VALUE"),
-        ("placement", "did you mean study=placement"),
-        ("lenet", "did you mean model=lenet"),
-        ("lab_mlp", "did you mean study=lab_mlp"),
-        ("optimizer.lr=[0.1", "cannot read"),
-        ("data.root=~/data", "special characters need quotes"),
-        ("+norm.gain=1", "nothing can be added or deleted"),
-        ("++seed=1", "nothing can be added or deleted"),
-        ("~norm", "nothing can be added or deleted"),
-        ("hydra.sweep.dir=x", "bnexp runs its own sweeps"),
-    ],
-)
-def test_arguments_outside_the_grammar(composer: Composer, argument: str, message: str) -> None:
-    """What is no KEY=VALUE of a known key is refused in words, not by a traceback."""
-    with pytest.raises(UsageError, match=message):
-        composer.parse([argument])
-
-
-@pytest.mark.parametrize(
-    ("argument", "labels"),
-    [
-        ("norm=none,batch", ["none", "batch"]),
-        ("norm=choice(batch,none)", ["batch", "none"]),
-        ("optimizer.lr=0.1,1.0", ["0.1", "1.0"]),
-        ("seed=range(3)", ["0", "1", "2"]),
-        ("seed=range(4,10,3)", ["4", "7"]),
-        ("model.pool='max','avg'", ["max", "avg"]),
-        ("train.drop_last=true,false", ["true", "false"]),
-        ("norm.momentum=null,0.1", ["null", "0.1"]),
-        ("model.hidden=[32],[64,64]", ["[32]", "[64,64]"]),
-    ],
-)
-def test_a_sweep_enumerates_its_levels(
-    composer: Composer, argument: str, labels: list[str]
-) -> None:
-    """A sweep in Hydra's grammar has the levels that it names, in their order."""
-    (override,) = composer.parse([argument])
-    levels = composer.levels(override)
-    assert [label for label, _ in levels] == labels
-    key = argument.partition("=")[0]
-    assert all(single.startswith(f"{key}=") for _, single in levels)
-
-
-def test_a_glob_enumerates_the_options_of_a_group(composer: Composer) -> None:
-    """`glob(*)` is every option that a group has, `glob(*, exclude=...)` all but some."""
-    (every,) = composer.parse(["norm=glob(*)"])
-    assert [label for label, _ in composer.levels(every)] == composer.options("norm")
-    (some,) = composer.parse(["norm=glob(*,exclude=none)"])
-    assert "none" not in [label for label, _ in composer.levels(some)]
-
-
-@pytest.mark.parametrize(
-    ("argument", "message"),
-    [
-        ("optimizer.lr=interval(0.1,1)", r"no end of values.*optimizer\.lr=0\.1,0\.3,1\.0"),
-        ("norm=none,batch,none", "none stands twice"),
-        ("model=glob(x*)", "matches nothing for model"),
-    ],
-)
-def test_sweeps_without_countable_levels(
-    composer: Composer, argument: str, message: str
-) -> None:
-    """An interval, a repeated level and an empty match are refused with the reason."""
-    (override,) = composer.parse([argument])
-    with pytest.raises(UsageError, match=message):
-        composer.levels(override)
 
 
 def test_a_configuration_is_immutable(compose: Callable[..., Config]) -> None:
@@ -522,7 +428,7 @@ def test_values_are_set_as_hydra_sets_them(composer: Composer, values: list[str]
     composer.compose([*files, "optimizer.lr=0.7"])
     mixed = [files[0], *values, *files[1:]]
     expected = OmegaConf.to_container(hydra.compose("config", overrides=mixed), resolve=True)
-    assert composer._composed(mixed) == (expected, None)
+    assert composer._composed([setting(text) for text in mixed]) == (expected, None)
 
 
 @pytest.mark.parametrize(
@@ -545,7 +451,7 @@ def test_values_that_are_made_of_others_are_set_as_hydra_sets_them(
         mixed = [file, "model=mlp", "norm=batch", *values]
         composed = hydra.compose("config", overrides=[*composer.searchpath, *mixed])
         expected = OmegaConf.to_container(composed, resolve=True)
-        assert composer._composed(mixed) == (expected, None)
+        assert composer._composed([setting(text) for text in mixed]) == (expected, None)
 
 
 def test_a_file_that_is_not_yaml_is_told_in_words(tmp_path: Path) -> None:

@@ -258,7 +258,7 @@ def test_plan_counts_the_cores_of_all_jobs(
         return {structure(cohorts[0].runs[0].cell.config): Speed(1, 1e-3, 0.0, 0.0)}, 0.0
 
     commands()
-    monkeypatch.setattr(plan, "n_cores", lambda: 3)
+    monkeypatch.setenv("BNEXP_CORES", "3")
     monkeypatch.setattr(plan, "speeds_of", speeds_of)
     # 32 runs of 10 epochs of 1,000 images, two for each of the 16 workers.
     command = ["plan", "-m", "seed=range(32)", "data.train_size=1000", "engine=slurm"]

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
-from bnexp.plots import Drawing
 from bnexp.report.figures_by_epoch import by_epoch
 from bnexp.stats.tables import Tables
 from bnexp.store.folder import Store
@@ -35,7 +35,7 @@ def history(run: Run) -> list[dict[str, Any]]:
 
 def figures_of(
     folder: Path, *responses: str, only: tuple[str, ...] | None = None
-) -> dict[str, Drawing]:
+) -> dict[str, Figure]:
     """Return the figures by epoch of a study with these responses.
 
     Args:

@@ -50,7 +50,7 @@ def design_of() -> Callable[..., Design]:
     def design(*arguments: str) -> Design:
         with Composer() as composer:
             study = declare(composer, arguments, multirun=True)
-            return enumerate_design(study, lambda one: composer.compose(one)[0])
+            return enumerate_design(study, lambda settings: composer.resolve(settings)[0])
 
     return design
 

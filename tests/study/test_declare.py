@@ -22,7 +22,7 @@ def labels(study: Study) -> dict[str, list[str]]:
 def design_of(composer: Composer, arguments: list[str], *, multirun: bool = False) -> Design:
     """Return the design of a command line."""
     study = declare(composer, arguments, multirun=multirun)
-    return enumerate_design(study, lambda overrides: composer.compose(overrides)[0])
+    return enumerate_design(study, lambda settings: composer.resolve(settings)[0])
 
 
 OWN = """\
@@ -92,7 +92,7 @@ def test_swept_keys_are_the_factors(composer: Composer) -> None:
     assert labels(study) == {"model.pool": ["avg", "max"], "norm": ["none", "batch"]}
     assert study.seeds == (0, 1, 2)
     assert study.name == "model.pool+norm"
-    assert study.fixed == ("train.epochs=2",)
+    assert [one.text for one in study.fixed] == ["train.epochs=2"]
     assert len(design.runs) == 12
 
 

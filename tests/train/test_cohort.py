@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from bnexp import train as module
+from bnexp.config.overrides import setting
 from bnexp.config.schema import Config
 from bnexp.store.records import SCHEMA_VERSION, RunRecord
 from bnexp.study.cohorts import Cohort
@@ -24,7 +25,7 @@ def runs(compose: Callable[..., Config]) -> list[Run]:
     found = []
     for overrides in CELLS:
         name = overrides[-1].partition("=")[2]
-        cell = Cell({"norm": Level(name, overrides[-1:], name)}, compose(*overrides))
+        cell = Cell({"norm": Level(name, (setting(overrides[-1]),), name)}, compose(*overrides))
         found += [Run(cell.run_id(seed), cell, seed) for seed in (0, 1)]
     return found
 

@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from filelock import FileLock
+from platformdirs import user_cache_path
 from torch import Tensor
 
 SOURCE = Path(__file__).with_name("kernels.c")
@@ -45,18 +47,20 @@ def library(dtype: torch.dtype = torch.float32) -> ctypes.CDLL | None:
     what = b"".join(path.read_bytes() for path in (SOURCE, *HEADERS))
     flags = (*FLAGS, "-DBNEXP_DOUBLE") if dtype == torch.float64 else FLAGS
     what += " ".join((compiler, *flags, machine)).encode()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bnexp"
+    cache = user_cache_path("bnexp", appauthor=False)
     path = cache / f"kernels-{hashlib.sha256(what).hexdigest()[:16]}.so"
     try:
         if not path.is_file():
-            _compile(compiler, flags, path)
+            cache.mkdir(parents=True, exist_ok=True)
+            with FileLock(path.with_suffix(".lock")):  # one worker compiles, the others wait
+                if not path.is_file():
+                    _compile(compiler, flags, path)
         return ctypes.CDLL(str(path))
     except (OSError, subprocess.SubprocessError):
         return None
 
 
 def _compile(compiler: str, flags: Sequence[str], path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         beside = Path(folder) / path.name
         command = [compiler, *flags, "-o", str(beside), str(SOURCE), "-lm"]
