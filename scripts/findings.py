@@ -5,7 +5,6 @@ all else on the page, is read from the tables of the published studies.
 """
 
 import functools
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from bnexp.metrics import describe
 from bnexp.report.numbers import each, interval, shown
 from bnexp.report.tables.claims import verdict
 from bnexp.store.folder import Store
-from bnexp.store.frames import Declared, declared
 from bnexp.study import sources
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,7 +32,7 @@ class Published:
     def __init__(self, name: str) -> None:
         self.name = name
         self.folder = RESULTS / name
-        self.study: Declared = declared(Store(self.folder).read_study())
+        self.study = Store(self.folder).read_study()
 
     @functools.cache  # noqa: B019 - the page is written once, of a few studies
     def table(self, name: str) -> pd.DataFrame:
@@ -109,17 +107,15 @@ class Published:
     def thumbnail(self, chosen: str | None) -> str:
         """Return the chosen figure, else what each factor changes."""
         figure = chosen or "effects"
-        if not (self.folder / "figures" / f"{figure}.png").is_file():
+        if not (self.folder / "figures" / f"{figure}.svg").is_file():
             figure = "cells"
-        return f"{self.name}/figures/{figure}.png"
+        return f"{self.name}/figures/{figure}.svg"
 
     @functools.cached_property
     def made(self) -> dict[str, str]:
         """Return how many runs, of which program and on what, they are."""
-        provenances = [
-            json.loads(path.read_text(encoding="utf-8"))["provenance"]
-            for path in sorted(self.folder.glob("runs/*.json"))
-        ]
+        store = Store(self.folder)
+        provenances = [record.provenance for record in store.load(sorted(store.done()))]
         values = {key: _values(provenances, key) for key in ("torch", "hardware", "commit")}
         n_seeds = len(self.study.seeds)
         return {"runs": str(len(provenances)), "seeds": str(n_seeds), **values}

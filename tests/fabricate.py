@@ -1,5 +1,6 @@
 """Study folders with planted effects: run files as a training would leave them."""
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,7 +9,9 @@ import pandas as pd
 
 from bnexp.metrics import TIMES
 from bnexp.store.folder import Store
+from bnexp.store.json_files import write_json
 from bnexp.store.records import RunRecord
+from bnexp.store.study_file import Declared
 from bnexp.study.declare import folder_of, open_design
 from bnexp.study.design import Design, Run, Study
 
@@ -53,6 +56,13 @@ def planted(arguments: Sequence[str], folder: Path, measure: Measure) -> tuple[D
     for run in design.runs:
         store.save(record_of(run, measure(run)))
     return design, store
+
+
+def redeclared(store: Store, **changes: object) -> Declared:
+    """Return what `study.json` declares after some of its fields were edited by hand."""
+    content = json.loads(store.study.read_text())
+    write_json(store.study, content | changes)
+    return store.read_study()
 
 
 def frame_of(

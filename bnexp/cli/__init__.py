@@ -18,6 +18,8 @@ COMMANDS = {
     "run": "train what is missing, then write tables, figures and reports",
     "plan": "show factors, cells, runs done and missing, and the time; train nothing",
     "report": "rebuild tables, figures and reports from the stored runs; compare folders",
+    "pack": "put the finished runs of a study into one file, as for a repository",
+    "unpack": "give each packed run a file of its own again",
     "config": "print the composed configuration as YAML",
     "studies": "list the shipped studies, and what each source says with its answers",
     "doctor": "check this machine: versions, devices, batch normalization, data, a training",
@@ -36,6 +38,13 @@ levels (yours and a published one) stand side by side: estimates, their differen
 interval, whether they agree, and whether runs that both have gave the same numbers. Of
 different studies, the claims and main effects of each follow one another.
 """
+PACKING = """\
+Packed or not, a study reads the same: bnexp plan, run and report find its runs in either
+form. A run that is trained later has a file of its own beside the packed ones until bnexp
+pack is called again. Back and forth gives the same bytes, and nothing is lost if a command
+is stopped: give it again. Runs that failed are not packed.
+"""
+EPILOGS = {"report": SEVERAL, "pack": PACKING, "unpack": PACKING, "studies": None}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -103,10 +112,10 @@ def _parser() -> argparse.ArgumentParser:
             name,
             help=summary,
             description=summary[0].upper() + summary[1:] + ".",
-            epilog=SEVERAL if name == "report" else None if name == "studies" else OVERRIDES,
+            epilog=EPILOGS.get(name, OVERRIDES),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        if name == "report":
+        if name in ("report", "pack", "unpack"):
             sub.add_argument("folders", nargs="+", type=Path, metavar="DIR")
             continue
         if name == "bench":

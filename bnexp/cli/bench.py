@@ -11,7 +11,7 @@ from bnexp.cli.columns import print_columns
 from bnexp.config.compose import Composer
 from bnexp.config.overrides import single
 from bnexp.engine import n_workers
-from bnexp.store.folder import write_bytes, write_json
+from bnexp.store.json_files import write_bytes, write_json
 
 
 def main(options: argparse.Namespace) -> int:

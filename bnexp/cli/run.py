@@ -10,6 +10,7 @@ from bnexp.cli.progress import Progress
 from bnexp.config.compose import Composer
 from bnexp.data.files import ensure
 from bnexp.engine import EpochDone, devices_of, execute, n_workers
+from bnexp.report.current import is_current
 from bnexp.report.figure_pool import FigurePool
 from bnexp.store.folder import Store
 from bnexp.store.records import RunRecord
@@ -39,6 +40,9 @@ def main(options: argparse.Namespace) -> int:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         devices = _ready(design)
     store.declare(design.declaration())
+    if not todo and is_current(store):
+        print(f"report: {store.page}")
+        return 0
     pool = FigurePool()
     if todo:
         # While the workers train, there is time to get ready for the report.

@@ -15,7 +15,7 @@ from platformdirs import user_cache_path
 import bnexp
 from bnexp.config.schema import Config
 from bnexp.processes import WORKERS, prepare
-from bnexp.store.folder import write_json
+from bnexp.store.json_files import write_json
 from bnexp.study.cohorts import Cohort, structure
 from bnexp.study.cost import Speed
 

@@ -13,6 +13,7 @@ from bnexp.plots.panels import numbers
 from bnexp.plots.runs import cell_means, learning_curves, statistics
 from bnexp.plots.speed import cost_per_run, speeds
 from bnexp.plots.style import contrast_name, files, look, made, short, styled
+from bnexp.plots.svg import is_ours
 from bnexp.plots.sweep import Limits, sweep
 from bnexp.plots.time_to_accuracy import time_to_accuracy
 from bnexp.plots.unit_inputs import unit_inputs
@@ -27,6 +28,7 @@ __all__ = [
     "files",
     "heat_map",
     "interaction",
+    "is_ours",
     "learning_curves",
     "lighter",
     "look",

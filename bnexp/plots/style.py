@@ -22,6 +22,7 @@ from matplotlib.transforms import Bbox
 from numpy.typing import ArrayLike
 
 from bnexp.metrics import describe
+from bnexp.plots.svg import smaller
 
 # Okabe and Ito (2008), a palette that colour-blind readers can tell apart.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
@@ -36,6 +37,7 @@ STYLE: Any = {
     "grid.alpha": 0.25,
     "legend.frameon": False,
     "svg.hashsalt": "bnexp",  # the same figure is the same file
+    "svg.fonttype": "none",  # text that can be searched and copied; its fonts: `smaller`
     "figure.facecolor": "white",
 }
 # Panels of learning curves; a larger design shows its first ones and says so.
@@ -106,8 +108,9 @@ def files(figure: Figure) -> dict[str, bytes]:
     _lay_out(figure)
     canvas.print_png(png)
     figure.set_dpi(RASTER_DPI)
-    FigureCanvasSVG(figure).print_svg(svg, metadata={"Date": None})
-    return {"svg": svg.getvalue(), "png": png.getvalue()}
+    unsaid = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    FigureCanvasSVG(figure).print_svg(svg, metadata=unsaid)
+    return {"svg": smaller(svg.getvalue()), "png": png.getvalue()}
 
 
 def _lay_out(figure: Figure) -> None:

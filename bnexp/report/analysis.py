@@ -5,16 +5,21 @@ from dataclasses import dataclass
 
 from bnexp.stats.tables import Tables
 from bnexp.store.folder import Store
-from bnexp.store.frames import Declared
 from bnexp.store.records import RunRecord
+from bnexp.store.study_file import Declared
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """What a report is written from."""
+    """What a report is written from.
+
+    Attributes:
+        made_from: What tells a page of it from others; see `bnexp.report.current`.
+    """
 
     store: Store
     tables: Tables
+    made_from: str = ""
 
     @property
     def study(self) -> Declared:

@@ -12,7 +12,7 @@ from bnexp.report.numbers import each, interval, percent
 from bnexp.report.tables.learning_rates import TRAINS, rate
 from bnexp.report.tables.text import described
 from bnexp.stats.tables import Tables
-from bnexp.store.frames import Declared
+from bnexp.store.study_file import Declared
 
 # A compact block shows no more rows; the table of effects has all.
 MOST_ROWS = 6

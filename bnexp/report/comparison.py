@@ -68,9 +68,9 @@ def compare(analyses: Sequence[Analysis]) -> Comparison:
     lettered = dict(zip(string.ascii_uppercase, analyses, strict=False))
     groups: list[dict[str, Analysis]] = []
     for letter, analysis in lettered.items():
-        design = analysis.store.read_study()["factors"]
+        design = analysis.study.overrides
         for group in groups:
-            if next(iter(group.values())).store.read_study()["factors"] == design:
+            if next(iter(group.values())).study.overrides == design:
                 group[letter] = analysis
                 break
         else:

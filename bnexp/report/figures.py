@@ -13,7 +13,7 @@ from bnexp.report.figure_pool import ReportFigure
 from bnexp.report.figures_by_epoch import POPULATION, RUNNING, by_epoch
 from bnexp.report.tables.learning_rates import TRAINS
 from bnexp.stats.tables import Tables
-from bnexp.store.frames import Declared
+from bnexp.store.study_file import Declared
 
 FEWEST = 3  # levels of a curve
 MOST_EFFECTS = 24  # rows of a forest plot: with more, the main effects alone

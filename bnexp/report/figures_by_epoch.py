@@ -8,7 +8,7 @@ from bnexp.metrics import describe
 from bnexp.metrics.probes.shift import UNIT_INPUTS
 from bnexp.report.figure_pool import ReportFigure
 from bnexp.stats.tables import Tables
-from bnexp.store.frames import Declared
+from bnexp.store.study_file import Declared
 
 RUNNING, POPULATION = "test_accuracy", "test_accuracy_population"
 

@@ -1,7 +1,7 @@
 """What the report says, the same for both pages: notes, tables, settings."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from bnexp.config.study import label
@@ -20,8 +20,8 @@ from bnexp.report.tables.text import (
     silent,
 )
 from bnexp.stats.tables import Tables
-from bnexp.store.frames import Declared
 from bnexp.store.records import RunRecord
+from bnexp.store.study_file import Declared
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,19 @@ class Page:
     command: str
 
 
-def page(study: Declared, tables: Tables, records: Sequence[RunRecord], n_other: int) -> Page:
-    """Return the content of a study's report."""
+def page(
+    study: Declared,
+    tables: Tables,
+    records: Sequence[RunRecord],
+    n_other: int,
+    packed: Collection[str] = (),
+) -> Page:
+    """Return the content of a study's report.
+
+    Args:
+        n_other: How many runs the folder holds besides.
+        packed: The ids of runs without a file of their own.
+    """
     return Page(
         title=study.name,
         question=study.question,
@@ -59,13 +70,13 @@ def page(study: Declared, tables: Tables, records: Sequence[RunRecord], n_other:
         answers=answers(study, tables),
         tally=tally(tables) if len(tables.claims) else "",
         rule=rule(study),
-        tables=_tables(study, tables),
+        tables=_tables(study, tables, packed),
         setting=setting(study, records),
         command=study.command,
     )
 
 
-def _tables(study: Declared, tables: Tables) -> list[TableText]:
+def _tables(study: Declared, tables: Tables, packed: Collection[str]) -> list[TableText]:
     """Return the tables that have rows."""
     effects = tables.contrasts[tables.contrasts["kind"] != "simple"]
     found = [
@@ -77,7 +88,7 @@ def _tables(study: Declared, tables: Tables) -> list[TableText]:
         footing_table(tables),
         comparisons_table(study, tables, simple=False),
         comparisons_table(study, tables, simple=True),
-        runs_table(study, tables),
+        runs_table(study, tables, packed),
     ]
     return [table for table in found if table.rows]
 

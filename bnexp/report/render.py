@@ -28,8 +28,12 @@ LINK_TO_RUNS = Markup(
 LONG_TEXT = 30
 
 
-def to_html(page: Page, figures: Figures) -> str:
-    """Return a page that needs no other file and no network; every string is escaped."""
+def to_html(page: Page, figures: Figures, made_from: str) -> str:
+    """Return a page that needs no other file and no network; every string is escaped.
+
+    Args:
+        made_from: What `bnexp.report.current` recognizes it by.
+    """
     shown = [
         {
             "name": name,
@@ -38,7 +42,7 @@ def to_html(page: Page, figures: Figures) -> str:
         }
         for name, (drawn, files) in figures.items()
     ]
-    return html("report.html.j2", page=page, figures=shown)
+    return html("report.html.j2", page=page, figures=shown, made_from=made_from)
 
 
 def to_markdown(page: Page, figures: Figures) -> str:

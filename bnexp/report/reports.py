@@ -5,17 +5,19 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from bnexp import plots
 from bnexp.errors import UsageError
 from bnexp.report.analysis import Analysis
 from bnexp.report.comparison import Comparison, compare
+from bnexp.report.current import made_from
 from bnexp.report.figure_pool import FigurePool
 from bnexp.report.figures import draw
 from bnexp.report.latex import to_latex
 from bnexp.report.page import page
 from bnexp.report.render import html, markdown, to_html, to_markdown
 from bnexp.stats.tables import Tables
-from bnexp.store.folder import Store, write_bytes
-from bnexp.store.frames import declared
+from bnexp.store.folder import Store
+from bnexp.store.json_files import write_bytes
 
 
 def build(store: Store, pool: FigurePool | None = None) -> str:
@@ -60,11 +62,12 @@ def build_all(
 
 
 def _read(store: Store) -> Analysis:
-    study = declared(store.read_study())
+    study = store.read_study()
+    made = made_from(store)  # before the runs are read: one that is saved just now is new
     records = store.load(study.run_ids)
     if not any(record.status != "failed" for record in records):
         raise UsageError(f"{store.folder} holds no finished run yet: {study.command}")
-    return Analysis(store, Tables(study, records))
+    return Analysis(store, Tables(study, records), made)
 
 
 def _write(analysis: Analysis, pool: FigurePool) -> str:
@@ -76,22 +79,24 @@ def _write(analysis: Analysis, pool: FigurePool) -> str:
     for name, table in tables.files().items():
         write_bytes(store.tables / f"{name}.csv", _csv(table))
     n_other = len(store.done() - set(study.run_ids))
-    content = page(study, tables, analysis.records, n_other)
+    packed = store.packed.lines().keys() - {path.stem for path in store.finished_files()}
+    content = page(study, tables, analysis.records, n_other, packed)
     files = pool.files()
     figures = {one.name: (one, endings) for one, endings in zip(drawn, files, strict=True)}
     for name, (_, endings) in figures.items():
         for ending, image in endings.items():
             write_bytes(store.figures / f"{name}.{ending}", image)
     for path in store.figures.glob("*.svg"):
-        # A pair of files that was not drawn now shows runs that are no longer these.
-        if path.stem not in figures and (other := path.with_suffix(".png")).exists():
+        # A figure that was not drawn now shows runs that are no longer these; one that came
+        # with a repository has no PNG beside it.
+        other = path.with_suffix(".png")
+        if path.stem not in figures and (other.exists() or plots.is_ours(path.read_bytes())):
             path.unlink()
-            other.unlink()
+            other.unlink(missing_ok=True)
     write_bytes(store.folder / "report.md", to_markdown(content, figures).encode())
     write_bytes(store.folder / "report.tex", to_latex(content).encode())
-    path = store.folder / "report.html"
-    write_bytes(path, to_html(content, figures).encode())
-    return f"report: {path}"
+    write_bytes(store.page, to_html(content, figures, analysis.made_from).encode())
+    return f"report: {store.page}"
 
 
 def _csv(table: pd.DataFrame) -> bytes:

@@ -9,8 +9,9 @@ import pandas as pd
 from bnexp import stats
 from bnexp.config.schema import SIZES
 from bnexp.metrics import ACCURACY, LOSSES_AND_ACCURACIES, describe
-from bnexp.store.frames import Declaration, Declared, epochs_frame, planned, runs_frame
+from bnexp.store.frames import epochs_frame, runs_frame
 from bnexp.store.records import RunRecord
+from bnexp.store.study_file import Declaration, Declared
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +124,7 @@ class Tables:
 
     @cached_property
     def _planned(self) -> tuple[Declaration, ...]:
-        return planned(self.study, self.records)
+        return self.study.planned(self.records)
 
     @cached_property
     def _accuracy(self) -> str:

@@ -1,26 +1,27 @@
 """Results on disk: `results/<study>/`, one file a run, written whole or not at all."""
 
-import datetime
-import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 from bnexp.errors import UsageError
-from bnexp.store.records import SCHEMA_VERSION, RunRecord
+from bnexp.store import study_file
+from bnexp.store.json_files import parse, read_text, write_json
+from bnexp.store.packed import Packed
+from bnexp.store.records import RunRecord
+from bnexp.store.study_file import Declared
 
-# What a declaration plans; two that agree on it are the same one, whatever their seeds.
-PLANNED = ("factors", "responses", "claims", "base")
+FAILED = ".failed.json"
 
 
 class Store:
     """One study's folder: every path in one place.
 
-    A run is done when `runs/<run_id>.json` exists. A run that failed leaves
-    `runs/<run_id>.failed.json`, which a later training replaces.
+    A run is done when `runs/<run_id>.json` exists, or a line in `runs.jsonl.gz`: see
+    `bnexp.store.packing`. A run that failed leaves `runs/<run_id>.failed.json`, which a
+    later training replaces.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -29,6 +30,8 @@ class Store:
         self.tables = folder / "tables"
         self.figures = folder / "figures"
         self.study = folder / "study.json"
+        self.page = folder / "report.html"
+        self.packed = Packed(folder)
 
     def open_for_writing(self) -> None:
         """Create the folder.
@@ -61,49 +64,34 @@ class Store:
                 "another place with results_dir=DIR"
             ) from None
 
-    def declare(self, declaration: Mapping[str, Any]) -> None:
-        """Write `study.json`: what a design is, before any of its runs is looked at.
-
-        `declared` keeps the time of the first declaration while nothing but the seeds
-        changes: what was planned before looking stays planned. `earlier` keeps the
-        declarations before this one, so that a level or response that is added later can
-        be told from those that were there.
-
-        Args:
-            declaration: What `bnexp.study.design.Design.declaration` returns.
-        """
-        declared = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        content: dict[str, Any] = {
-            "schema_version": SCHEMA_VERSION,
-            "name": declaration["name"],
-            "declared": declared,
-            **declaration,
-        }
-        before = self.read_study() if self.study.is_file() else None
-        earlier = [] if before is None else [*before.get("earlier", []), _declaration(before)]
-        for one in earlier:
-            if all(one.get(key) == content[key] for key in PLANNED):
-                content["declared"] = one["declared"]
-                earlier.remove(one)
-                break
-        content["earlier"] = earlier
+    def declare(self, declared: Declared) -> None:
+        """Write `study.json`: what is declared, before any of its runs is looked at."""
         self.open_for_writing()
-        write_json(self.study, content)
+        study_file.write(self.study, declared)
+
+    def run_file(self, run_id: str) -> Path:
+        """Return where the file of a finished run lies, if it is not packed."""
+        return self.runs / f"{run_id}.json"
+
+    def failed_file(self, run_id: str) -> Path:
+        """Return where the file of a failed run lies."""
+        return self.runs / f"{run_id}{FAILED}"
+
+    def finished_files(self) -> list[Path]:
+        """Return the files of the finished runs that are not packed."""
+        return [self.runs / name for name in self._listing() if not name.endswith(FAILED)]
 
     def done(self) -> set[str]:
-        """Return the ids of the finished runs, from the directory listing alone."""
-        return {
-            name.removesuffix(".json")
-            for name in self._listing()
-            if not name.endswith(".failed.json")
-        }
+        """Return the ids of the finished runs; no record is read for that."""
+        while True:
+            packed = self.packed.lines()
+            ids = {path.stem for path in self.finished_files()} | packed.keys()
+            if self.packed.lines() is packed:  # else runs moved while they were looked for
+                return ids
 
     def failed(self) -> set[str]:
         """Return the ids of runs that failed and were not trained since."""
-        names = self._listing()
-        ids = {
-            name.removesuffix(".failed.json") for name in names if name.endswith(".failed.json")
-        }
+        ids = {name.removesuffix(FAILED) for name in self._listing() if name.endswith(FAILED)}
         return ids - self.done()
 
     def _listing(self) -> list[str]:
@@ -113,8 +101,7 @@ class Store:
 
     def save(self, record: RunRecord) -> None:
         """Write a run's file, complete or not at all."""
-        failed = self.runs / f"{record.run_id}.failed.json"
-        whole = self.runs / f"{record.run_id}.json"
+        failed, whole = self.failed_file(record.run_id), self.run_file(record.run_id)
         write_json(failed if record.status == "failed" else whole, record.to_json())
         if record.status != "failed":
             failed.unlink(missing_ok=True)
@@ -122,85 +109,41 @@ class Store:
     def forget_failures(self, run_ids: Iterable[str]) -> None:
         """Drop the records of earlier failures of runs that are about to be tried again."""
         for run_id in run_ids:
-            (self.runs / f"{run_id}.failed.json").unlink(missing_ok=True)
+            self.failed_file(run_id).unlink(missing_ok=True)
 
     def load(self, run_ids: Iterable[str]) -> list[RunRecord]:
         """Return the stored records among some ids, finished or failed, in their order.
 
+        A run's own file is newer than the packed ones, and wins.
+
         Raises:
             UsageError: If a file is damaged or of another schema version.
         """
-        done, failed = self.done(), self.failed()
-        records = []
-        for run_id in run_ids:
-            if run_id in done:
-                records.append(self._read(self.runs / f"{run_id}.json"))
-            elif run_id in failed:
-                records.append(self._read(self.runs / f"{run_id}.failed.json"))
-        return records
+        return [record for run_id in run_ids if (record := self._record(run_id)) is not None]
 
-    def _read(self, path: Path) -> RunRecord:
-        data = read_json(path)
-        try:
-            return RunRecord(**data)
-        except TypeError:
-            raise UsageError(f"{path} is not a run of bnexp: delete it and run again") from None
+    def _record(self, run_id: str) -> RunRecord | None:
+        packed = self.packed.lines()
+        while True:
+            with suppress(FileNotFoundError):
+                path = self.run_file(run_id)
+                return _record(read_text(path), path)
+            if (line := packed.get(run_id)) is not None:
+                return _record(line, f"the packed run {run_id} of {self.folder}")
+            before, packed = packed, self.packed.lines()
+            if packed is before:
+                break
+        with suppress(FileNotFoundError):
+            path = self.failed_file(run_id)
+            return _record(read_text(path), path)
+        return None
 
-    def read_study(self) -> dict[str, Any]:
-        """Return what was declared last.
-
-        Raises:
-            UsageError: If the folder holds no study, or one of another schema version.
-        """
-        if not self.study.is_file():
-            raise UsageError(
-                f"{self.folder} holds no study.json: name the folder of a study, "
-                "for example results/quickstart"
-            )
-        return read_json(self.study)
+    def read_study(self) -> Declared:
+        """Return what was declared last; see `bnexp.store.study_file.read`."""
+        return study_file.read(self.study)
 
 
-def _declaration(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a `study.json` declared, for those that come after it."""
-    return {key: content[key] for key in ("declared", *PLANNED)}
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return a JSON file of this schema version.
-
-    Raises:
-        UsageError: If it is damaged, or written by a newer or older bnexp.
-    """
+def _record(text: str | bytes, where: Path | str) -> RunRecord:
     try:
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read ({error}): delete it and run again") from None
-    version = data.get("schema_version") if isinstance(data, dict) else None
-    if version != SCHEMA_VERSION:
-        newer = isinstance(version, int) and version > SCHEMA_VERSION
-        remedy = "install a newer bnexp" if newer else "move the folder away and run again"
-        raise UsageError(
-            f"{path} has schema version {version}, this bnexp reads {SCHEMA_VERSION}: {remedy}"
-        )
-    return data
-
-
-def write_json(path: Path, data: object) -> None:
-    """Write a JSON file, complete or not at all. NaN is refused: JSON has none."""
-    text = json.dumps(data, indent=1, allow_nan=False, ensure_ascii=False)
-    write_bytes(path, (text + "\n").encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file beside its place and move it there, so that no reader sees half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(beside, 0o644)
-        os.replace(beside, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(beside)
-        raise
+        return RunRecord(**parse(text, where))
+    except TypeError:
+        raise UsageError(f"{where} is not a run of bnexp: delete it and run again") from None

@@ -1,119 +1,14 @@
 """Stored runs as tables: the design says which row belongs to which cell."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from pydantic import TypeAdapter
 
 from bnexp.config.schema import CHANCE
-from bnexp.config.study import AnyClaim
 from bnexp.metrics import DEVIATION, DIFFERENCES, OR_CHANCE
 from bnexp.store.records import RunRecord
-
-CLAIMS: TypeAdapter[tuple[AnyClaim, ...]] = TypeAdapter(tuple[AnyClaim, ...])
-
-
-@dataclass(frozen=True)
-class Declaration:
-    """What was planned at one time: levels by factor, responses and claims."""
-
-    declared: str
-    factors: dict[str, tuple[str, ...]]
-    responses: tuple[str, ...]
-    claims: tuple[AnyClaim, ...]
-
-    def plans(self, levels: Iterable[tuple[str, str]], response: str) -> bool:
-        """Return whether these levels of factors and this response were asked about."""
-        return response in self.responses and all(
-            level in self.factors.get(key, ()) for key, level in levels
-        )
-
-
-@dataclass(frozen=True)
-class Declared:
-    """What `study.json` says, as the analysis needs it.
-
-    Attributes:
-        factors: The levels' names of each factor, the baseline first.
-        cells: Levels by factor and run ids by seed of each cell, in the design's order.
-        declarations: Every declaration that the folder has seen, this one last.
-    """
-
-    name: str
-    declared: str
-    command: str
-    question: str
-    source: str
-    factors: dict[str, tuple[str, ...]]
-    seeds: tuple[int, ...]
-    responses: tuple[str, ...]
-    claims: tuple[AnyClaim, ...]
-    base: dict[str, Any]
-    cells: tuple[tuple[dict[str, str], dict[int, str]], ...]
-    declarations: tuple[Declaration, ...]
-
-    @property
-    def varied(self) -> list[str]:
-        """Return the factors that differ between runs: one may have a single level."""
-        return [factor for factor, levels in self.factors.items() if len(levels) > 1]
-
-    @property
-    def run_ids(self) -> list[str]:
-        """Return the id of every run of the design, each once."""
-        return list(dict.fromkeys(i for _, runs in self.cells for i in runs.values()))
-
-
-def declared(content: Mapping[str, Any]) -> Declared:
-    """Return the content of a `study.json` with its types."""
-    seeds = tuple(content["seeds"])
-    return Declared(
-        name=content["name"],
-        declared=content["declared"],
-        command=content["command"],
-        question=content["question"],
-        source=content["source"],
-        factors={key: tuple(levels) for key, levels in content["factors"].items()},
-        seeds=seeds,
-        responses=tuple(content["responses"]),
-        claims=CLAIMS.validate_python(tuple(content["claims"])),
-        base=content["base"],
-        cells=tuple(
-            (cell["levels"], dict(zip(seeds, cell["run_ids"], strict=True)))
-            for cell in content["cells"]
-        ),
-        declarations=tuple(map(_declaration, [*content.get("earlier", []), content])),
-    )
-
-
-def _declaration(content: Mapping[str, Any]) -> Declaration:
-    return Declaration(
-        declared=content["declared"],
-        factors={key: tuple(levels) for key, levels in content["factors"].items()},
-        responses=tuple(content["responses"]),
-        claims=CLAIMS.validate_python(tuple(content["claims"])),
-    )
-
-
-def planned(study: Declared, records: Sequence[RunRecord]) -> tuple[Declaration, ...]:
-    """Return the declarations that precede the first run of the design.
-
-    Only what stands in one of them was planned before anybody could look; the rest is
-    exploratory. A run that failed has shown nothing.
-    """
-    starts = [
-        datetime.fromisoformat(record.provenance["started"])
-        for record in records
-        if record.status != "failed" and "started" in record.provenance
-    ]
-    return tuple(
-        one
-        for one in study.declarations
-        if not starts or datetime.fromisoformat(one.declared) <= min(starts)
-    )
+from bnexp.store.study_file import Declared
 
 
 def runs_frame(study: Declared, records: Sequence[RunRecord]) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from bnexp.config.schema import Config, determines_result
 from bnexp.config.study import AnyClaim
 from bnexp.metrics.metric import Measured
 from bnexp.store.records import SCHEMA_VERSION, LevelValue, RunRecord, Status
+from bnexp.store.study_file import CellRuns, Declared, now
 
 
 @dataclass(frozen=True)
@@ -135,34 +136,33 @@ class Design:
             for cell in self.cells
         )
 
-    def declaration(self) -> dict[str, Any]:
-        """Return what `study.json` says of the design, as plain JSON values."""
+    def declaration(self) -> Declared:
+        """Return what is declared now, for `study.json`."""
         study = self.study
-        return {
-            "name": study.name,
-            "command": study.command,
-            "question": study.question,
-            "source": study.source,
-            "factors": {
+        return Declared(
+            name=study.name,
+            declared=now(),
+            command=study.command,
+            question=study.question,
+            source=study.source,
+            factors={
                 factor.key: {
-                    level.label: [one.text for one in level.settings] for level in factor.levels
+                    level.label: tuple(one.text for one in level.settings)
+                    for level in factor.levels
                 }
                 for factor in study.factors
             },
-            "seeds": list(study.seeds),
-            "responses": list(study.responses),
-            "claims": [claim.model_dump(mode="json") for claim in study.claims],
+            seeds=study.seeds,
+            responses=study.responses,
+            claims=study.claims,
             # Where it trains and is kept is this machine's business, as in `command`.
-            "fixed": [one.text for one in study.fixed if determines_result(one.key)],
-            "base": study.base.identity(),
-            "cells": [
-                {
-                    "levels": cell.labels,
-                    "run_ids": [cell.run_id(seed) for seed in study.seeds],
-                }
+            fixed=tuple(one.text for one in study.fixed if determines_result(one.key)),
+            base=study.base.identity(),
+            cells=tuple(
+                CellRuns(levels=cell.labels, run_ids=tuple(map(cell.run_id, study.seeds)))
                 for cell in self.cells
-            ],
-        }
+            ),
+        )
 
     @cached_property
     def run_ids(self) -> frozenset[str]:

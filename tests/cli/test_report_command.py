@@ -56,6 +56,22 @@ def test_a_wrong_folder_stops_before_anything_is_written(
     assert not (store.folder / "report.md").exists()
 
 
+def test_a_damaged_study_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A study.json that was cut off or edited wrongly ends in exit code 2, without a report."""
+    store = study(tmp_path)
+    whole = store.study.read_text()
+    for text in (whole[: len(whole) // 2], whole.replace('"seeds"', '"sedes"')):
+        store.study.write_text(text)
+        assert main(["report", str(store.folder)]) == 2
+        captured = capsys.readouterr()
+        assert str(store.study) in captured.err
+        assert len(captured.err.splitlines()) == 1
+        assert captured.out == ""
+    assert not (store.folder / "report.md").exists()
+
+
 def test_help_says_where_a_comparison_goes(capsys: pytest.CaptureFixture[str]) -> None:
     """--help tells what several folders do."""
     with pytest.raises(SystemExit, match="0"):

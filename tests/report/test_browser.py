@@ -1,6 +1,5 @@
 """The report in a real browser: what a reader clicks, types, presses, shares and prints."""
 
-import json
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 from bnexp.report.reports import build
 from bnexp.store.folder import Store
 from bnexp.study.design import Run
-from tests.fabricate import planted
+from tests.fabricate import planted, redeclared
 from tests.report import chromium
 from tests.report.chromium import Tab
 
@@ -40,9 +39,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     folder = tmp_path_factory.mktemp("a page") / "wíth % and #"
     sweep = ["norm=none,batch", "model.pool=avg,max", "seed=range(12)"]
     store = planted(sweep, folder, measure)[1]
-    content = json.loads(store.study.read_text())
-    content["question"] = HOSTILE
-    store.study.write_text(json.dumps(content))
+    redeclared(store, question=HOSTILE)
     build(store)
     return store
 

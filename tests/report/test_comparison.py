@@ -18,7 +18,6 @@ from bnexp.report.reports import build_all
 from bnexp.stats import agreement
 from bnexp.stats.tables import Tables
 from bnexp.store.folder import Store
-from bnexp.store.frames import declared
 from bnexp.study.design import Run
 from tests.fabricate import planted
 
@@ -46,7 +45,7 @@ def compared(*stores: Store) -> tuple[Comparison, str]:
     """Return a comparison and its Markdown page, without writing any file."""
     analyses = []
     for store in stores:
-        study = declared(store.read_study())
+        study = store.read_study()
         records = store.load(study.run_ids)
         analyses.append(Analysis(store, Tables(study, records)))
     comparison = compare(analyses)

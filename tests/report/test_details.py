@@ -1,21 +1,22 @@
 """What the page says beside an estimate: its noise, its other intervals, what it lacks."""
 
+import dataclasses
 import html
-import json
 import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import TypeAdapter
 
+from bnexp.config.study import AnyClaim
 from bnexp.report.figures import _differences
 from bnexp.report.reports import build
 from bnexp.stats.tables import Tables
-from bnexp.store.folder import Store, write_json
-from bnexp.store.frames import declared
+from bnexp.store.folder import Store
 from bnexp.study.design import Run
-from tests.fabricate import planted
+from tests.fabricate import planted, redeclared
 
 MINUS = "\N{MINUS SIGN}"
 N = 25
@@ -165,8 +166,7 @@ def test_a_run_that_never_gets_there_is_no_run_that_is_lost(tmp_path: Path) -> N
         return {"test_accuracy": 0.9, "train_loss": 0.1 * run.seed, **reached}
 
     _, store = planted(["norm=none,batch", "seed=range(5)"], tmp_path, slow)
-    content = store.read_study()
-    write_json(store.study, content | {"responses": [*content["responses"], "epochs_to_90"]})
+    redeclared(store, responses=[*store.read_study().responses, "epochs_to_90"])
     build(store)
     text = (store.folder / "report.md").read_text()
     assert "Of 5 seeds a comparison lacks up to 2 (up to 2 without a number for " in text
@@ -213,16 +213,17 @@ def test_nothing_is_said_of_what_is_not_there(tmp_path: Path) -> None:
 
 def test_a_source_is_drawn_beside_the_effect_that_it_reports(built: Store) -> None:
     """Its sign is that of the row; at a fixed level of another factor it has no row."""
-    content = json.loads(built.study.read_text())
     claim = {"kind": "difference", "factor": "norm", "claim": "c", "source": "s"}
     up = {"higher": "batch", "lower": "none", "response": "test_accuracy", "reported": 0.03}
     down = {"higher": "none", "lower": "batch", "response": "train_loss", "reported": 0.2}
-    content["claims"] = [
+    claims = [
         {**claim, **up},
         {**claim, **down},
         {**claim, **up, "given": {"model.pool": "max"}, "reported": 0.9},
     ]
-    study = declared(content)
+    study = dataclasses.replace(
+        built.read_study(), claims=TypeAdapter(tuple[AnyClaim, ...]).validate_python(claims)
+    )
     tables = Tables(study, built.load(study.run_ids))
     assert _differences(study, tables) == {
         ("test_accuracy", "norm", "batch", "none"): 0.03,

@@ -6,7 +6,6 @@ import pytest
 
 from bnexp.report.figures import _averaged
 from bnexp.stats.tables import Tables
-from bnexp.store.frames import declared
 from bnexp.study.design import Run
 from tests.fabricate import planted
 
@@ -28,7 +27,7 @@ def test_a_mean_over_fewer_cells_is_no_mean_of_a_seed(tmp_path: Path) -> None:
         if run.seed == 2 and list(run.cell.labels.values()) == ["none", "relu", "avg"]
     )
     (store.runs / f"{lost.run_id}.json").unlink()
-    study = declared(store.read_study())
+    study = store.read_study()
     tables = Tables(study, store.load(study.run_ids))
     found = _averaged(study, tables, ("norm", "model.activation"))
     found = found[found["response"] == "test_accuracy"].set_index(["norm", "model.activation"])

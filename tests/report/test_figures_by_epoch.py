@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from bnexp.report.figures_by_epoch import by_epoch
 from bnexp.stats.tables import Tables
 from bnexp.store.folder import Store
-from bnexp.store.frames import declared
 from bnexp.study.design import Run
 from tests.fabricate import planted
 
@@ -43,7 +42,7 @@ def figures_of(
     """
     arguments = ["norm=none,batch", f"seed=range({N})"]
     design, store = planted(arguments, folder, measure)
-    study = dataclasses.replace(declared(store.read_study()), responses=responses)
+    study = dataclasses.replace(store.read_study(), responses=responses)
     by_id = {run.run_id: run for run in design.runs}
     records = [
         dataclasses.replace(

@@ -10,7 +10,6 @@ from bnexp.report.answer import answers
 from bnexp.report.tables.learning_rates import rate
 from bnexp.stats.tables import Tables
 from bnexp.store.folder import Store
-from bnexp.store.frames import declared
 
 SWEEP = [
     *("run", "-m", "norm=none,batch", "optimizer.lr=0.1,1.0,100000000.0", "seed=range(3)"),
@@ -101,7 +100,7 @@ def test_the_answer_of_a_sweep_is_its_ratio(
     store: Store, intervals: list[tuple[float, float]], sentence: str
 ) -> None:
     """The page opens with a larger learning rate where every ratio's interval excludes one."""
-    study = declared(store.read_study())
+    study = store.read_study()
     rows = [
         {**RATIO, "given": f"g={at}", "ratio": low, "ratio_low": low, "ratio_high": high}
         for at, (low, high) in enumerate(intervals)

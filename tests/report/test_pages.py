@@ -1,7 +1,6 @@
 """What stands on the pages: numbers of the tables, links that lead somewhere, safe text."""
 
 import html
-import json
 import re
 from pathlib import Path
 from urllib.parse import parse_qs, unquote
@@ -15,9 +14,8 @@ from bnexp.report.links import of_contrast, to_runs
 from bnexp.report.reports import build
 from bnexp.stats.tables import Tables
 from bnexp.store.folder import Store
-from bnexp.store.frames import declared
 from bnexp.study.design import Run
-from tests.fabricate import planted
+from tests.fabricate import planted, redeclared
 
 SWEEP = ["norm=none,batch", "model.pool=avg,max", "seed=range(5)"]
 NOISE = [0.011, -0.02, 0.004, 0.0, 0.013]
@@ -36,9 +34,7 @@ def measure(run: Run) -> dict[str, float | None]:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Return a study whose every word is hostile, with its report."""
     store = planted(SWEEP, tmp_path_factory.mktemp("pages"), measure)[1]
-    content = json.loads(store.study.read_text())
-    content |= {"name": HOSTILE, "question": HOSTILE, "source": HOSTILE, "command": HOSTILE}
-    content["claims"] = [
+    claims = [
         {
             "kind": "difference",
             "factor": "norm",
@@ -60,7 +56,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Store:
             "within": 0.02,
         },
     ]
-    store.study.write_text(json.dumps(content))
+    words = dict.fromkeys(("name", "question", "source", "command"), HOSTILE)
+    redeclared(store, claims=claims, **words)
     build(store)
     return store
 
@@ -168,7 +165,7 @@ def test_links_within_the_page_resolve(page: str) -> None:
 
 def test_every_row_names_its_own_runs(built: Store) -> None:
     """As many runs have a row's levels as the cells that its estimate is made of."""
-    study = declared(built.read_study())
+    study = built.read_study()
     tables = Tables(study, built.load(study.run_ids))
     n_runs = {"main": 20, "interaction": 20, "simple": 10}
     for row in tables.contrasts.to_dict("records"):
@@ -210,7 +207,7 @@ def test_the_answer_is_settled_only_where_intervals_do_not_overlap(tmp_path: Pat
             return {"test_accuracy": 0.7 + norm + pool, "train_loss": 0.5 + norm}
 
         store = planted(SWEEP, tmp_path / str(size), close)[1]
-        study = declared(store.read_study())
+        study = store.read_study()
         found = answers(study, Tables(study, store.load(study.run_ids)))
         return [answer.sentence for answer in found]
 
@@ -229,7 +226,7 @@ def test_a_response_without_shares_gives_way_to_one_with(tmp_path: Path) -> None
         return {"test_accuracy": accuracy, "train_loss": None if gone else 0.5}
 
     store = planted(SWEEP, tmp_path, lost)[1]
-    study = declared(store.read_study())
+    study = store.read_study()
     (answer,) = answers(study, Tables(study, store.load(study.run_ids)))
     assert answer.response == "accuracy (test)"
     assert answer.sentence == "norm explains most."
@@ -244,7 +241,7 @@ def test_one_factor_is_answered_by_its_differences(tmp_path: Path) -> None:
         return {"test_accuracy": value}
 
     store = planted(["norm=none,batch,layer", "seed=range(5)"], tmp_path, three)[1]
-    study = declared(store.read_study())
+    study = store.read_study()
     (answer,) = answers(study, Tables(study, store.load(study.run_ids)))
     assert answer.sentence == "The direction of 2 of 3 differences is settled."
     assert [line.settled for line in answer.lines] == [True, True, False]
@@ -259,7 +256,7 @@ def test_a_factor_of_one_level_is_no_rival(tmp_path: Path) -> None:
         return {"test_accuracy_population": 0.7 + more + NOISE[run.seed], "train_loss": 0.5}
 
     store = planted(["study=quickstart", "norm=batch"], tmp_path, pool)[1]
-    study = declared(store.read_study())
+    study = store.read_study()
     tables = Tables(study, store.load(study.run_ids))
     found = {answer.response: answer for answer in answers(study, tables)}
     answer = found["accuracy (test, population statistics)"]
@@ -270,7 +267,7 @@ def test_a_factor_of_one_level_is_no_rival(tmp_path: Path) -> None:
 def test_a_page_of_pooling_answers_its_question() -> None:
     """The published study says of each response which factor explains more, if it can."""
     store = Store(Path(__file__).resolve().parents[2] / "results" / "pooling_vs_bn")
-    study = declared(store.read_study())
+    study = store.read_study()
     found = answers(study, Tables(study, store.load(study.run_ids)))
     sentences = {answer.response: answer.sentence for answer in found}
     assert sentences == dict.fromkeys(

@@ -1,5 +1,4 @@
 import html.parser
-import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -8,14 +7,14 @@ import pandas as pd
 import pytest
 
 from bnexp.errors import UsageError
+from bnexp.plots.svg import smaller
 from bnexp.report.figures import draw
 from bnexp.report.page import page
 from bnexp.report.reports import build
 from bnexp.stats.tables import Tables
 from bnexp.store.folder import Store
-from bnexp.store.frames import declared
 from bnexp.study.design import Run
-from tests.fabricate import planted
+from tests.fabricate import planted, redeclared
 
 SWEEP = ["norm=none,batch", "model.pool=avg,max", "seed=range(5)"]
 SEED_NOISE = [0.0, 0.013, -0.004, 0.02, 0.001]
@@ -107,7 +106,7 @@ class Page(html.parser.HTMLParser):
 def test_a_single_epoch_is_no_curve(weird_path: Path) -> None:
     """What a study of one epoch reached stands among the cells, and in no figure of epochs."""
     _, store = planted(SWEEP, weird_path, two_points)
-    study = declared(store.read_study())
+    study = store.read_study()
     once = [replace(one, history=one.history[:1]) for one in store.load(study.run_ids)]
     names = {drawn.name for drawn in draw(study, Tables(study, once))}
     assert names == {"effects", "interaction", "cells"}
@@ -119,6 +118,8 @@ def test_a_figure_of_earlier_runs_goes(store: Store) -> None:
     store.figures.mkdir()
     for name in ("sweep_old.svg", "sweep_old.png", "mine.png", "mine_too.svg"):
         (store.figures / name).write_bytes(b"")
+    cloned = smaller(b'<svg xmlns="http://www.w3.org/2000/svg"><defs><style/></defs></svg>')
+    (store.figures / "sweep_older.svg").write_bytes(cloned)
     build(store)
     names = {path.name for path in store.figures.iterdir()}
     assert {"mine.png", "mine_too.svg", "cells.svg", "cells.png"} <= names
@@ -139,9 +140,7 @@ def test_the_page_needs_no_other_file(built: Store) -> None:
 def test_every_string_is_escaped(weird_path: Path) -> None:
     """A question with markup in it is text, not markup."""
     _, store = planted(SWEEP, weird_path, two_points)
-    content = json.loads(store.study.read_text())
-    content["question"] = "<script>alert('x')</script> & co"
-    store.study.write_text(json.dumps(content))
+    redeclared(store, question="<script>alert('x')</script> & co")
     build(store)
     page = (store.folder / "report.html").read_text()
     assert "<script>alert" not in page
@@ -188,8 +187,7 @@ def test_a_diverged_run_that_counts_as_guessing_stays_in_the_interaction(
         return {"test_accuracy": accuracy, "train_loss": accuracy}
 
     _, store = planted([*SWEEP, "model.activation=relu,tanh"], weird_path, measure)
-    responses = ["test_accuracy_or_chance", "test_accuracy"]
-    study = declared(store.read_study() | {"responses": responses})
+    study = redeclared(store, responses=["test_accuracy_or_chance", "test_accuracy"])
     records = store.load(study.run_ids)
     tables = Tables(study, records)
     assert "counts them as guesses" in " ".join(page(study, tables, records, 0).warnings)
@@ -266,7 +264,7 @@ def test_a_large_design_stays_readable(weird_path: Path) -> None:
 
 def test_frames_follow_the_design_not_the_file_order(store: Store) -> None:
     """Rows come seed by seed in the order of the cells, whatever the directory says."""
-    study = declared(store.read_study())
+    study = store.read_study()
     records = store.load(reversed(study.run_ids))
     runs = Tables(study, records).runs
     assert runs["seed"].tolist() == sorted(runs["seed"])

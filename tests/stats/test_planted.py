@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from bnexp.stats.tables import Tables
-from bnexp.store.folder import Store, write_json
-from bnexp.store.frames import declared
+from bnexp.store.folder import Store
+from bnexp.store.json_files import write_json
 from bnexp.study.design import Run
-from tests.fabricate import STARTED, planted
+from tests.fabricate import STARTED, planted, redeclared
 
 SWEEP = ["norm=none,batch", "model.pool=avg,max", "seed=range(10)"]
 NORM = {"factor": "norm", "level_a": "batch", "level_b": "none"}
@@ -48,7 +48,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def analysed(store: Store) -> Tables:
-    study = declared(store.read_study())
+    study = store.read_study()
     return Tables(study, store.load(study.run_ids))
 
 
@@ -65,12 +65,11 @@ def test_two_points_come_out_as_two_points(store: Store) -> None:
 
 def test_verdicts_follow_the_planted_effect(store: Store) -> None:
     """Claims of every kind about +2.00 points get the verdict that they deserve."""
-    content = store.read_study()
     expected = [verdict for verdict, claims in CLAIMS.items() for _ in claims]
-    content["claims"] = [
+    claims = [
         {"claim": str(claim), **COMMON, **claim} for of in CLAIMS.values() for claim in of
     ]
-    write_json(store.study, content)
+    redeclared(store, claims=claims)
     assert analysed(store).claims["verdict"].tolist() == expected
 
 
@@ -90,7 +89,7 @@ def test_without_an_effect_nothing_is_found(tmp_path: Path) -> None:
 
 def test_what_is_declared_after_the_first_run_is_exploratory(store: Store) -> None:
     """A response and a claim added to study.json later are labelled, the rest stays planned."""
-    content = store.read_study()
+    content = json.loads(store.study.read_text())
     earlier = {
         key: content[key] for key in ("declared", "factors", "responses", "claims", "base")
     }
@@ -107,14 +106,14 @@ def test_what_is_declared_after_the_first_run_is_exploratory(store: Store) -> No
         if i == 0:  # the first run counts: one more after the declaration changes nothing
             run["provenance"]["started"] = STARTED.replace("2100", "2102")
         write_json(path, run)
-    write_json(store.study, {**content, **later})
+    redeclared(store, **later)
     tables = analysed(store)
     by_response = tables.contrasts.groupby("response")["declared"].unique().map(list)
     assert by_response["test_accuracy"] == ["planned"]
     assert by_response["train_accuracy"] == ["exploratory"]
     assert tables.claims["declared"].tolist() == ["exploratory"]
     assert "exploratory" in set(tables.caveats["code"])
-    write_json(store.study, {**content, **later, "declared": content["declared"]})
+    redeclared(store, declared=content["declared"])
     assert set(analysed(store).contrasts["declared"]) == {"planned"}
 
 

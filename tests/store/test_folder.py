@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from bnexp.config.compose import Composer
 from bnexp.errors import UsageError
-from bnexp.store.folder import Store, read_json, write_bytes, write_json
+from bnexp.store.folder import Store
+from bnexp.store.json_files import write_bytes, write_json
 from bnexp.store.records import SCHEMA_VERSION, RunRecord
 from bnexp.study.cohorts import missing
 from bnexp.study.declare import declare
@@ -223,80 +224,6 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(UsageError, match=r"cannot write results .*results_dir=DIR"):
         Store(tmp_path / "file" / "study").open_for_writing()
-
-
-def test_the_declaration_lists_every_run(
-    store: Store, design_of: Callable[..., Design]
-) -> None:
-    """`study.json` holds factors, seeds and the ids of each cell's runs."""
-    design = design_of("norm=none,batch", "seed=range(2)")
-    store.declare(design.declaration())
-    declared = store.read_study()
-    assert declared["factors"] == {"norm": {"none": ["norm=none"], "batch": ["norm=batch"]}}
-    assert declared["seeds"] == [0, 1]
-    assert declared["schema_version"] == SCHEMA_VERSION
-    ids = {one for cell in declared["cells"] for one in cell["run_ids"]}
-    assert ids == {run.run_id for run in design.runs}
-    assert [cell["levels"] for cell in declared["cells"]] == [
-        {"norm": "none"},
-        {"norm": "batch"},
-    ]
-
-
-def test_the_declaration_names_no_place_of_this_machine(
-    store: Store, design_of: Callable[..., Design], tmp_path: Path
-) -> None:
-    """Where runs lie and train is not part of what was declared; settings are."""
-    here = (f"results_dir='{tmp_path}'", f"data.root='{tmp_path}'", "engine=inline")
-    store.declare(design_of("norm=none,batch", "train.epochs=2", *here).declaration())
-    assert store.read_study()["fixed"] == ["train.epochs=2"]
-    assert str(tmp_path) not in store.study.read_text()
-
-
-def test_what_was_planned_stays_planned(store: Store, design_of: Callable[..., Design]) -> None:
-    """More seeds keep the time of the declaration; other factors make a new one."""
-    store.declare(design_of("norm=none,batch", "seed=range(2)").declaration())
-    old = read_json(store.study) | {"declared": "2026-01-01T00:00:00+00:00"}
-    write_json(store.study, old)
-    store.declare(design_of("norm=none,batch", "seed=range(5)").declaration())
-    assert store.read_study()["declared"] == "2026-01-01T00:00:00+00:00"
-    assert store.read_study()["seeds"] == [0, 1, 2, 3, 4]
-    store.declare(design_of("norm=none,batch,scratch", "seed=range(5)").declaration())
-    assert store.read_study()["declared"] > "2026-01-01T00:00:00+00:00"
-
-
-def test_a_folder_without_a_study(tmp_path: Path) -> None:
-    """A folder that holds no study says what to name instead."""
-    with pytest.raises(UsageError, match=r"holds no study\.json: name the folder"):
-        Store(tmp_path).read_study()
-
-
-def test_earlier_declarations_are_kept(store: Store, design_of: Callable[..., Design]) -> None:
-    """Each change of the question is on record, and coming back keeps the first time."""
-    first = design_of("norm=none,batch", "seed=range(2)")
-    store.declare(first.declaration())
-    assert store.read_study()["earlier"] == []
-    write_json(store.study, store.read_study() | {"declared": "2026-01-01T00:00:00+00:00"})
-    store.declare(design_of("norm=none,batch,scratch", "seed=range(2)").declaration())
-    (earlier,) = store.read_study()["earlier"]
-    assert earlier["declared"] == "2026-01-01T00:00:00+00:00"
-    assert list(earlier["factors"]["norm"]) == ["none", "batch"]
-    store.declare(first.declaration())
-    assert store.read_study()["declared"] == "2026-01-01T00:00:00+00:00"
-    (earlier,) = store.read_study()["earlier"]
-    assert list(earlier["factors"]["norm"]) == ["none", "batch", "scratch"]
-
-
-def test_a_study_from_before_declarations_were_kept(
-    store: Store, design_of: Callable[..., Design]
-) -> None:
-    """A study.json without `earlier` has the one declaration that it states."""
-    store.declare(design_of("norm=none,batch", "seed=range(2)").declaration())
-    old = store.read_study()
-    del old["earlier"]
-    write_json(store.study, old)
-    store.declare(design_of("norm=none,scratch", "seed=range(2)").declaration())
-    assert [one["declared"] for one in store.read_study()["earlier"]] == [old["declared"]]
 
 
 def test_others_may_read_a_run_where_the_umask_lets_them(store: Store) -> None:

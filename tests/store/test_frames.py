@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bnexp.store.frames import declared, runs_frame
+from bnexp.store.frames import runs_frame
 from bnexp.study.design import Run
-from tests.fabricate import planted
+from tests.fabricate import planted, redeclared
 
 
 def frame(folder: Path, **metrics: float | None) -> dict[str, list[object]]:
@@ -17,7 +17,7 @@ def frame(folder: Path, **metrics: float | None) -> dict[str, list[object]]:
         return metrics
 
     store = planted(["norm=none,batch", "seed=range(2)"], folder, measured)[1]
-    study = declared(store.read_study())
+    study = store.read_study()
     return runs_frame(study, store.load(study.run_ids)).to_dict("list")
 
 
@@ -37,8 +37,8 @@ def test_a_diverged_run_guesses_where_that_is_asked_for(tmp_path: Path) -> None:
         return {"test_accuracy": 0.75 if run.seed else None}
 
     store = planted(["norm=none,batch", "seed=range(2)"], tmp_path, half)[1]
-    asked = {"responses": ["test_accuracy_or_chance", "test_accuracy_population_or_chance"]}
-    study = declared(store.read_study() | asked)
+    asked = ["test_accuracy_or_chance", "test_accuracy_population_or_chance"]
+    study = redeclared(store, responses=asked)
     records = [
         replace(record, status="ok" if record.seed else "diverged")
         for record in store.load(study.run_ids)
@@ -58,8 +58,7 @@ def test_a_deviation_is_from_the_median_of_the_cell(sweep: list[str], tmp_path: 
         return {"test_accuracy": None if run.seed == 3 else higher + (0.1, 0.2, 0.4)[run.seed]}
 
     store = planted([*sweep, "seed=range(4)"], tmp_path, accuracy)[1]
-    asked = {"responses": ["test_accuracy_deviation", "train_loss_deviation"]}
-    study = declared(store.read_study() | asked)
+    study = redeclared(store, responses=["test_accuracy_deviation", "train_loss_deviation"])
     frame = runs_frame(study, store.load(study.run_ids))
     keys = list(study.factors)
     for cell in [cell for _, cell in frame.groupby(keys)] if keys else [frame]:
@@ -73,7 +72,7 @@ def test_a_failed_run_does_not_guess(tmp_path: Path) -> None:
     store = planted(
         ["norm=none,batch", "seed=range(2)"], tmp_path, lambda run: {"test_accuracy": None}
     )[1]
-    study = declared(store.read_study() | {"responses": ["test_accuracy_or_chance"]})
+    study = redeclared(store, responses=["test_accuracy_or_chance"])
     records = [replace(record, status="failed") for record in store.load(study.run_ids)]
     assert runs_frame(study, records)["test_accuracy_or_chance"].isna().all()
 

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bnexp.store.frames import declared, planned
 from bnexp.store.records import RunRecord
-from tests.fabricate import planted
+from tests.fabricate import planted, redeclared
 
 AT = "2026-01-01T12:00:00+00:00"
 BEFORE, AFTER = "2026-01-01T11:59:59+00:00", "2026-01-01T12:00:01+00:00"
@@ -35,11 +34,7 @@ def test_planned_is_what_was_declared_before_the_first_result(
     """A run of an earlier second that ended makes a declaration exploratory, no other does."""
     arguments = ["norm=none,batch", f"seed=range({len(runs)})"]
     _, store = planted(arguments, tmp_path, lambda run: {"test_accuracy": 0.5})
-    study = declared(store.read_study())
-    (declaration,) = study.declarations
-    study = dataclasses.replace(
-        study, declarations=(dataclasses.replace(declaration, declared=AT),)
-    )
+    study = redeclared(store, declared=AT)
     records = store.load(study.run_ids)[: len(runs)]
     found = [started(one, *run) for one, run in zip(records, runs, strict=True)]
-    assert planned(study, found) == (study.declarations if counts else ())
+    assert study.planned(found) == (study.declarations if counts else ())

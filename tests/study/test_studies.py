@@ -9,7 +9,6 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from bnexp.cli import main
 from bnexp.config.keys import conf_dir
 from bnexp.store.folder import Store
-from bnexp.store.frames import declared
 
 STUDIES = sorted(path.stem for path in conf_dir().glob("study/*.yaml"))
 # Other studies have their network, their kind of factors and what they measure.
@@ -43,7 +42,7 @@ def test_every_study_runs_at_smoke(
     command = [f"study={study}", "budget=smoke", *engine, f"results_dir='{tmp_path}'"]
     assert main(["run", *command]) == 0
     store = Store(tmp_path / study)
-    told = declared(store.read_study())
+    told = store.read_study()
     records = store.load(told.run_ids)
     assert len(records) == len(told.run_ids) > 0
     assert {record.status for record in records} <= {"ok", "diverged"}

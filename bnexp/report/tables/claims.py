@@ -10,7 +10,7 @@ from bnexp.report.tables.text import TableText, described
 from bnexp.stats import REGIONS, RULE
 from bnexp.stats.estimate import CONFIDENCE
 from bnexp.stats.tables import Tables
-from bnexp.store.frames import Declared
+from bnexp.store.study_file import Declared
 
 VERDICTS = ("supported", "refuted", "inconclusive")
 

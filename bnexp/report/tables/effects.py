@@ -20,7 +20,7 @@ from bnexp.report.tables.text import (
     silent,
 )
 from bnexp.stats.tables import Tables
-from bnexp.store.frames import Declared
+from bnexp.store.study_file import Declared
 
 SEED_SD = Hinted(
     "seed SD", "standard deviation of the difference over the seeds, the noise floor"

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ from bnexp.metrics.metric import Metric
 from bnexp.report import links
 from bnexp.report.numbers import chance, column, each, interval, shown
 from bnexp.stats.tables import Tables
-from bnexp.store.frames import Declared
+from bnexp.store.study_file import Declared
 
 # Longer tables of a page are cut, which keeps it under 5 MB; the CSV files have every row.
 MOST_ROWS = 2000
@@ -146,8 +146,8 @@ def silent(contrasts: Any) -> Any:
     return contrasts.n_missing - contrasts.n_diverged - contrasts.n_untrained
 
 
-def runs_table(study: Declared, tables: Tables) -> TableText:
-    """Return a row for each trained network."""
+def runs_table(study: Declared, tables: Tables, packed: Collection[str] = ()) -> TableText:
+    """Return a row for each trained network; some have no file of their own."""
     responses = described(tables.responses)
     rows = [
         [
@@ -155,7 +155,7 @@ def runs_table(study: Declared, tables: Tables) -> TableText:
             str(run["seed"]),
             run["status"],
             *(shown(what, run[name]) for name, what in responses.items()),
-            links.to_file(run["run_id"], run["status"]),
+            links.to_file(run["run_id"], run["status"], packed),
         ]
         for run in tables.runs.head(MOST_ROWS).to_dict("records")
     ]
@@ -163,7 +163,7 @@ def runs_table(study: Declared, tables: Tables) -> TableText:
     return TableText(
         "runs",
         "Every run",
-        "One trained network a row; runs/<id>.json has its curves and configuration."
+        "One trained network a row; its file has its curves and configuration."
         + cut(tables.runs, "runs"),
         [*study.factors, "seed", "status", *columns, "run id"],
         rows,

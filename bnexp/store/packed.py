@@ -1,0 +1,74 @@
+"""Finished runs in one file, a line each, sorted by their ids."""
+
+import gzip
+import re
+import stat
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from bnexp.errors import UsageError
+
+# As `pack` writes it: its content is a seventh, and no larger in a repository's history.
+ZIPPED = "runs.jsonl.gz"
+PLAIN = "runs.jsonl"  # the same, for other programs and by hand
+# An id becomes the name of a file: no other letters. The rest of a line may wait.
+_ID = re.compile(rb'\{"schema_version":\d+,"run_id":"([\w-]+)",')
+_Stamps = tuple[tuple[int, int, int] | None, ...]
+
+
+class Packed:
+    """The packed runs of a folder; where both files are there, the plain one wins."""
+
+    def __init__(self, folder: Path) -> None:
+        self.files = (folder / ZIPPED, folder / PLAIN)
+        self._seen: _Stamps = (None, None)
+        self._lines: dict[str, bytes] = {}
+
+    def lines(self) -> dict[str, bytes]:
+        """Return the line of each run by its id; the same object until a file changes.
+
+        Raises:
+            UsageError: If a file is damaged.
+        """
+        while (stamps := tuple(map(stamp, self.files))) != self._seen:
+            self._lines = {}
+            for file, there in zip(self.files, stamps, strict=True):
+                if there is not None:
+                    self._lines |= _read(file)
+            self._seen = stamps
+        return self._lines
+
+
+def stamp(path: Path) -> tuple[int, int, int] | None:
+    """Return what changes whenever a file is replaced, None if there is none."""
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def content(lines: Iterable[tuple[str, bytes]]) -> bytes:
+    """Return what `runs.jsonl.gz` holds: the same runs are the same bytes."""
+    return gzip.compress(b"".join(line + b"\n" for _, line in sorted(lines)), mtime=0)
+
+
+def _read(file: Path) -> dict[str, bytes]:
+    lines = {}
+    try:
+        if not stat.S_ISREG(file.stat().st_mode):  # reading a pipe would wait for ever
+            raise ValueError("it is not an ordinary file")
+        read = gzip.open if file.name == ZIPPED else open
+        with read(file, "rb") as opened:
+            for number, line in enumerate(opened, 1):
+                if (found := _ID.match(line)) is None:
+                    raise ValueError(f"line {number} is no run of bnexp")
+                lines[found[1].decode()] = line.rstrip(b"\n")
+    except FileNotFoundError:
+        return {}  # it was unpacked just now
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise UsageError(
+            f"{file} cannot be read ({error}): restore it, or delete it to train its runs again"
+        ) from None
+    return lines

@@ -1,0 +1,226 @@
+"""`study.json`: what a study declares. One type, one writer and one reader."""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
+from pydantic.dataclasses import dataclass
+
+from bnexp.config.study import AnyClaim
+from bnexp.errors import UsageError
+from bnexp.store.json_files import parse, read_text, write_json
+from bnexp.store.records import SCHEMA_VERSION, RunRecord
+
+Overrides = dict[str, Annotated[dict[str, tuple[str, ...]], Field(min_length=1)]]
+# JSON has lists where these types have tuples; nothing else is converted.
+STRICT = ConfigDict(strict=True, populate_by_name=True)
+SECTIONS = ("data", "model", "norm", "optimizer", "train", "eval")
+
+
+def _time(text: str) -> str:
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("should name its time zone")
+    return text
+
+
+def _whole(base: dict[str, Any]) -> dict[str, Any]:
+    for section in SECTIONS:
+        if not isinstance(base.get(section), dict):
+            raise ValueError(f"lacks the section {section!r}")
+    if not {"name", "train_size"} <= base["data"].keys():
+        raise ValueError("lacks data.name or data.train_size")
+    return base
+
+
+Time = Annotated[str, AfterValidator(_time)]
+Base = Annotated[dict[str, Any], AfterValidator(_whole)]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Declaration:
+    """What was planned at one time: the overrides of each level, responses and claims.
+
+    Two that agree on all but the time are the same one, whatever their seeds.
+    """
+
+    declared: Time
+    overrides: Overrides = Field(alias="factors")
+    responses: tuple[str, ...]
+    claims: tuple[AnyClaim, ...]
+    base: Base
+
+    def plans(self, levels: Iterable[tuple[str, str]], response: str) -> bool:
+        """Return whether these levels of factors and this response were asked about."""
+        return response in self.responses and all(
+            level in self.overrides.get(key, ()) for key, level in levels
+        )
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class CellRuns:
+    """The level of each factor in a cell, and the ids of its runs, one a seed."""
+
+    levels: dict[str, str]
+    run_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Declared:
+    """What `study.json` says, in the order of the file.
+
+    Attributes:
+        declared: When; nothing but the seeds has changed since.
+        command: What to type to run it again.
+        overrides: Of each factor's levels, the baseline first; `factors` in the file.
+        fixed: Overrides that hold in every cell and determine results.
+        base: The settings of which the levels change some (`Config.identity`).
+        runs: In the order of the design; `cells` in the file.
+        earlier: The declarations before this one, so that a level or response that was
+            added later can be told from those that were there.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    name: str
+    declared: Time
+    command: str
+    question: str
+    source: str
+    overrides: Overrides = Field(alias="factors")
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    responses: Annotated[tuple[str, ...], Field(min_length=1)]
+    claims: tuple[AnyClaim, ...]
+    fixed: tuple[str, ...]
+    base: Base
+    runs: tuple[CellRuns, ...] = Field(alias="cells")
+    earlier: tuple[Declaration, ...] = ()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for cell in self.runs:
+            if cell.levels.keys() != self.overrides.keys() or any(
+                level not in self.overrides[key] for key, level in cell.levels.items()
+            ):
+                raise ValueError(f"cells: {cell.levels} are not levels of the factors")
+            if len(cell.run_ids) != len(self.seeds):
+                raise ValueError(f"cells: {cell.levels} has not one run a seed")
+        for claim in self.claims:
+            for key, level in claim.levels:
+                if level not in self.overrides.get(key, ()):
+                    raise ValueError(f"claims: {claim.claim!r} needs {key}={level}")
+        return self
+
+    @cached_property
+    def factors(self) -> dict[str, tuple[str, ...]]:
+        """Return the levels' names of each factor, the baseline first."""
+        return {key: tuple(levels) for key, levels in self.overrides.items()}
+
+    @cached_property
+    def cells(self) -> tuple[tuple[dict[str, str], dict[int, str]], ...]:
+        """Return levels by factor and run ids by seed of each cell, in the design's order."""
+        return tuple(
+            (cell.levels, dict(zip(self.seeds, cell.run_ids, strict=True)))
+            for cell in self.runs
+        )
+
+    @property
+    def varied(self) -> list[str]:
+        """Return the factors that differ between runs: one may have a single level."""
+        return [factor for factor, levels in self.factors.items() if len(levels) > 1]
+
+    @property
+    def run_ids(self) -> list[str]:
+        """Return the id of every run of the design, each once."""
+        return list(dict.fromkeys(run_id for cell in self.runs for run_id in cell.run_ids))
+
+    @cached_property
+    def declarations(self) -> tuple[Declaration, ...]:
+        """Return every declaration that the folder has seen, this one last."""
+        own = {field.name for field in dataclasses.fields(Declaration)}
+        return (*self.earlier, Declaration(**{key: getattr(self, key) for key in own}))
+
+    def planned(self, records: Sequence[RunRecord]) -> tuple[Declaration, ...]:
+        """Return the declarations that precede the first run of the design.
+
+        Only what stands in one of them was planned before anybody could look; the rest is
+        exploratory. A run that failed has shown nothing.
+        """
+        starts = [
+            datetime.fromisoformat(record.provenance["started"])
+            for record in records
+            if record.status != "failed" and "started" in record.provenance
+        ]
+        return tuple(
+            one
+            for one in self.declarations
+            if not starts or datetime.fromisoformat(one.declared) <= min(starts)
+        )
+
+    def after(self, before: "Declared") -> "Declared":
+        """Return this declaration as one that follows those of a folder.
+
+        It keeps the time of the first that planned the same: what was planned before
+        looking stays planned.
+        """
+        own, earlier = self.declarations[-1], list(before.declarations)
+        for one in earlier:
+            if dataclasses.replace(one, declared=own.declared) == own:
+                earlier.remove(one)
+                return dataclasses.replace(self, declared=one.declared, earlier=tuple(earlier))
+        return dataclasses.replace(self, earlier=tuple(earlier))
+
+
+_TYPE = TypeAdapter(Declared)
+
+
+def now() -> str:
+    """Return the time of a declaration that is made now."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def read(path: Path) -> Declared:
+    """Return what was declared last.
+
+    Raises:
+        UsageError: If there is no such file, or it is damaged, foreign, or of another schema
+            version.
+    """
+    try:
+        text = read_text(path)
+    except FileNotFoundError:
+        raise UsageError(
+            f"{path.parent} holds no study.json: name the folder of a study, "
+            "for example results/quickstart"
+        ) from None
+    parse(text, path)
+    try:
+        return _TYPE.validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"]))
+        said = first["msg"].removeprefix("Value error, ")
+        raise UsageError(
+            f"{path} is damaged or not of bnexp ({field + ': ' if field else ''}{said}): "
+            "restore it, or delete it and give the study's command again"
+        ) from None
+
+
+def write(path: Path, declared: Declared) -> None:
+    """Write what is declared, complete or not at all, with what was declared before it.
+
+    Raises:
+        UsageError: If what is there cannot be read.
+    """
+    if path.exists():
+        declared = declared.after(read(path))
+    write_json(path, _TYPE.dump_python(declared, mode="json", by_alias=True))

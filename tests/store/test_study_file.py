@@ -1,0 +1,240 @@
+"""`study.json`: one type, with one writer and one reader."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bnexp.config.compose import Composer
+from bnexp.errors import UsageError
+from bnexp.store import json_files, study_file
+from bnexp.store.folder import Store
+from bnexp.store.records import SCHEMA_VERSION
+from bnexp.study.declare import declare
+from bnexp.study.design import Design, enumerate_design
+from tests.fabricate import redeclared
+
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+LONG_AGO = "2026-01-01T00:00:00+00:00"
+
+
+@pytest.fixture
+def store(weird_path: Path) -> Store:
+    """Return a store in a folder of an unpleasant name that does not exist yet."""
+    return Store(weird_path / "results")
+
+
+@pytest.fixture(scope="module")
+def design_of() -> Callable[..., Design]:
+    """Return a function from arguments to a design, with -m."""
+
+    def design(*arguments: str) -> Design:
+        with Composer() as composer:
+            study = declare(composer, arguments, multirun=True)
+            return enumerate_design(study, lambda settings: composer.resolve(settings)[0])
+
+    return design
+
+
+def test_the_declaration_lists_every_run(
+    store: Store, design_of: Callable[..., Design]
+) -> None:
+    """`study.json` holds factors, seeds and the ids of each cell's runs."""
+    design = design_of("norm=none,batch", "seed=range(2)")
+    store.declare(design.declaration())
+    content = json.loads(store.study.read_text())
+    assert content["factors"] == {"norm": {"none": ["norm=none"], "batch": ["norm=batch"]}}
+    assert content["seeds"] == [0, 1]
+    assert content["schema_version"] == SCHEMA_VERSION
+    assert [cell["levels"] for cell in content["cells"]] == [
+        {"norm": "none"},
+        {"norm": "batch"},
+    ]
+    declared = store.read_study()
+    assert set(declared.run_ids) == design.run_ids
+    assert declared.factors == {"norm": ("none", "batch")}
+    assert declared.cells[1] == (
+        {"norm": "batch"},
+        {run.seed: run.run_id for run in design.runs if run.cell is design.cells[1]},
+    )
+
+
+def test_what_is_read_is_what_was_written(
+    store: Store, design_of: Callable[..., Design]
+) -> None:
+    """A declaration survives the disk, whatever it bundles, claims and fixes."""
+    declaration = design_of("study=pooling_vs_bn", "seed=range(2)").declaration()
+    assert declaration.claims
+    store.declare(declaration)
+    assert store.read_study() == declaration
+
+
+@pytest.mark.parametrize("name", ["pooling_vs_bn", "max_lr", "lab_mlp", "noise_floor"])
+def test_a_published_declaration_keeps_its_bytes(name: str, tmp_path: Path) -> None:
+    """Read and written again, a published study.json is the same file."""
+    published = RESULTS / name / "study.json"
+    study_file.write(tmp_path / "study.json", study_file.read(published))
+    assert (tmp_path / "study.json").read_bytes() == published.read_bytes()
+
+
+def test_the_declaration_names_no_place_of_this_machine(
+    store: Store, design_of: Callable[..., Design], tmp_path: Path
+) -> None:
+    """Where runs lie and train is not part of what was declared; settings are."""
+    here = (f"results_dir='{tmp_path}'", f"data.root='{tmp_path}'", "engine=inline")
+    store.declare(design_of("norm=none,batch", "train.epochs=2", *here).declaration())
+    assert store.read_study().fixed == ("train.epochs=2",)
+    assert str(tmp_path) not in store.study.read_text()
+
+
+def test_what_was_planned_stays_planned(store: Store, design_of: Callable[..., Design]) -> None:
+    """More seeds keep the time of the declaration; other factors make a new one."""
+    store.declare(design_of("norm=none,batch", "seed=range(2)").declaration())
+    redeclared(store, declared=LONG_AGO)
+    store.declare(design_of("norm=none,batch", "seed=range(5)").declaration())
+    assert store.read_study().declared == LONG_AGO
+    assert store.read_study().seeds == (0, 1, 2, 3, 4)
+    store.declare(design_of("norm=none,batch,scratch", "seed=range(5)").declaration())
+    assert store.read_study().declared > LONG_AGO
+
+
+def test_earlier_declarations_are_kept(store: Store, design_of: Callable[..., Design]) -> None:
+    """Each change of the question is on record, and coming back keeps the first time."""
+    first = design_of("norm=none,batch", "seed=range(2)")
+    store.declare(first.declaration())
+    assert store.read_study().earlier == ()
+    redeclared(store, declared=LONG_AGO)
+    store.declare(design_of("norm=none,batch,scratch", "seed=range(2)").declaration())
+    (earlier,) = store.read_study().earlier
+    assert earlier.declared == LONG_AGO
+    assert list(earlier.overrides["norm"]) == ["none", "batch"]
+    store.declare(first.declaration())
+    assert store.read_study().declared == LONG_AGO
+    (earlier,) = store.read_study().earlier
+    assert list(earlier.overrides["norm"]) == ["none", "batch", "scratch"]
+
+
+def test_a_study_from_before_declarations_were_kept(
+    store: Store, design_of: Callable[..., Design]
+) -> None:
+    """A study.json without `earlier` has the one declaration that it states."""
+    store.declare(design_of("norm=none,batch", "seed=range(2)").declaration())
+    old = json.loads(store.study.read_text())
+    del old["earlier"]
+    json_files.write_json(store.study, old)
+    store.declare(design_of("norm=none,scratch", "seed=range(2)").declaration())
+    assert [one.declared for one in store.read_study().earlier] == [old["declared"]]
+
+
+def test_a_folder_without_a_study(tmp_path: Path) -> None:
+    """A folder that holds no study says what to name instead."""
+    with pytest.raises(UsageError, match=r"holds no study\.json: name the folder"):
+        Store(tmp_path).read_study()
+
+
+MISSING = object()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("seeds", MISSING, "seeds: Field required"),
+        ("seeds", [0, "1"], "seeds.1: Input should be a valid integer"),
+        ("seeds", [], "seeds: Tuple should have at least 1 item"),
+        ("seeds", [0], "cells: {.*} has not one run a seed"),
+        ("factors", {"norm": ["none", "batch"]}, "factors.norm: Input should be an object"),
+        ("factors", {"norm": {}}, "factors.norm: .* at least 1 item"),
+        ("factors", {"norm": {"none": ["norm=none"]}}, "cells: {.*} are not levels"),
+        ("cells", [{"levels": {}, "run_ids": ["a", "b"]}], "cells: {} are not levels"),
+        ("cells", [{"levels": {"norm": "none"}}], "cells.0.run_ids: Field required"),
+        ("claims", [{"kind": "guess"}], "claims.0: .*'guess'"),
+        ("responses", "test_accuracy", "responses: Input should be a valid array"),
+        ("base", {}, "base: lacks the section 'data'"),
+        ("base", [], "base: Input should be an object"),
+        ("declared", "yesterday", "declared: "),
+        ("declared", "2026-01-01T00:00:00", "declared: should name its time zone"),
+        ("name", None, "name: Input should be a valid string"),
+        ("earlier", [{}], r"earlier\.0\.\w+: Field required"),
+    ],
+)
+def test_a_foreign_study_names_its_field(
+    field: str,
+    value: object,
+    message: str,
+    store: Store,
+    design_of: Callable[..., Design],
+) -> None:
+    """Content that bnexp does not write is one line with the file, the field and a remedy."""
+    store.declare(design_of("norm=none,batch", "seed=range(2)").declaration())
+    content = json.loads(store.study.read_text()) | {field: value}
+    json_files.write_json(store.study, {k: v for k, v in content.items() if v is not MISSING})
+    before = store.study.read_bytes()
+    said = rf"study\.json is damaged or not of bnexp \({message}.*\): restore it, or delete it"
+    with pytest.raises(UsageError, match=said) as refused:
+        store.read_study()
+    assert "\n" not in str(refused.value)
+    with pytest.raises(UsageError, match=said):
+        store.declare(design_of("norm=none,batch", "seed=range(3)").declaration())
+    assert store.study.read_bytes() == before
+
+
+def test_a_claim_about_what_is_not_varied_is_named(
+    store: Store, design_of: Callable[..., Design]
+) -> None:
+    """A claim that was edited to a level that is not there is no traceback of a report."""
+    store.declare(design_of("study=pooling_vs_bn", "seed=range(2)").declaration())
+    text = store.study.read_text()
+    assert '"higher": "batch"' in text
+    store.study.write_text(text.replace('"higher": "batch"', '"higher": "bath"'))
+    with pytest.raises(UsageError, match=r"claims: .* needs norm=bath"):
+        store.read_study()
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "null", "[" * 100_000, "\udcff"])
+def test_what_is_no_json_of_ours_is_named(content: str, tmp_path: Path) -> None:
+    """Damage of any kind is one line with the file's path."""
+    path = tmp_path / "study.json"
+    path.write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(UsageError, match=r"study\.json (cannot be read|has schema version)"):
+        study_file.read(path)
+
+
+@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+def test_what_is_no_file_is_not_waited_for(
+    make: Callable[[Path], None], tmp_path: Path
+) -> None:
+    """A folder or a pipe in its place is refused, and not read from for ever."""
+    make(tmp_path / "study.json")
+    with pytest.raises(UsageError, match=r"study\.json is not an ordinary file"):
+        study_file.read(tmp_path / "study.json")
+
+
+def test_a_file_that_is_too_large_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The size of a file is looked at before its content."""
+    monkeypatch.setattr(json_files, "MOST_BYTES", 100)
+    (tmp_path / "study.json").write_text(" " * 101)
+    with pytest.raises(UsageError, match="too large"):
+        study_file.read(tmp_path / "study.json")
+
+
+def test_other_times_and_seeds_alone_make_no_new_plan(
+    design_of: Callable[..., Design],
+) -> None:
+    """Whatever of the plan differs makes a new one: factors, responses, claims or settings."""
+    first = design_of("study=pooling_vs_bn", "seed=range(2)").declaration()
+    later = dataclasses.replace(first, declared="2100-01-01T00:00:00+00:00")
+    assert later.after(first).declared == first.declared
+    assert later.after(first).earlier == ()
+    for change in (
+        {"responses": first.responses[:1]},
+        {"claims": first.claims[1:]},
+        {"base": first.base | {"seed": 3}},
+    ):
+        changed = dataclasses.replace(later, **change)
+        assert changed.after(first).declared == later.declared
+        assert changed.after(first).earlier == first.declarations
