@@ -90,8 +90,9 @@ class EvalBase(Part):
 if TYPE_CHECKING:
     Eval = EvalBase
 else:
-    keys = dict.fromkeys(PROBES, (bool, ...))
-    Eval = create_model("Eval", __base__=EvalBase, __module__=__name__, **keys)
+    Eval = create_model(
+        "Eval", __base__=EvalBase, __module__=__name__, **dict.fromkeys(PROBES, (bool, ...))
+    )
 
 
 def _address(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import Literal
 Better = Literal["higher", "lower", "none"]
 When = Literal["start", "epoch", "end"]
 # What stands in a key for each of many, and what one of them looks like.
-PLACES = {"layer": r"[\w.]+", "percent": r"\d+(\.\d+)?"}
+PLACES = {"layer": ".+", "percent": r"\d+(\.\d+)?"}
 # Numbers as they are measured, by key; None where there is none.
 Measured = dict[str, float | int | None]
 
@@ -67,11 +67,6 @@ class Metric:
     def unit_difference(self) -> str:
         """Return the unit of a difference of two values."""
         return self.unit if self.difference is None else self.difference
-
-    @property
-    def axis(self) -> str:
-        """Return the label with its unit, as it stands on an axis."""
-        return f"{self.label} ({self.unit})" if self.unit else self.label
 
     @property
     def is_family(self) -> bool:

@@ -48,7 +48,8 @@ from bnexp.metrics import (
 def test_every_response_says_what_it_is(name: str, axis: str, better: str) -> None:
     """The name of a metric tells its set, its statistics, its unit and which way is good."""
     found = describe(name)
-    assert (found.axis, found.better) == (axis, better)
+    words = f"{found.label} ({found.unit})" if found.unit else found.label
+    assert (words, found.better) == (axis, better)
 
 
 @pytest.mark.parametrize(

@@ -10,15 +10,15 @@ from bnexp.study.cost import Speed, estimate_s, run_s
 from tests.study.test_cohorts import runs_of
 
 
-def test_time_is_counted_part_by_part(compose: Callable[..., Config]) -> None:
+@pytest.mark.parametrize("n_val", [0, 100])
+def test_time_is_counted_part_by_part(compose: Callable[..., Config], n_val: int) -> None:
     """A run takes its training, its evaluations and its population statistics."""
-    config = compose(
-        "data=digits", "train.epochs=3", "eval.statistics=[running,population]", "norm=batch"
-    )
-    n_train, n_test = 1437, 360
+    settings = ("data=digits", "train.epochs=3", "norm=batch", f"data.val_size={n_val}")
+    config = compose(*settings, "eval.statistics=[running,population]")
+    n_train, n_test = 1437 - n_val, 360
     parts = [
         (Speed(1, 1, 0, 0), 3 * n_train),
-        (Speed(1, 0, 1, 0), 3 * 2 * n_test + n_train),
+        (Speed(1, 0, 1, 0), 3 * (2 * n_test + n_val) + n_train),
         (Speed(1, 0, 0, 1), 3 * n_train),
         (Speed(1, 0, 0, 0, 7), 7),
     ]

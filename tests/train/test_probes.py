@@ -1,6 +1,7 @@
 """Probes in a run: what they report of it, and that it never notices."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -99,6 +100,16 @@ def test_a_probe_sees_no_more_minibatches_than_tell_it_something(
     config = compose(*SMALL, "model=mlp", "data.train_size=200", "train.batch_size=2")
     probes = Probes(config, 0, data_of(config))
     assert len(probes._batches(PROBES["batch_noise"], 1)) == MOST_MINIBATCHES < 100
+
+
+def test_a_number_that_nothing_declares_is_refused(
+    compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A probe whose code measures another key than its table names stops the run."""
+    probe = replace(PROBES["units"], measure=lambda look: {"dead": 0.5})
+    monkeypatch.setitem(PROBES, "units", probe)
+    with pytest.raises(KeyError, match="dead"):
+        alone(compose(*SMALL, "model=mlp", "eval.units=true"), 0)
 
 
 @pytest.mark.parametrize("train", [together, alone])
