@@ -160,7 +160,11 @@ class Program:
     def epoch(self) -> None:
         """Take a few steps."""
         cohort.train_epoch(
-            *(self.stack, self.stepper, self.data.train, self.order, self.config),
+            self.stack,
+            self.stepper,
+            self.data.train,
+            self.order,
+            self.config,
             captured=self.captured,
         )
 

@@ -170,15 +170,12 @@ def _cost_of_bn(
     """Return an epoch's time and memory with BN beside those without."""
     like = configs[subject.name, "batch"]
     without = configs[subject.name, "none"]
-    rounds = [
-        (_apart(measure.epoch, like, device), _apart(measure.epoch, without, device))
-        for _ in range(ROUNDS)
-    ]
-    medians = [
-        [statistics.median(one[which][what] for one in rounds) for which in (0, 1)]
-        for what in (0, 1)
-    ]
-    (with_s, without_s), (with_mb, without_mb) = medians
+    found: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
+    for _ in range(ROUNDS):  # in turn: a machine grows slower as it grows warm
+        found[True].append(_apart(measure.epoch, like, device))
+        found[False].append(_apart(measure.epoch, without, device))
+    with_s, with_mb = map(statistics.median, zip(*found[True], strict=True))
+    without_s, without_mb = map(statistics.median, zip(*found[False], strict=True))
     note = "the same network without batch normalization; ours: with it"
     return [
         Case(f"{subject.name} epoch with BN", with_s, without_s, "s", note),
@@ -225,15 +222,9 @@ def _command_s(subject: Subject, overrides: Sequence[str], n_runs: int, epochs: 
     seeds = f"seed=range({n_runs // 2})"
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "bnexp", "run", "-m", *sweep, *overrides, seeds),
-                *(f"train.epochs={epochs}", f"results_dir='{folder}'"),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        command = [sys.executable, "-m", "bnexp", "run", "-m", *sweep, *overrides, seeds]
+        command += [f"train.epochs={epochs}", f"results_dir='{folder}'"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         seconds = time.perf_counter() - start
     if done.returncode:
         raise RuntimeError(f"the study did not run: {done.stdout[-500:]}{done.stderr[-1500:]}")

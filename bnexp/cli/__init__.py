@@ -4,7 +4,6 @@ Exit codes: 0 all runs finished, 1 a run failed, 2 wrong usage, 130 interrupted.
 """
 
 import argparse
-import gc
 import importlib
 import os
 import sys
@@ -12,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import bnexp
+from bnexp import startup
 from bnexp.errors import UsageError
 
 COMMANDS = {
@@ -58,14 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command is None:
         parser.print_help()
         return 2
-    # What a command makes it keeps to its end: looking for garbage as often as Python does by
-    # itself takes a tenth of the time to compose a study, and of a report's.
-    gc.set_threshold(100_000)
+    startup.collect_rarely()
     try:
-        if options.command == "run" and not options.dry_run and _trains_here(options.overrides):
-            from bnexp.processes import prepare  # --help has no use for processes
-
-            prepare()  # imports torch for the workers while this process composes
+        if options.command == "run" and not options.dry_run:
+            startup.begin_workers(options.overrides)
         # A command's module is imported when it is called: --help must not wait for torch.
         command = importlib.import_module(f"bnexp.cli.{options.command}")
         code = command.main(options)
@@ -82,15 +78,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     assert isinstance(code, int)
     return code
-
-
-def _trains_here(overrides: Sequence[str]) -> bool:
-    """Return whether workers of this machine are called for, as far as that shows so early.
-
-    A guess: a wrong one costs an import that nobody waits for.
-    """
-    named = [text for text in overrides if text.startswith("engine=")]
-    return not named or named[-1] == "engine=local"
 
 
 def _complete(prefix: str, **options: object) -> list[str]:

@@ -37,18 +37,11 @@ def main(options: argparse.Namespace) -> int:
         print(text, file=sys.stderr, flush=True)
 
     cases = bench(options.overrides, devices[0], workers, say, full=options.full)
-    print_columns(
-        [
-            ["case", "bnexp", "reference", "ratio", "unit"],
-            *(
-                [
-                    *(case.name, f"{case.ours:,.4g}", f"{case.reference:,.4g}"),
-                    *(f"{case.ratio:.3g}", case.unit),
-                ]
-                for case in cases
-            ),
-        ]
-    )
+    rows = [["case", "bnexp", "reference", "ratio", "unit"]]
+    for case in cases:
+        speeds = f"{case.ours:,.4g}", f"{case.reference:,.4g}", f"{case.ratio:.3g}"
+        rows.append([case.name, *speeds, case.unit])
+    print_columns(rows)
     folder = Path(base.results_dir) / "bench"
     result = {
         case.name: {"ours": case.ours, "reference": case.reference, "ratio": case.ratio}
@@ -59,14 +52,14 @@ def main(options: argparse.Namespace) -> int:
         folder / f"{where['device']}.json",
         {"machine": where | {"workers": workers}, "cases": [asdict(case) for case in cases]},
     )
-    speeds = [case for case in cases if case.unit == "examples/s"]
+    timed = [case for case in cases if case.unit == "examples/s"]
     costs = [case for case in cases if case.unit == "s/run"]
     with plots.styled():
         figures = {
             "speed": plots.speeds(
-                [case.name for case in speeds],
-                [case.ours for case in speeds],
-                [case.reference for case in speeds],
+                [case.name for case in timed],
+                [case.ours for case in timed],
+                [case.reference for case in timed],
             ),
             "cost_per_run": plots.cost_per_run(GROWTH, [case.ours for case in costs]),
         }

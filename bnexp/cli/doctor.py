@@ -8,6 +8,7 @@ from bnexp.config.compose import Composer
 from bnexp.config.overrides import single
 from bnexp.config.schema import Local
 from bnexp.errors import UsageError, in_one_line
+from bnexp.plural import counted
 
 
 def main(options: argparse.Namespace) -> int:
@@ -49,6 +50,6 @@ def main(options: argparse.Namespace) -> int:
                 flush=True,
             )
     wrong = verdicts.count("FAIL")
-    faults = f"{wrong} fault{'s' * (wrong != 1)} in {len(verdicts)} findings"
-    print(faults if wrong else f"no fault in {len(verdicts)} findings")
+    faults = counted(wrong, "fault") if wrong else "no fault"
+    print(f"{faults} in {len(verdicts)} findings")
     return 1 if wrong else 0

@@ -2,6 +2,7 @@
 
 import argparse
 
+from bnexp.plural import counted
 from bnexp.store.folder import Store
 from bnexp.store.packed import ZIPPED
 from bnexp.store.packing import pack
@@ -15,7 +16,7 @@ def main(options: argparse.Namespace) -> int:
         n_runs = len(store.packed.lines())
         file = folder / ZIPPED
         size = file.stat().st_size / 1e6 if n_runs else 0
-        print(f"packed: {n_runs} run{'s' * (n_runs != 1)} in {file} ({size:.1f} MB)")
+        print(f"packed: {counted(n_runs, 'run')} in {file} ({size:.1f} MB)")
         if foreign:
             print(f"left as they are, not as bnexp writes them: {', '.join(map(str, foreign))}")
     return 0

@@ -8,8 +8,9 @@ from bnexp.config.schema import Local, Ray
 from bnexp.data.files import absent, ensure
 from bnexp.engine import devices_of, n_workers
 from bnexp.engine.devices import resolve
-from bnexp.engine.estimate import speeds_of
+from bnexp.engine.time_estimate import speeds_of
 from bnexp.errors import UsageError
+from bnexp.plural import counted
 from bnexp.processes import n_cores
 from bnexp.store.folder import Store
 from bnexp.study.cohorts import make_cohorts, missing
@@ -58,8 +59,8 @@ def _effort(design: Design, todo: list[Run]) -> str:
     cohorts = make_cohorts(design.study.name, todo, engine, workers, on_cpu=on_cpu)
     largest = max(len(cohort.runs) for cohort in cohorts)
     size = (
-        f"{len(cohorts)} cohort{'s' * (len(cohorts) != 1)} of up to {largest} "
-        f"run{'s' * (largest != 1)} on {workers} worker{'s' * (workers != 1)}"
+        f"{counted(len(cohorts), 'cohort')} of up to {counted(largest, 'run')} on "
+        f"{counted(workers, 'worker')}"
     )
     for data in dict.fromkeys(run.cell.config.data for run in todo):
         if absent(data):
@@ -85,8 +86,8 @@ def headline(design: Design, n_todo: int) -> str:
     n_seeds = len(design.study.seeds)
     n_runs = len(design.run_ids)
     return (
-        f"{design.study.name}: {len(design.cells)} cell{'s' * (len(design.cells) != 1)} x "
-        f"{n_seeds} seed{'s' * (n_seeds != 1)} = {n_runs} run{'s' * (n_runs != 1)}, "
+        f"{design.study.name}: {counted(len(design.cells), 'cell')} x "
+        f"{counted(n_seeds, 'seed')} = {counted(n_runs, 'run')}, "
         f"{n_runs - n_todo} done, {n_todo} to train"
     )
 

@@ -8,6 +8,7 @@ from typing import Self
 
 from tqdm import tqdm
 
+from bnexp.plural import counted
 from bnexp.store.records import RunRecord
 from bnexp.study.design import Run
 
@@ -34,9 +35,8 @@ class Progress:
         if not self.terminal:
             workers = min(self.workers, n_runs)
             print(
-                f"training {n_runs} run{'s' * (n_runs != 1)} "
-                f"({total} epoch{'s' * (total != 1)}) in {workers} "
-                f"process{'es' * (workers != 1)}",
+                f"training {counted(n_runs, 'run')} ({counted(total, 'epoch')}) in "
+                f"{counted(workers, 'process')}",
                 flush=True,
             )
         return self

@@ -31,8 +31,8 @@ def _list(options: argparse.Namespace) -> None:
         studies = sources.read_studies(composer.folders)
         answers = sources.read_answers(studies)
         rows = sources.join(sources.read_rows(), answers)
-        for name, content in studies.items():
-            study = _section(composer, name, content)
+        for name, file in studies.items():
+            study = _section(composer, name, file)
             print(f"{name}  ({_n_runs(composer, study)} runs)")
             texts = [study["question"], f"source: {study['source']}"]
             if answers[name]:
@@ -44,15 +44,15 @@ def _list(options: argparse.Namespace) -> None:
     print("bnexp studies --source d2l (or blog, fastai, lab) shows them")
 
 
-def _section(composer: "Composer", name: str, content: Mapping[str, Any]) -> Mapping[str, Any]:
+def _section(composer: "Composer", name: str, file: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return a study's section as a dictionary.
 
     Composing takes a tenth of a second a study. It is done only where the file does not
     say it all: where it builds on another study, or is not whole, so that the composer's
     message tells what is wrong.
     """
-    study = content.get("study")
-    if isinstance(study, dict) and _says_it_all(content.get("defaults") or [], study):
+    study = file.get("study")
+    if isinstance(study, dict) and _says_it_all(file.get("defaults") or [], study):
         return study
     _, spec = composer.compose([f"study={name}"])
     if spec is None:
@@ -103,8 +103,8 @@ def _table(rows: Sequence[sources.Row]) -> None:
         parts = [
             ("says", row.says),
             ("reported", row.reported),
-            *(("study", f"bnexp run study={study}") for study in row.studies),
-            *(("test", test) for test in row.tests),
+            *[("study", f"bnexp run study={study}") for study in row.studies],
+            *[("test", test) for test in row.tests],
             ("note", row.note),
         ]
         begin = row.id

@@ -2,6 +2,7 @@
 
 import argparse
 
+from bnexp.plural import counted
 from bnexp.store.folder import Store
 from bnexp.store.packing import unpack
 
@@ -12,5 +13,5 @@ def main(options: argparse.Namespace) -> int:
         store = Store(folder)
         unpack(store)
         n_runs = len(store.done())
-        print(f"unpacked: {n_runs} run{'s' * (n_runs != 1)} in {store.runs}")
+        print(f"unpacked: {counted(n_runs, 'run')} in {store.runs}")
     return 0

@@ -126,7 +126,7 @@ class Composer:
             plain = copy.deepcopy(chosen.values)
             if not chosen.interpolated and all(_put(plain, one) for one in values):
                 return plain, chosen.study
-        # A value that is made of others, or has no place: Hydra's own complaint names it.
+        # A value is made of others, or has no place: Hydra resolves it, or says what is wrong.
         whole = self._whole([one.text for one in settings])
         return whole.values, whole.study
 
@@ -137,7 +137,7 @@ class Composer:
         values = OmegaConf.to_container(composed, resolve=True)
         assert isinstance(values, dict)
         study = values.pop("study", None)
-        # The environment stays as it is; any other value that is asked for may be set later.
+        # What is taken from the environment stays as it is; any other key may be set later.
         written = str(OmegaConf.to_container(composed)).replace("${oc.env:", "")
         return Whole(values, study, interpolated="${" in written)
 

@@ -9,7 +9,7 @@ AtLeast0 = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 # Seeds are hashed, so any integer would do; a negative one is a typing slip.
 Seed = Annotated[int, Field(ge=0)]
-# YAML has lists, an immutable configuration tuples: the one conversion allowed.
+# YAML has lists where an immutable configuration has tuples: the one conversion allowed.
 Lax = Strict(False)
 
 

@@ -132,7 +132,7 @@ def _device(text: str) -> str:
     return text
 
 
-# Sizes of a study: seconds; what its file says; what a GPU or a night is for.
+# Sizes of a study: one of seconds, what its file says, one for a night or a GPU.
 Budget = Literal["smoke", "cpu", "full"]
 Optimizer = Annotated[Sgd | Adam, Field(discriminator="name")]
 Engine = Annotated[Local | Ray | Slurm, Field(discriminator="name")]

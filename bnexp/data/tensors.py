@@ -17,7 +17,7 @@ class Split:
 
     images: Tensor
     labels: Tensor
-    # Of the pixels in [0, 1], to subtract and to divide by.
+    # Mean and standard deviation of pixels in [0, 1], by which they are standardized.
     mean: float = 0.0
     sd: float = 1.0
 

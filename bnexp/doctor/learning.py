@@ -11,6 +11,7 @@ from bnexp.data.tensors import load
 from bnexp.doctor.finding import Finding, careful, near
 from bnexp.engine import EpochDone, execute
 from bnexp.metrics import TIMES
+from bnexp.plural import counted
 from bnexp.store.folder import Store
 from bnexp.store.records import RunRecord
 from bnexp.study.cohorts import Cohort
@@ -22,7 +23,7 @@ from bnexp.train.plain import train_run
 LEARNED = 0.5
 # The longest training takes about this.
 SECONDS = 10.0
-# Two programs round differently, and every step makes more of it: they are compared after few.
+# Two programs round differently, and every step magnifies that: few steps are compared.
 STEPS, SAME_LOSS = 4, 1e-4
 BLAME = "If bnexp doctor alone finds no fault, it is these settings and not the machine"
 
@@ -82,11 +83,10 @@ def _as_plainly(config: Config, record: RunRecord, device: str) -> Finding:
 def _learns(config: Config, device: str) -> Finding:
     """Return whether a network is better than guessing after its training."""
     record = _trained(config, device)
-    epochs = config.train.epochs
     what = (
-        f"{config.model.name} with norm={config.norm.name}, {epochs} epoch"
-        f"{'s' * (epochs != 1)} of {config.data.n_train:,} images of {config.data.name} in "
-        f"{record.provenance['elapsed_s']:.1f} s"
+        f"{config.model.name} with norm={config.norm.name}, "
+        f"{counted(config.train.epochs, 'epoch')} of {config.data.n_train:,} images of "
+        f"{config.data.name} in {record.provenance['elapsed_s']:.1f} s"
     )
     if record.status != "ok":
         return Finding("FAIL", f"{what}: {record.reason}. {BLAME}")

@@ -13,15 +13,14 @@ from platformdirs import user_cache_path
 from bnexp.config.schema import Config
 from bnexp.doctor.finding import Finding, careful
 from bnexp.errors import UsageError, in_one_line
+from bnexp.plural import counted
 from bnexp.processes import n_cores
 from bnexp.store.folder import Store
 from bnexp.train.cpu.kernels import library
 from bnexp.train.device import provenance
 
-PACKAGES = (
-    *("torch", "torchvision", "hydra-core", "numpy", "pandas", "scipy", "statsmodels"),
-    *("scikit-learn", "matplotlib"),
-)
+PACKAGES = ["torch", "torchvision", "hydra-core", "numpy", "pandas", "scipy", "statsmodels"]
+PACKAGES += ["scikit-learn", "matplotlib"]
 
 
 @careful
@@ -47,8 +46,7 @@ def versions() -> Iterator[Finding]:
 def hardware(config: Config) -> Iterator[Finding]:
     """Yield processor, compiler, GPUs, and whether results can be written."""
     cpu = provenance(torch.device("cpu"))["hardware"]
-    cores = n_cores()
-    yield Finding("ok", f"{cpu}, {cores} core{'s' * (cores != 1)} for this process{_memory()}")
+    yield Finding("ok", f"{cpu}, {counted(n_cores(), 'core')} for this process{_memory()}")
     if library():
         yield Finding("ok", "the C kernels are compiled: a CPU trains at full speed")
     elif os.environ.get("BNEXP_KERNELS") == "off":

@@ -7,9 +7,9 @@ from bnexp.config.normalization import DEFECTS, BatchNorm
 from bnexp.config.schema import Config
 from bnexp.doctor.finding import Finding, careful
 
-# Of the running statistics' first values, so much may be left when they are used.
+# At most this share of the running statistics' first values may be left when they are used.
 LEFT_OF_THE_START = 0.05
-# Below that many images a batch's variance is mostly noise.
+# With fewer images a batch's variance is mostly noise.
 SMALL_BATCH = 8
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-# What the drivers of NVIDIA (also in Windows' Linux, and on its boards) and AMD put there.
+# Files that the drivers of NVIDIA (also for WSL and Jetson boards) and of AMD create there.
 DEVICES = Path("/dev")
 OF_GPUS = ("nvidia*", "dxg", "nvhost*", "nvmap", "kfd")
 

@@ -7,7 +7,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
 from bnexp.engine.messages import CohortDone, EpochDone
-from bnexp.engine.queue import Queue, died, without
+from bnexp.engine.queue import CohortQueue, died, without
 from bnexp.engine.worker import child
 from bnexp.processes import WORKERS, prepare
 from bnexp.store.records import RunRecord
@@ -36,7 +36,7 @@ def run_in_children(
     run that kills its child every time is recorded as `failed`.
     """
     prepare()
-    queue = Queue(cohorts)
+    queue = CohortQueue(cohorts)
     workers: list[Worker] = []
     try:
         workers += [
@@ -46,7 +46,7 @@ def run_in_children(
         while busy := _busy(workers, queue):
             for pipe in wait([worker.pipe for worker in busy]):
                 worker = next(one for one in busy if one.pipe is pipe)
-                assert worker.cohort is not None  # else it were not busy
+                assert worker.cohort is not None  # which makes it busy
                 try:
                     message = worker.pipe.recv()
                 except (EOFError, OSError):  # OSError: it died within a message
@@ -80,7 +80,7 @@ def _start(device: str) -> Worker:
     return Worker(process, ours, device)
 
 
-def _busy(workers: Sequence[Worker], queue: Queue) -> list[Worker]:
+def _busy(workers: Sequence[Worker], queue: CohortQueue) -> list[Worker]:
     """Give every idle worker a cohort while there are any; return those that have one."""
     for worker in workers:
         if worker.cohort is None and queue:

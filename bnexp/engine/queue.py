@@ -12,7 +12,7 @@ from bnexp.study.cohorts import Cohort
 ATTEMPTS = 2
 
 
-class Queue:
+class CohortQueue:
     """Cohorts in their order; behind them, one by one, the runs of workers that died."""
 
     def __init__(self, cohorts: Sequence[Cohort]) -> None:

@@ -16,16 +16,16 @@ from typing import Any
 from bnexp.config.schema import Ray
 from bnexp.engine.devices import resolve
 from bnexp.engine.messages import EpochDone
-from bnexp.engine.queue import ATTEMPTS, Queue, died, without
+from bnexp.engine.queue import ATTEMPTS, CohortQueue, died, without
 from bnexp.engine.worker import stream
 from bnexp.errors import UsageError
 from bnexp.processes import n_cores
 from bnexp.store.records import RunRecord
 from bnexp.study.cohorts import Cohort
 
-# Ray keeps trying to reach an address for minutes: whether anybody listens is seen first.
+# Ray tries for minutes to reach an address: whether anything listens there is checked first.
 CONNECT_S = 5.0
-# What tasks say is small: Ray would set aside a third of the memory (its least is 75 MB).
+# Tasks send little, but Ray would reserve a third of the memory for it (at least 75 MB).
 OBJECTS_BYTES = 100 * 2**20
 
 
@@ -64,7 +64,7 @@ def n_cores_of(engine: Ray) -> int:
         return n_cores()
     ray = _ray(engine)
     _join(ray, engine.address)
-    # Machines may be on their way to a cluster that has none yet.
+    # A cluster that has no machine yet may be about to get some.
     return max(1, int(ray.cluster_resources().get("CPU", 0)))
 
 
@@ -81,7 +81,7 @@ def run_in_tasks(
     dies; see `bnexp.engine.queue`.
     """
     ray = _ray(engine)
-    queue = Queue(cohorts)
+    queue = CohortQueue(cohorts)
     device = devices[0]
     with _connected(ray, engine, n_workers, 0 if device == "cpu" else len(devices)):
         # Given here, not later by options(), a GPU makes a worker end with its task: the next
@@ -135,9 +135,9 @@ def _ray(engine: Ray) -> ModuleType:
     """Return the package, told by the environment what it reads when it is imported."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report over the network
     if engine.address is None and "ray" not in sys.modules:
-        # Ray's own is 15: beside anything else that computes, hardly anything would train.
+        # Ray's default is 15: beside any other computation, training would hardly get on.
         os.environ.setdefault("RAY_worker_niceness", "0")
-        # Nobody else may give a Ray of our own tasks, and no file needs to keep the secret.
+        # Nobody else may send tasks to a Ray that we start; no file holds the secret.
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     try:

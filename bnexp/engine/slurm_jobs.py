@@ -26,16 +26,12 @@ CLUSTER = "slurm"
 # Seconds between two looks at the jobs and at the folder of the runs.
 LOOK_S = 5.0
 # What squeue says of jobs that have ended; they stay ended unless Slurm requeues them.
-OVER = {
-    *("BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL"),
-    *("OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT", "REVOKED", "GONE"),
-}
-# Why Slurm lets a job wait, where no time will help.
-NEVER = {
-    *("AssocMaxWallDurationPerJobLimit", "BadConstraints", "InvalidAccount", "InvalidQOS"),
-    *("PartitionConfig", "PartitionNodeLimit", "PartitionTimeLimit"),
-    "QOSMaxWallDurationPerJobLimit",
-}
+OVER = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL"}
+OVER |= {"OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT", "REVOKED", "GONE"}
+# Reasons why Slurm keeps a job waiting that no waiting will cure.
+NEVER = {"AssocMaxWallDurationPerJobLimit", "BadConstraints", "InvalidAccount"}
+NEVER |= {"InvalidQOS", "PartitionConfig", "PartitionNodeLimit"}
+NEVER |= {"PartitionTimeLimit", "QOSMaxWallDurationPerJobLimit"}
 
 
 def devices_of(engine: Slurm, name: str) -> list[str]:
@@ -92,7 +88,7 @@ def run_in_jobs(
                     "engine.cpus, engine.gpus, engine.memory_gb and engine.partition"
                 )
             over = all(state in OVER for state in states.values())
-            # Its change has the machines of a shared disk list the folder anew.
+            # Touching the folder makes the clients of a shared disk read its listing again.
             store.open_for_writing()
             for record in store.load((store.done() | store.failed()) & missing.keys()):
                 del missing[record.run_id]
@@ -134,7 +130,7 @@ def train_share(
     cohorts: Sequence[Cohort], engine: Slurm, devices: Sequence[str], store: Store
 ) -> None:
     """Train a job's cohorts, on the cores or GPUs that it was given; runs in the job."""
-    # Slurm asks a cancelled job to end, and waits. submitit would have it go on.
+    # Slurm asks a cancelled job to end and waits a while; submitit would ignore that.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     done = store.done()  # of a job that was requeued
     left = [

@@ -57,7 +57,7 @@ OR_CHANCE = "_or_chance"
 DEVIATION = "_deviation"
 
 TABLE = (
-    *(
+    *[
         dataclasses.replace(
             kind,
             key=f"{subset}_{kind.key}{ending}",
@@ -66,7 +66,7 @@ TABLE = (
         )
         for (subset, ending), details in EVALUATED.items()
         for kind in (LOSS, ACCURACY)
-    ),
+    ],
     Metric("epochs_to_{percent}", "epochs to {percent} % test accuracy", better="lower", low=1),
     Metric("wall_s", "training time", unit="s", better="lower", low=0, repeats=False),
     Metric(
@@ -79,12 +79,12 @@ TABLE = (
     ),
     Metric("diverged_step", "first step whose loss was not finite", low=1),
     Metric("n_parameters", "trained parameters", low=0),
-    *(
+    *[
         dataclasses.replace(metric, probe=name)
         for name, probe in PROBES.items()
         for metric in probe.metrics
-    ),
-    *(
+    ],
+    *[
         Metric(
             key,
             f"accuracy, {words}",
@@ -98,7 +98,7 @@ TABLE = (
             ("generalization_gap", "training minus test set"),
             ("population_gain", "population minus running statistics"),
         )
-    ),
+    ],
 )
 LOSSES_AND_ACCURACIES = tuple(
     metric.key for metric in TABLE if metric.quantity in (LOSS.quantity, ACCURACY.quantity)

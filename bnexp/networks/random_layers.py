@@ -31,11 +31,11 @@ class Drawing(nn.Module):
         return generator(self.seed, self.purpose, f"{self.name}/{self.step}")
 
     def draw(self, shape: Sequence[int]) -> Tensor:
-        """Return what is drawn at the next step, on the CPU, for an input of that shape."""
+        """Return the next step's draw, on the CPU, for an input of a shape (N, ...)."""
         raise NotImplementedError
 
     def drawn_for(self, x: Tensor) -> Tensor:
-        """Return what was handed in, or else the next draw."""
+        """Return what was handed in, or else the next draw, of the shape (N, ...) of x."""
         return (self.drawn if self.drawn.numel() else self.draw(x.shape)).to(x)
 
 

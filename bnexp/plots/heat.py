@@ -23,6 +23,7 @@ from bnexp.plots.style import (
     short,
     wrapped,
 )
+from bnexp.plural import counted
 from bnexp.store.frames import where
 
 WIDEST = 11.0  # inches
@@ -67,8 +68,8 @@ def heat_map(
                 axes.set_title(panel_title(combinations[column], wide))
                 axes.set_xlabel(short(by[1]))
                 axes.set_ylabel(short(by[0]) if column == 0 else "")
-        drawn, beside = mpl.cm.ScalarMappable(norm, colours), grid[lines].ravel()
-        bar = figure.colorbar(drawn, ax=beside, pad=0.02, aspect=20 * len(lines))
+        mappable, beside = mpl.cm.ScalarMappable(norm, colours), grid[lines].ravel()
+        bar = figure.colorbar(mappable, ax=beside, pad=0.02, aspect=20 * len(lines))
         bar.set_label(wrapped(what.label, what.unit))
         bar.outline.set_visible(False)
     left_out = f"; {more} more combinations are in cells.csv" if more else ""
@@ -80,7 +81,7 @@ def heat_map(
         lost += ", the mean is of the others"
     n = int(shown["n"].max())
     means = lighter([response for response, _ in rows])
-    note = f"mean of up to {n} seed{'s' * (n != 1)}, lighter is {means}{lost}{left_out}"
+    note = f"mean of up to {counted(n, 'seed')}, lighter is {means}{lost}{left_out}"
     add_note(figure, note)
     return figure
 

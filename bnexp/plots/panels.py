@@ -18,7 +18,7 @@ WIDE_RANGE = 30
 
 Levels = dict[str, str]
 # What a row of panels shows (a response, a threshold), and the combination of each panel.
-Row = tuple[str, list[Levels]]
+PanelRow = tuple[str, list[Levels]]
 
 
 def numbers(levels: Sequence[str]) -> list[float]:
@@ -38,7 +38,7 @@ def ordered(levels: Sequence[str]) -> list[str]:
 
 def panel_rows(
     shown: Sequence[str], factors: Factors, columns: int = MOST_COLUMNS
-) -> tuple[list[Row], int]:
+) -> tuple[list[PanelRow], int]:
     """Return the rows of panels, and how many combinations of these factors they leave out.
 
     A row is of one thing shown (a response) where its combinations fit side by side. More

@@ -35,6 +35,7 @@ from bnexp.plots.style import (
     with_values,
     wrapped,
 )
+from bnexp.plural import counted
 from bnexp.store.frames import where
 
 MOST_BANDS = len(COLOURS)
@@ -116,7 +117,7 @@ def learning_curves(
     band = ", band: lowest to highest" if banded else ""
     add_note(
         figure,
-        f"line: mean{band} of {n_seeds} seed{'s' * (n_seeds != 1)}"
+        f"line: mean{band} of {counted(n_seeds, 'seed')}"
         + (f"; values above {highest:g} are cut off" if wide and most > highest else "")
         + (f"; {more} more combinations are in epochs.csv" if more > 0 else ""),
     )

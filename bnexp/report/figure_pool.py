@@ -1,6 +1,5 @@
 """Which figures there are, and who draws them: this process and, once started, a helper."""
 
-import gc
 import os
 import signal
 from collections import deque
@@ -65,14 +64,14 @@ class FigurePool:
         """Return the files of each figure in turn, as `bnexp.plots.files` does."""
         from bnexp.plots import made  # imports matplotlib
 
-        drawn: dict[int, Files] = {}
+        files_of: dict[int, Files] = {}
         # From the other end: the last figure, of every run, takes longest.
         while (number := self._last()) is not None:
-            drawn[number] = made(self.makes[number])
+            files_of[number] = made(self.makes[number])
         for number, future in self.helped.items():
             failed = future.exception()  # it waits for the helper
-            drawn[number] = made(self.makes[number]) if failed else future.result()
-        files = [drawn[number] for number in range(len(self.makes))]
+            files_of[number] = made(self.makes[number]) if failed else future.result()
+        files = [files_of[number] for number in range(len(self.makes))]
         self.makes, self.helped = [], {}
         return files
 
@@ -107,9 +106,7 @@ class FigurePool:
 def _get_ready() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where `uninterrupted` cannot: on Windows
     Thread(target=_end_with_parent, daemon=True).start()
-    import bnexp.plots  # noqa: F401 # imports matplotlib
-
-    gc.freeze()  # all of it stays: looking through it is a tenth of the time to draw
+    import bnexp.plots  # noqa: F401 # matplotlib with it
 
 
 def _end_with_parent() -> None:

@@ -12,12 +12,12 @@ from bnexp.config.study import DifferenceClaim, ValueClaim
 from bnexp.report.figure_pool import ReportFigure
 from bnexp.report.figures_by_epoch import POPULATION, RUNNING, by_epoch
 from bnexp.report.tables.learning_rates import TRAINS
+from bnexp.stats.max_lr import LR
 from bnexp.stats.tables import Tables
 from bnexp.store.study_file import Declared
 
 FEWEST = 3  # levels of a curve
 MOST_EFFECTS = 24  # rows of a forest plot: with more, the main effects alone
-LR = "optimizer.lr"
 
 
 def draw(study: Declared, tables: Tables) -> Iterator[ReportFigure]:

@@ -186,7 +186,7 @@ def setting(study: Declared, records: Sequence[RunRecord]) -> list[tuple[str, st
     """Return what was varied, what was fixed, and on what it was trained."""
     done = [record for record in records if record.status != "failed"]
 
-    def each(key: str) -> str:
+    def told(key: str) -> str:
         return ", ".join(sorted({str(record.provenance.get(key)) for record in done}))
 
     base = study.base
@@ -198,16 +198,19 @@ def setting(study: Declared, records: Sequence[RunRecord]) -> list[tuple[str, st
         ("seeds", f"{len(study.seeds)}, shared by all cells"),
         ("runs", f"{len(done)}, {minutes:.0f} minutes of training and evaluation in all"),
         ("data", f"{base['data']['name']}, train_size {base['data']['train_size'] or 'all'}"),
-        *(
+        *[
             (part, _flat(part, base[part], study))
             for part in ("model", "norm", "optimizer", "train")
             if part not in study.factors
+        ],
+        (
+            "hardware",
+            f"{told('hardware')} ({told('device')}, {told('threads')} thread a run)",
         ),
-        ("hardware", f"{each('hardware')} ({each('device')}, {each('threads')} thread a run)"),
         (
             "versions",
-            f"bnexp {each('bnexp')} at {each('commit')}, torch {each('torch')}, "
-            f"Python {each('python')}",
+            f"bnexp {told('bnexp')} at {told('commit')}, torch {told('torch')}, "
+            f"Python {told('python')}",
         ),
         ("trained", f"{starts[0]} to {starts[-1]}; declared {study.declared}"),
     ]

@@ -37,33 +37,33 @@ def to_html(page: Page, figures: Figures, made_from: str) -> str:
     shown = [
         {
             "name": name,
-            "caption": drawn.caption,
+            "caption": figure.caption,
             "data": base64.b64encode(files["svg"]).decode(),
         }
-        for name, (drawn, files) in figures.items()
+        for name, (figure, files) in figures.items()
     ]
     return html("report.html.j2", page=page, figures=shown, made_from=made_from)
 
 
 def to_markdown(page: Page, figures: Figures) -> str:
     """Return the page for a repository; its figures are links to `figures/`."""
-    shown = [{"name": name, "caption": drawn.caption} for name, (drawn, _) in figures.items()]
+    shown = [{"name": name, "caption": figure.caption} for name, (figure, _) in figures.items()]
     return markdown("report.md.j2", page=page, figures=shown)
 
 
-def html(template: str, **content: Any) -> str:
+def html(template: str, **values: Any) -> str:
     """Return a rendered HTML page, which runs its own script and no other."""
     environment = _environment(autoescape=True)
     assert environment.loader is not None
     script = environment.loader.get_source(environment, "page.js")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    content |= {"script": Markup(script), "script_hash": f"sha256-{digest}"}
-    return environment.get_template(template).render(content)
+    values |= {"script": Markup(script), "script_hash": f"sha256-{digest}"}
+    return environment.get_template(template).render(values)
 
 
-def markdown(template: str, **content: Any) -> str:
+def markdown(template: str, **values: Any) -> str:
     """Return a rendered Markdown page."""
-    return _environment(autoescape=False).get_template(template).render(content)
+    return _environment(autoescape=False).get_template(template).render(values)
 
 
 @cache

@@ -72,17 +72,17 @@ def _read(store: Store) -> Analysis:
 
 def _write(analysis: Analysis, pool: FigurePool) -> str:
     store, study, tables = analysis.store, analysis.study, analysis.tables
-    drawn = []
+    asked = []
     for one in draw(study, tables):
-        drawn.append(one)
+        asked.append(one)
         pool.add(one.make)
     for name, table in tables.files().items():
         write_bytes(store.tables / f"{name}.csv", _csv(table))
     n_other = len(store.done() - set(study.run_ids))
     packed = store.packed.lines().keys() - {path.stem for path in store.finished_files()}
-    content = page(study, tables, analysis.records, n_other, packed)
+    report = page(study, tables, analysis.records, n_other, packed)
     files = pool.files()
-    figures = {one.name: (one, endings) for one, endings in zip(drawn, files, strict=True)}
+    figures = {one.name: (one, endings) for one, endings in zip(asked, files, strict=True)}
     for name, (_, endings) in figures.items():
         for ending, image in endings.items():
             write_bytes(store.figures / f"{name}.{ending}", image)
@@ -93,9 +93,9 @@ def _write(analysis: Analysis, pool: FigurePool) -> str:
         if path.stem not in figures and (other.exists() or plots.is_ours(path.read_bytes())):
             path.unlink()
             other.unlink(missing_ok=True)
-    write_bytes(store.folder / "report.md", to_markdown(content, figures).encode())
-    write_bytes(store.folder / "report.tex", to_latex(content).encode())
-    write_bytes(store.page, to_html(content, figures, analysis.made_from).encode())
+    write_bytes(store.folder / "report.md", to_markdown(report, figures).encode())
+    write_bytes(store.folder / "report.tex", to_latex(report).encode())
+    write_bytes(store.page, to_html(report, figures, analysis.made_from).encode())
     return f"report: {store.page}"
 
 

@@ -87,12 +87,14 @@ def _effects(
         what = responses[one.response]
         factors = analysis.study.factors
         only = links.of_contrast(factors, one.factor, one.level_a, one.level_b, one.given)
+        given = [one.given] if conditional else []
+        sides = [interval(what, side, difference=True) for side in _sides(one, "estimate")]
         rows.append(
             [
                 contrast_name(one.factor, one.level_a, one.level_b),
-                *([one.given] if conditional else []),
+                *given,
                 what.label,
-                *(interval(what, side, difference=True) for side in _sides(one, "estimate")),
+                *sides,
                 agreement.agree(one),
                 agreement.direction(one),
                 links.to_runs(str(one.n_first), only),
@@ -175,8 +177,8 @@ def _columns(a: str, b: str) -> list[str]:
 
 
 def _tally(frame: pd.DataFrame) -> str:
-    known = [answer for row in each(frame) if (answer := agreement.agree(row)) != "unknown"]
-    return f"{known.count('yes')} of {len(known)}"
+    answers = [answer for row in each(frame) if (answer := agreement.agree(row)) != "unknown"]
+    return f"{answers.count('yes')} of {len(answers)}"
 
 
 def _identical(runs: pd.DataFrame) -> str:

@@ -8,9 +8,8 @@ import pandas as pd
 from scipy import stats
 
 from bnexp.metrics import TIMES
+from bnexp.stats.estimate import CONFIDENCE
 from bnexp.store.records import RunRecord
-
-CONFIDENCE = 0.95
 
 
 def differences(

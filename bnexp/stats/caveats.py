@@ -43,10 +43,10 @@ def caveats(contrasts: pd.DataFrame, footing: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=CAVEAT_COLUMNS)
 
 
-Row = tuple[str, str, float, str]
+CaveatRow = tuple[str, str, float, str]
 
 
-def _about_p(main: pd.DataFrame) -> Iterator[Row]:
+def _about_p(main: pd.DataFrame) -> Iterator[CaveatRow]:
     n = int(main["n"].max()) if len(main) else 0
     if n < 2:
         return
@@ -69,7 +69,7 @@ def _about_p(main: pd.DataFrame) -> Iterator[Row]:
         yield "adjusted_p", "", min(1.0, floor * family), text
 
 
-def _about_responses(main: pd.DataFrame) -> Iterator[Row]:
+def _about_responses(main: pd.DataFrame) -> Iterator[CaveatRow]:
     for response, table in main.groupby("response", sort=False):
         name = str(response)
         largest = table["mde"].max()

@@ -9,12 +9,12 @@ from bnexp.config.networks import DenseHead
 from bnexp.config.schema import Config, Engine
 from bnexp.study.design import Run
 
-# A worker's cohorts hold at most that many runs: what a crash can cost, and how long one
-# worker may still be busy when the others have nothing left.
+# A worker's cohorts hold at most that many runs: it limits what a crash costs, and how long
+# one worker is still busy when the others have nothing left.
 MOST_RUNS = 256
 
 # Keys whose values are numbers within the program: runs of one cohort may differ in them.
-# Dropout and noise may only where there are any: a layer more is another structure.
+# In dropout and noise only if all have some: one more layer is another structure.
 FREE = (
     ("optimizer", "lr"),
     ("optimizer", "momentum"),

@@ -64,16 +64,16 @@ def read_studies(folders: Sequence[Path]) -> dict[str, dict[str, Any]]:
         if not folder.is_dir():
             raise UsageError(f"--config-dir {folder}: no such folder")
         for path in folder.glob("study/*.yaml"):
-            content = _load(path)
-            found.setdefault(path.stem, content if isinstance(content, dict) else {})
+            file = _load(path)
+            found.setdefault(path.stem, file if isinstance(file, dict) else {})
     return dict(sorted(found.items()))
 
 
 def read_answers(studies: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
     """Return the rows that each study file says it answers."""
     found = {}
-    for name, content in studies.items():
-        section = content.get("study")
+    for name, file in studies.items():
+        section = file.get("study")
         answers = section.get("answers") if isinstance(section, dict) else None
         found[name] = tuple(map(str, answers)) if isinstance(answers, list) else ()
     return found
@@ -86,9 +86,9 @@ def join(rows: Iterable[Row], answers: Mapping[str, Collection[str]]) -> list[Ro
         UsageError: If a study answers a row that there is not.
     """
     rows = list(rows)
-    known = {row.id for row in rows}
+    row_ids = {row.id for row in rows}
     for study, ids in answers.items():
-        if unknown := [one for one in ids if one not in known]:
+        if unknown := [one for one in ids if one not in row_ids]:
             raise UsageError(
                 f"study={study}: study.answers has {', '.join(unknown)}, which no source has; "
                 "bnexp studies --source d2l (or blog, fastai, lab) shows the rows"

@@ -11,8 +11,10 @@ SHARE = 0.9
 # What PyTorch says, beside its own classes, where a program is too large: the second half for
 # tensors of more values than cuDNN, or blocks than a launch, can count.
 SAID = (
-    *("can't allocate memory", "_STATUS_ALLOC_FAILED"),
-    *("CUDNN_STATUS_NOT_SUPPORTED", "invalid configuration argument"),
+    "can't allocate memory",
+    "_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_NOT_SUPPORTED",
+    "invalid configuration argument",
 )
 
 

@@ -25,42 +25,46 @@ DENSE, NORM, ACTIVATION, CONVOLUTION, POOL = range(5)  # as in layers.h
 SUFFIXES = {torch.float32: "float", torch.float64: "double"}
 
 
+def _fields(kind: Any, *names: str) -> tuple[tuple[str, Any], ...]:
+    return tuple((name, kind) for name in names)
+
+
 class _Parameter(Structure):
     _fields_ = (
-        *((name, c_void_p) for name in ("value", "first", "second")),
+        *_fields(c_void_p, "value", "first", "second"),
         ("learns", c_int64),
     )
 
 
 class _Shape(Structure):
-    _fields_ = tuple((name, c_int64) for name in ("channels", "height", "width"))
+    _fields_ = _fields(c_int64, "channels", "height", "width")
 
 
 class _Layer(Structure):
     _fields_ = (
-        *((name, c_int64) for name in ("what", "kind", "inputs", "outputs")),
-        *((name, _Shape) for name in ("before", "after")),
-        *((name, c_int64) for name in ("kernel", "padding")),
-        *((name, _Parameter) for name in ("weight", "bias")),
-        *((name, c_void_p) for name in ("mean", "var")),
-        *((name, c_double) for name in ("epsilon", "momentum")),
+        *_fields(c_int64, "what", "kind", "inputs", "outputs"),
+        *_fields(_Shape, "before", "after"),
+        *_fields(c_int64, "kernel", "padding"),
+        *_fields(_Parameter, "weight", "bias"),
+        *_fields(c_void_p, "mean", "var"),
+        *_fields(c_double, "epsilon", "momentum"),
     )
 
 
 class _Optimizer(Structure):
     _fields_ = (
         ("adam", c_int64),
-        *((name, c_double) for name in ("lr", "decay", "momentum")),
-        *((name, c_double) for name in ("beta1", "beta2", "epsilon")),
-        *((name, c_void_p) for name in ("correction", "root")),
+        *_fields(c_double, "lr", "decay", "momentum"),
+        *_fields(c_double, "beta1", "beta2", "epsilon"),
+        *_fields(c_void_p, "correction", "root"),
     )
 
 
 class _Images(Structure):
     _fields_ = (
-        *((name, c_void_p) for name in ("pixels", "labels")),
+        *_fields(c_void_p, "pixels", "labels"),
         ("size", c_int64),
-        *((name, c_double) for name in ("mean", "sd")),
+        *_fields(c_double, "mean", "sd"),
     )
 
 
@@ -92,12 +96,9 @@ def train_native(
     for row in range(len(stack)):
         layers = _layers(stack, row, kept)
         settings = _settings(stepper, row, correction, root)
-        correct.append(
-            call(
-                *(layers, c_int64(len(layers)), byref(settings), byref(images)),
-                *(_at(order, row), c_int64(n), c_int64(batch_size), _at(losses, row)),
-            )
-        )
+        network = (layers, c_int64(len(layers)), byref(settings), byref(images))
+        batches = (_at(order, row), c_int64(n), c_int64(batch_size))
+        correct.append(call(*network, *batches, _at(losses, row)))
     _check(correct)
     for name in stack.buffers:
         if name.endswith("num_batches_tracked"):
@@ -179,10 +180,9 @@ def _settings(stepper: Stepper, row: int, correction: Tensor, root: Tensor) -> _
     assert isinstance(stepper, StackedSgd | StackedAdam)
     lr, decay = stepper.lr[row].item(), stepper.weight_decay[row].item()
     momentum = stepper.momentum[row].item() if isinstance(stepper, StackedSgd) else 0.0
-    return _Optimizer(
-        *(isinstance(stepper, StackedAdam), lr, decay, momentum, BETA1, BETA2, EPSILON),
-        *(correction.data_ptr(), root.data_ptr()),
-    )
+    numbers = (lr, decay, momentum, BETA1, BETA2, EPSILON)
+    is_adam = isinstance(stepper, StackedAdam)
+    return _Optimizer(is_adam, *numbers, correction.data_ptr(), root.data_ptr())
 
 
 def _kept(stack: Stack, stepper: Stepper) -> dict[str, tuple[Tensor | None, Tensor | None]]:

@@ -12,27 +12,27 @@ import torch
 from torch import Tensor
 
 from bnexp.config.schema import Adam, Config, Sgd
-from bnexp.train.cpu.kernels import library, pointer
+from bnexp.train.cpu.kernels import library, pointers
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam's, as in `torch.optim.Adam`
 
 
 class Stepper(Protocol):
-    """What takes a step."""
+    """What takes a step; parameters and gradients have the shapes (R, ...)."""
 
     @property
     def state(self) -> list[Tensor]:
-        """Return every tensor that a step changes in place, but for the parameters."""
+        """Return every tensor (R, ...) that a step changes in place beside the parameters."""
 
     def step(self, gradients: Sequence[Tensor]) -> None:
         """Move the parameters, in place, by their gradients in the same order."""
 
     def keep(self, rows: Tensor, parameters: Sequence[Tensor]) -> None:
-        """Go on with these runs alone, whose parameters are given anew."""
+        """Go on with the runs in `rows`, of shape (R kept,), and their parameters."""
 
 
 def make_stepper(parameters: Sequence[Tensor], configs: Sequence[Config]) -> Stepper:
-    """Return the optimizer of R runs that agree in its kind."""
+    """Return the optimizer of R runs, parameters (R, ...), that agree in its kind."""
     kind = StackedSgd if isinstance(configs[0].optimizer, Sgd) else StackedAdam
     return kind(parameters, configs)
 
@@ -114,14 +114,14 @@ class StackedAdam:
         for number, (parameter, g) in enumerate(zip(self.parameters, gradients, strict=True)):
             gradient = g
             if kernels is not None and parameter.dtype == torch.float32:
-                moments = (pointer(self.means[number]), pointer(self.squares[number]))
+                moments = (self.means[number], self.squares[number])
                 if gradient.stride() != parameter.stride():
                     gradient = torch.empty_like(parameter).copy_(gradient)
                 kernels.bnexp_adam(
-                    *(pointer(parameter), pointer(gradient), *moments),
-                    *(c_long(len(parameter)), c_long(parameter[0].numel())),
-                    *(pointer(size), pointer(self.weight_decay), c_float(root.item())),
-                    *(c_float(BETA1), c_float(BETA2), c_float(EPSILON)),
+                    *pointers(parameter, gradient, *moments),
+                    *map(c_long, (len(parameter), parameter[0].numel())),
+                    *pointers(size, self.weight_decay),
+                    *map(c_float, (root.item(), BETA1, BETA2, EPSILON)),
                 )
                 continue
             if self.has_decay:

@@ -18,7 +18,7 @@ from bnexp.train.order import batches, epoch_order, first_minibatch
 
 # Some images of a split.
 Batch = tuple[Split, slice | Tensor]
-# Batches of a timing, after which the others are known to take as long.
+# Batches of a timing, after which the others are measured to take as long.
 TIMED = 4
 
 
@@ -118,5 +118,5 @@ class Probes:
 
 def _mean(values: Sequence[float | int | None]) -> float | None:
     """Return the mean, or None where a value is missing."""
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if len(known) == len(values) > 0 else None
+    measured = [value for value in values if value is not None]
+    return sum(measured) / len(measured) if len(measured) == len(values) > 0 else None

@@ -11,13 +11,24 @@ import yaml
 from bnexp.cli import COMMANDS, main
 
 SWEEP = [
-    *("-m", "norm=none,batch", "model.pool=avg,max", "seed=range(3)", "data=digits"),
-    *("train.epochs=2", "data.train_size=64", "engine=inline"),
+    "-m",
+    "norm=none,batch",
+    "model.pool=avg,max",
+    "seed=range(3)",
+    "data=digits",
+    "train.epochs=2",
+    "data.train_size=64",
+    "engine=inline",
 ]
 
 
 THREE_SEEDS = [
-    *("run", "-m", "seed=range(3)", "train.epochs=1", "data.train_size=64", "engine=inline"),
+    "run",
+    "-m",
+    "seed=range(3)",
+    "train.epochs=1",
+    "data.train_size=64",
+    "engine=inline",
 ]
 
 
@@ -64,8 +75,17 @@ def test_a_run_file_holds_what_the_contract_says(elsewhere: Path) -> None:
     (path,) = (elsewhere / "results" / "single" / "runs").iterdir()
     record = json.loads(path.read_text())
     assert list(record) == [
-        *("schema_version", "run_id", "study", "cell", "seed", "status", "config", "metrics"),
-        *("history", "provenance", "error"),
+        "schema_version",
+        "run_id",
+        "study",
+        "cell",
+        "seed",
+        "status",
+        "config",
+        "metrics",
+        "history",
+        "provenance",
+        "error",
     ]
     assert path.stem == record["run_id"]
     assert record["status"] == "ok"

@@ -16,8 +16,13 @@ PACKAGE = str(Path(__file__).parents[2] / "bnexp")
 # What the host waits for: a value, or a shape that depends on values.
 READS = {"_local_scalar_dense", "is_nonzero", "equal"}
 SHAPED_BY_VALUES = {
-    *("nonzero", "masked_select", "repeat_interleave", "bincount"),
-    *("_unique2", "unique_dim", "unique_consecutive"),
+    "nonzero",
+    "masked_select",
+    "repeat_interleave",
+    "bincount",
+    "_unique2",
+    "unique_dim",
+    "unique_consecutive",
 }
 INDEXING = {"index", "index_put", "index_put_", "_unsafe_index", "masked_scatter"}
 

@@ -143,8 +143,16 @@ def test_a_task_trains_as_this_process_does(
     execute(portions(runs, 1), compose("engine=inline").engine, ["cpu"], Store(tmp_path), here)
     done = subprocess.run(
         [
-            *(sys.executable, "-m", "bnexp", "run", "-m", "seed=range(2)", *settings),
-            *("engine=ray", "engine.workers=1", "name=study"),
+            sys.executable,
+            "-m",
+            "bnexp",
+            "run",
+            "-m",
+            "seed=range(2)",
+            *settings,
+            "engine=ray",
+            "engine.workers=1",
+            "name=study",
         ],
         cwd=tmp_path,
         capture_output=True,

@@ -182,8 +182,12 @@ def test_slurm_is_asked_for_what_was_configured(
     """Every key stands in the script that sbatch gets."""
     commands(sbatch=f'cp "$1" "{tmp_path}/script"; echo Submitted batch job 7')
     engine = compose(
-        *("engine=slurm", "engine.minutes=90", "engine.gpus=2", "engine.memory_gb=12"),
-        *("engine.partition=short", "engine.options={account: me, exclusive: true}"),
+        "engine=slurm",
+        "engine.minutes=90",
+        "engine.gpus=2",
+        "engine.memory_gb=12",
+        "engine.partition=short",
+        "engine.options={account: me, exclusive: true}",
     ).engine
     assert engine.name == "slurm"
     assert devices_of(engine, "auto") == devices_of(engine, "cuda") == ["cuda:0", "cuda:1"]
@@ -194,9 +198,14 @@ def test_slurm_is_asked_for_what_was_configured(
     assert [job.job_id for job in jobs] == ["7_0", "7_1", "7_2"]
     asked = set((tmp_path / "script").read_text().splitlines())
     assert asked >= {
-        *("#SBATCH --array=0-2%3", "#SBATCH --time=90", "#SBATCH --cpus-per-task=4"),
-        *("#SBATCH --gpus-per-node=2", "#SBATCH --mem=12GB", "#SBATCH --partition=short"),
-        *("#SBATCH --account=me", "#SBATCH --exclusive"),
+        "#SBATCH --array=0-2%3",
+        "#SBATCH --time=90",
+        "#SBATCH --cpus-per-task=4",
+        "#SBATCH --gpus-per-node=2",
+        "#SBATCH --mem=12GB",
+        "#SBATCH --partition=short",
+        "#SBATCH --account=me",
+        "#SBATCH --exclusive",
     }
 
 
@@ -205,7 +214,9 @@ def test_what_squeue_says(commands: Callable[..., None]) -> None:
     jobs = [Job("7_0"), Job("7_1"), Job("7_2")]
     commands(squeue="echo 7_0 RUNNING None; echo '7_1 PENDING PartitionTimeLimit'")
     assert list(slurm_jobs.states_of(jobs).values()) == [
-        *("RUNNING", "PartitionTimeLimit", "GONE")
+        "RUNNING",
+        "PartitionTimeLimit",
+        "GONE",
     ]
     commands(squeue="echo slurm_load_jobs error: Invalid job id specified >&2; exit 1")
     assert set(slurm_jobs.states_of(jobs).values()) == {"GONE"}

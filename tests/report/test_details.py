@@ -206,7 +206,10 @@ def test_nothing_is_said_of_what_is_not_there(tmp_path: Path) -> None:
     for name in ("details", "cells", "effects"):
         for row in rows_of(page, name):
             assert not {head.split(",")[0].split()[0] for head in row} & {
-                *("BCa", "ranked", "missing", "diverged"),
+                "BCa",
+                "ranked",
+                "missing",
+                "diverged",
             }
     assert "No run diverged." in page
 

@@ -124,8 +124,15 @@ def test_commands_are_drawn_by_two(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     start = FigurePool.start
     monkeypatch.setattr(FigurePool, "start", lambda pool: started.append(start(pool)))
     command = [
-        *("-m", "data=digits", "data.train_size=64", "train.epochs=2", "seed=0,1"),
-        *("norm=none,batch", "model=mlp", "engine=inline", f"results_dir='{tmp_path}'"),
+        "-m",
+        "data=digits",
+        "data.train_size=64",
+        "train.epochs=2",
+        "seed=0,1",
+        "norm=none,batch",
+        "model=mlp",
+        "engine=inline",
+        f"results_dir='{tmp_path}'",
     ]
     folder = tmp_path / "norm"
     found = []

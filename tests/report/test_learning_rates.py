@@ -12,9 +12,19 @@ from bnexp.stats.tables import Tables
 from bnexp.store.folder import Store
 
 SWEEP = [
-    *("run", "-m", "norm=none,batch", "optimizer.lr=0.1,1.0,100000000.0", "seed=range(3)"),
-    *("data=digits", "data.train_size=64", "train.epochs=1", "model.activation=relu"),
-    *("model=mlp", "model.hidden=[8]", "engine=inline", "name=sweep"),
+    "run",
+    "-m",
+    "norm=none,batch",
+    "optimizer.lr=0.1,1.0,100000000.0",
+    "seed=range(3)",
+    "data=digits",
+    "data.train_size=64",
+    "train.epochs=1",
+    "model.activation=relu",
+    "model=mlp",
+    "model.hidden=[8]",
+    "engine=inline",
+    "name=sweep",
 ]
 
 

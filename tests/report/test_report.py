@@ -61,12 +61,26 @@ def test_tables_have_the_columns_that_others_read(built: Store) -> None:
     assert runs[:4] == ["norm", "model.pool", "seed", "status"]
     contrasts = list(pd.read_csv(built.tables / "contrasts.csv"))
     assert contrasts[:8] == [
-        *("factor", "level_a", "level_b", "given", "response", "estimate", "ci_low", "ci_high")
+        "factor",
+        "level_a",
+        "level_b",
+        "given",
+        "response",
+        "estimate",
+        "ci_low",
+        "ci_high",
     ]
     assert {"n", "method", "p", "p_adjusted", "effect_size"} <= set(contrasts)
     claims = list(pd.read_csv(built.tables / "claims.csv"))
     assert claims[:8] == [
-        *("claim", "source", "verdict", "estimate", "ci_low", "ci_high", "n", "reported")
+        "claim",
+        "source",
+        "verdict",
+        "estimate",
+        "ci_low",
+        "ci_high",
+        "n",
+        "reported",
     ]
     for name in ("epochs", "cells"):
         assert (built.tables / f"{name}.csv").is_file()

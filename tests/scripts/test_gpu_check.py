@@ -11,8 +11,17 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 STAGES = (
-    *("card", "tests", "speed", "speed_torch", "parity", "compare", "pooling", "profile"),
-    *("reference", "mlp", "doctor"),
+    "card",
+    "tests",
+    "speed",
+    "speed_torch",
+    "parity",
+    "compare",
+    "pooling",
+    "profile",
+    "reference",
+    "mlp",
+    "doctor",
 )
 
 
@@ -95,5 +104,9 @@ def test_what_was_prepared_is_enough(tmp_path: Path) -> None:
     for study in ("cpu/device_parity", "device/device_parity", "device/pooling_vs_bn"):
         assert f"./{study}/report.html" in names
     assert sorted(path.name for path in out.iterdir()) == [
-        *("log.txt", "measured.json", "stages.tsv", "studies.tar.gz", "tests.xml"),
+        "log.txt",
+        "measured.json",
+        "stages.tsv",
+        "studies.tar.gz",
+        "tests.xml",
     ]

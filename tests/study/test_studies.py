@@ -13,9 +13,21 @@ from bnexp.store.folder import Store
 STUDIES = sorted(path.stem for path in conf_dir().glob("study/*.yaml"))
 # Other studies have their network, their kind of factors and what they measure.
 ALIKE = {
-    *("bias", "covariate_shift", "device_parity", "dropout_order", "epsilon"),
-    *("flatten_position", "init_act_depth", "landscape", "lite_bn_affine", "other_norms"),
-    *("placement", "pool_position", "regularisation", "remove_pool_fc120", "which_layers"),
+    "bias",
+    "covariate_shift",
+    "device_parity",
+    "dropout_order",
+    "epsilon",
+    "flatten_position",
+    "init_act_depth",
+    "landscape",
+    "lite_bn_affine",
+    "other_norms",
+    "placement",
+    "pool_position",
+    "regularisation",
+    "remove_pool_fc120",
+    "which_layers",
 }
 
 

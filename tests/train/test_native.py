@@ -297,8 +297,11 @@ def test_every_byte_becomes_the_same_float() -> None:
         library = kernels.library()
         assert library is not None
         library.bnexp_pixels_float(
-            *(kernels.pointer(images), ctypes.c_int64(256)),
-            *(ctypes.c_double(mean), ctypes.c_double(sd), kernels.pointer(found)),
+            *kernels.pointers(images),
+            ctypes.c_int64(256),
+            ctypes.c_double(mean),
+            ctypes.c_double(sd),
+            *kernels.pointers(found),
         )
         assert torch.equal(found, expected)
 

@@ -161,11 +161,11 @@ PROBE = Probe(
             high=1,
             when=EACH,
         ),
-        *(
+        *[
             Metric(
                 name, "input of one unit", f"{at}th percentile", when=("epoch",), of_run=False
             )
             for name, at in zip(UNIT_INPUTS, PERCENTILES, strict=True)
-        ),
+        ],
     ),
 )

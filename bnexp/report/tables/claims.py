@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from bnexp.metrics.metric import Metric
+from bnexp.plural import counted
 from bnexp.report import links
 from bnexp.report.numbers import each, interval, shown
 from bnexp.report.tables.text import TableText, described
@@ -56,7 +57,7 @@ def tally(tables: Tables) -> str:
     counts = tables.claims["verdict"].value_counts()
     parts = [f"{counts[verdict]} {verdict}" for verdict in VERDICTS if verdict in counts]
     n = len(tables.claims)
-    return f"Of {n} claim{'s' * (n != 1)} of the sources: {', '.join(parts)}."
+    return f"Of {counted(n, 'claim')} of the sources: {', '.join(parts)}."
 
 
 def _in_prediction(found: Any) -> str:

@@ -23,7 +23,7 @@ def max_lr_table(tables: Tables) -> TableText:
     rows = [
         [
             row["definition"],
-            *(str(row[key]) for key in factors),
+            *[str(row[key]) for key in factors],
             rate(row["lr"], row["lr_low"], row["lr_high"], row["bound"]),
             str(row["n"]),
             str(row["method"]),

@@ -151,10 +151,10 @@ def runs_table(study: Declared, tables: Tables, packed: Collection[str] = ()) ->
     responses = described(tables.responses)
     rows = [
         [
-            *(run[key] for key in study.factors),
+            *[run[key] for key in study.factors],
             str(run["seed"]),
             run["status"],
-            *(shown(what, run[name]) for name, what in responses.items()),
+            *[shown(what, run[name]) for name, what in responses.items()],
             links.to_file(run["run_id"], run["status"], packed),
         ]
         for run in tables.runs.head(MOST_ROWS).to_dict("records")

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bnexp.train.cpu.kernels import library, pointer
+from bnexp.train.cpu.kernels import library, pointers
 
 ACTIVATIONS = {nn.Identity: 0, nn.Sigmoid: 1, nn.ReLU: 2, nn.Tanh: 3}
 POOLS = {nn.MaxPool2d: 0, nn.AvgPool2d: 1}
@@ -201,7 +201,7 @@ class _Fused(torch.autograd.Function):
         dims = tuple(map(ctypes.c_long, (n, channels, h, w, int(shape.phases))))
         if shape.batch_moments:
             mean, var = x.new_empty(channels), x.new_empty(channels)
-            kernels.bnexp_moments(pointer(z), *dims, pointer(mean), pointer(var))
+            kernels.bnexp_moments(*pointers(z), *dims, *pointers(mean, var))
         if mean is None or var is None:
             mean, rstd = x.new_zeros(channels), x.new_ones(channels)
             var = rstd
@@ -211,7 +211,7 @@ class _Fused(torch.autograd.Function):
         b = -mean * a if beta is None else beta - mean * a
         out = x.new_empty(n, channels, h, w)
         kernels.bnexp_forward(
-            pointer(z), *dims, pointer(a), pointer(b), shape.kind, shape.pool, pointer(out)
+            *pointers(z), *dims, *pointers(a, b), shape.kind, shape.pool, *pointers(out)
         )
         ctx.save_for_backward(x, weight, z, a, b, mean, rstd)
         ctx.shape, ctx.dims = shape, dims
@@ -227,10 +227,13 @@ class _Fused(torch.autograd.Function):
         g = gradients[0].contiguous()
         d, (dgamma, dbeta, dbias) = torch.empty_like(z), x.new_empty(3, len(a))
         kernels.bnexp_backward(
-            *(pointer(z), pointer(g), *ctx.dims),
-            *(pointer(a), pointer(b), pointer(mean), pointer(rstd)),
-            *(shape.kind, shape.pool, int(shape.batch_moments)),
-            *(pointer(d), pointer(dgamma), pointer(dbeta), pointer(dbias)),
+            *pointers(z, g),
+            *ctx.dims,
+            *pointers(a, b, mean, rstd),
+            shape.kind,
+            shape.pool,
+            int(shape.batch_moments),
+            *pointers(d, dgamma, dbeta, dbias),
         )
         needed = ctx.needs_input_grad
         dx: Tensor | None = d
@@ -277,9 +280,9 @@ def _conv_backward(
     """Return the gradients of a convolution with respect to its input and its weights."""
     as_forward = not shape.phases and weight.shape[1] % CHANNEL_BLOCK > 0
     stride, padding = [1 + shape.phases] * 2, [shape.padding] * 2
+    geometry = (stride, padding, [1, 1], False, [0, 0], 1)
     dx, dweight, _ = torch.ops.aten.convolution_backward(
-        *(d, x, weight, None, stride, padding, [1, 1], False, [0, 0], 1),
-        [needs_x, not as_forward, False],
+        d, x, weight, None, *geometry, [needs_x, not as_forward, False]
     )
     if as_forward:
         dweight = F.conv2d(x.transpose(0, 1), d.transpose(0, 1), padding=shape.padding)

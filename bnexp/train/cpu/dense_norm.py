@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bnexp.train.cpu.kernels import library, pointer
+from bnexp.train.cpu.kernels import library, pointers
 
 
 class DenseNorm(nn.BatchNorm1d):
@@ -81,8 +81,11 @@ class _Stacked(torch.autograd.Function):
         assert kernels is not None
         out, mean, var = torch.empty_like(x), torch.empty_like(bias), torch.empty_like(bias)
         kernels.bnexp_dense_norm(
-            *(pointer(x), *map(c_long, x.shape), pointer(weight), pointer(bias)),
-            *(c_float(eps), pointer(out), pointer(mean), pointer(var)),
+            *pointers(x),
+            *map(c_long, x.shape),
+            *pointers(weight, bias),
+            c_float(eps),
+            *pointers(out, mean, var),
         )
         ctx.save_for_backward(x, weight, mean, var)
         ctx.eps = eps
@@ -97,8 +100,10 @@ class _Stacked(torch.autograd.Function):
         g = gradients[0].contiguous()
         d, dweight, dbias = torch.empty_like(x), torch.empty_like(mean), torch.empty_like(mean)
         kernels.bnexp_dense_norm_back(
-            *(pointer(x), pointer(g), *map(c_long, x.shape), pointer(weight)),
-            *(c_float(ctx.eps), pointer(mean), pointer(var)),
-            *(pointer(d), pointer(dweight), pointer(dbias)),
+            *pointers(x, g),
+            *map(c_long, x.shape),
+            *pointers(weight),
+            c_float(ctx.eps),
+            *pointers(mean, var, d, dweight, dbias),
         )
         return d, dweight, dbias, None

@@ -24,10 +24,8 @@ SOURCE = Path(__file__).with_name("kernels.c")
 HEADERS = sorted(SOURCE.parent.glob("*.h"))
 # No fast-math: it would take infinities and NaN for numbers. What is left lets the compiler
 # forget errno and traps, so that it can vectorize.
-FLAGS = (
-    *("-O3", "-march=native", "-mprefer-vector-width=512"),
-    *("-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC"),
-)
+FLAGS = ["-O3", "-march=native", "-mprefer-vector-width=512", "-shared", "-fPIC"]
+FLAGS += ["-fno-math-errno", "-fno-trapping-math"]
 
 
 @functools.cache
@@ -45,7 +43,7 @@ def library(dtype: torch.dtype = torch.float32) -> ctypes.CDLL | None:
     # The same home folder may be mounted on machines with other processors.
     machine = f"{platform.machine()} {_processor()}"
     what = b"".join(path.read_bytes() for path in (SOURCE, *HEADERS))
-    flags = (*FLAGS, "-DBNEXP_DOUBLE") if dtype == torch.float64 else FLAGS
+    flags = [*FLAGS, "-DBNEXP_DOUBLE"] if dtype == torch.float64 else FLAGS
     what += " ".join((compiler, *flags, machine)).encode()
     cache = user_cache_path("bnexp", appauthor=False)
     path = cache / f"kernels-{hashlib.sha256(what).hexdigest()[:16]}.so"
@@ -76,6 +74,6 @@ def _processor() -> str:
     return "".join(line for line in lines if line.startswith(("model name", "flags")))[:4000]
 
 
-def pointer(tensor: Tensor | None) -> ctypes.c_void_p:
-    """Return where a contiguous float tensor's values lie, for a kernel."""
-    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
+def pointers(*tensors: Tensor) -> list[ctypes.c_void_p]:
+    """Return where the values of contiguous tensors of any shape lie, for a kernel."""
+    return [ctypes.c_void_p(tensor.data_ptr()) for tensor in tensors]

@@ -19,7 +19,7 @@ from bnexp.store.json_files import write_json
 from bnexp.study.cohorts import Cohort, structure
 from bnexp.study.cost import Speed
 
-# Structures measured; others take the speed of the most similar of these.
+# At most so many structures are measured; others get the speed of the most similar one.
 MOST_MEASURED = 24
 
 
@@ -37,9 +37,9 @@ def speeds_of(
         wanted[key] = (config, max(len(cohort.runs), wanted.get(key, (config, 0))[1]))
     cache = _cache()
     where = f"{platform.node()} {bnexp.__version__} {workers} {' '.join(devices)}"
-    known = _read(cache).get(where, {})
+    cached = _read(cache).get(where, {})
     names = {key: f"{n} {key}" for key, (_, n) in wanted.items()}
-    todo = {key: wanted[key] for key in wanted if names[key] not in known}
+    todo = {key: wanted[key] for key in wanted if names[key] not in cached}
     measured = dict(list(todo.items())[:MOST_MEASURED])
     if measured:
         prepare()
@@ -50,17 +50,17 @@ def speeds_of(
                 for n in range(workers)
             ]
             results = [task.result() for task in tasks]
-        known["start_s"] = max(start_s for start_s, _ in results)
+        cached["start_s"] = max(start_s for start_s, _ in results)
         for number, key in enumerate(measured):
             speeds = [asdict(found[number]) for _, found in results]
             mean = {name: sum(s[name] for s in speeds) / len(speeds) for name in speeds[0]}
-            known[names[key]] = mean | {"size": int(mean["size"])}
-        _write(cache, {**_read(cache), where: known})
-    found = {key: Speed(**known[names[key]]) for key in wanted if names[key] in known}
+            cached[names[key]] = mean | {"size": int(mean["size"])}
+        _write(cache, {**_read(cache), where: cached})
+    found = {key: Speed(**cached[names[key]]) for key in wanted if names[key] in cached}
     for key, (config, _) in wanted.items():
         if key not in found:
             found[key] = found[_most_similar(config, {k: wanted[k][0] for k in found})]
-    return found, known["start_s"]
+    return found, cached["start_s"]
 
 
 def _measure(
@@ -94,14 +94,14 @@ def _cache() -> Path:
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
+    return values if isinstance(values, dict) else {}
 
 
-def _write(path: Path, content: object) -> None:
+def _write(path: Path, values: object) -> None:
     try:
-        write_json(path, content)
+        write_json(path, values)
     except OSError:
         return  # a home folder that cannot be written to: measured again next time

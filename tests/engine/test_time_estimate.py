@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bnexp.config.schema import Config
-from bnexp.engine import estimate
+from bnexp.engine import time_estimate
 from bnexp.study.cohorts import Cohort, structure
 from bnexp.study.cost import Speed
 from bnexp.study.design import Cell, Run
@@ -34,7 +34,7 @@ def test_what_was_measured_is_not_measured_again(
     """The second plan starts no process and finds the same; a damaged cache is as none."""
     config = compose(*SMALL)
     cohorts = [cohort_of(config, 2)]
-    found, start_s = estimate.speeds_of(cohorts, 1, ["cpu"])
+    found, start_s = time_estimate.speeds_of(cohorts, 1, ["cpu"])
     speed = found[structure(config)]
     assert start_s > 0
     assert speed.size in (1, 2)
@@ -43,11 +43,11 @@ def test_what_was_measured_is_not_measured_again(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr(estimate, "ProcessPoolExecutor", refuse)
-    assert estimate.speeds_of(cohorts, 1, ["cpu"]) == (found, start_s)
+    monkeypatch.setattr(time_estimate, "ProcessPoolExecutor", refuse)
+    assert time_estimate.speeds_of(cohorts, 1, ["cpu"]) == (found, start_s)
     cache.write_text("{")
     with pytest.raises(AssertionError, match="measured again"):
-        estimate.speeds_of(cohorts, 1, ["cpu"])
+        time_estimate.speeds_of(cohorts, 1, ["cpu"])
 
 
 def test_beyond_the_most_the_similar_lends_its_speed(
@@ -73,10 +73,10 @@ def test_beyond_the_most_the_similar_lends_its_speed(
             by_model = {"mlp": 1e-6, "lenet": 1e-3}
             return 1.0, [Speed(1, by_model[c.model.name], 0, 0) for c, _ in self.wanted]
 
-    monkeypatch.setattr(estimate, "ProcessPoolExecutor", Pool)
-    monkeypatch.setattr(estimate, "MOST_MEASURED", 2)
+    monkeypatch.setattr(time_estimate, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(time_estimate, "MOST_MEASURED", 2)
     cohorts = [cohort_of(config, 1) for config in (mlp, lenet, deeper)]
-    found, _ = estimate.speeds_of(cohorts, 1, ["cpu"])
+    found, _ = time_estimate.speeds_of(cohorts, 1, ["cpu"])
     assert found[structure(deeper)].train_s == 1e-6
     assert found[structure(lenet)].train_s == 1e-3
     assert len(json.loads(cache.read_text())) == 1
