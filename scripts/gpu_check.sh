@@ -68,7 +68,7 @@ stage() { # NAME LIMIT COMMAND...
     code=$?
     [ "$code" -eq 0 ] || worst=1
     log "$name"
-    tail -n "${SHOWN:-4}" "$work/$name.log" | cut -c 1-400
+    tail -n "${SHOWN:-4}" "$work/$name.log" | cut -c 1-200
     printf '%s\t%s\t%s\n' "$name" "$code" $((SECONDS - start)) | tee -a "$out/stages.tsv"
     if [ -d "$work/studies" ]; then
         tar -C "$work/studies" --exclude='*.png' -czf "$work/studies.tar.gz" . &&
@@ -89,7 +89,7 @@ tests() {
     n=$((cores < 12 ? 1 : 6))
     study cpu cpu study=device_parity engine.workers=$((cores > n + 1 ? cores - n : 1)) \
         "${small[@]}" > "$work/parity_cpu.log" 2>&1 &
-    "$python" -m pytest -m "gpu and not thorough" "${tested[@]}" -q -p no:cacheprovider \
+    "$python" -m pytest -m "gpu and not thorough" "${tested[@]}" -q -p no:cacheprovider -p no:benchmark \
         --numprocesses "$n" --junitxml "$out/tests.xml"
     local code=$?
     wait $! || code=1
@@ -114,8 +114,8 @@ if [ "$device" = cpu ]; then
 fi
 SHOWN=14 run card 40 measure card
 SHOWN=3 run tests 110 tests
-SHOWN=99 run speed 100 measure speed
-SHOWN=99 run speed_torch 80 measure_in_torch speed
+SHOWN=24 run speed 100 measure speed
+SHOWN=24 run speed_torch 80 measure_in_torch speed
 run parity 40 study device "$device" study=device_parity "${small[@]}"
 SHOWN=12 run compare 40 compare
 run pooling 150 study device "$device" study=pooling_vs_bn "${small[@]}" "seed=$seeds"

@@ -122,6 +122,17 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def without_kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Train in PyTorch's kernels alone."""
+    from bnexp.train.cpu.kernels import library
+
+    monkeypatch.setenv("BNEXP_KERNELS", "off")
+    library.cache_clear()
+    yield
+    library.cache_clear()
+
+
+@pytest.fixture
 def unprinted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a report's figures without laying out and printing them: most of what it takes."""
     monkeypatch.setattr("bnexp.plots.style.files", lambda _: {"svg": b"", "png": b""})

@@ -37,7 +37,7 @@ def devices_of(engine: Ray, name: str) -> list[str]:
     Raises:
         UsageError: If the cluster cannot be joined, or has no such device.
     """
-    if ":" in name:
+    if ":" in name or name == "mps":
         raise UsageError(f"device={name}: Ray chooses among the GPUs; use device=cuda")
     ray = _ray(engine)
     if engine.address is None:

@@ -41,7 +41,7 @@ def devices_of(engine: Slurm, name: str) -> list[str]:
         UsageError: If a job has no such device, or submitit or Slurm are missing here.
     """
     _submitit()
-    if ":" in name:
+    if ":" in name or name == "mps":
         raise UsageError(f"device={name}: Slurm chooses among the GPUs; use device=cuda")
     if name == "cuda" and not engine.gpus:
         raise UsageError("device=cuda: a job has no GPU; ask for some with engine.gpus=1")

@@ -85,6 +85,7 @@ def _train(
     problem, too_large = "", False
     outcomes: list[Outcome] = []
     try:
+        _refuse_doubles(config, device)
         together = _is_stacked(config, device)
         data = _data(config.data, device)
         allow_tf32(config.train.tf32)
@@ -132,13 +133,23 @@ def _train(
         )
 
 
+def _refuse_doubles(config: Config, device: torch.device) -> None:
+    """Refuse what is measured in double precision where there is none."""
+    asked = [key for key, value in config.eval if value is True and key != "grad"]
+    if asked and device.type == "mps":
+        raise UsageError(
+            f"eval.{asked[0]} is measured in double precision, which device=mps does not "
+            "have: use device=cpu"
+        )
+
+
 def _is_stacked(config: Config, device: torch.device) -> bool:
     """Return whether runs train as a stack, even one alone.
 
     A result must not depend on who else was trained. A CPU gains nothing from stacked
     convolutions, unless the kernels know the network.
     """
-    if device.type == "cuda" or not is_convolutional(config):
+    if device.type != "cpu" or not is_convolutional(config):
         return True
     return is_native(build(config, 0))
 

@@ -25,6 +25,13 @@ def resolve(name: str) -> list[str]:
     n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "cpu" or (name == "auto" and n_gpus == 0):
         return ["cpu"]
+    if name == "mps":
+        if torch.backends.mps.is_available():
+            return ["mps"]
+        raise UsageError(
+            f"device=mps: PyTorch {torch.__version__} sees no GPU of Apple's here; use "
+            "device=cpu"
+        )
     if n_gpus == 0:
         raise UsageError(
             f"device={name}: PyTorch {torch.__version__} sees no CUDA device here; use "
@@ -46,7 +53,7 @@ def settle(name: str) -> torch.device:
     device = torch.device(name)
     if device.type == "cpu":
         torch.set_num_threads(1)
-    else:
+    elif device.type == "cuda":
         torch.cuda.set_device(device)
         torch.backends.cudnn.deterministic = True
         allow_tf32(False)
@@ -57,6 +64,11 @@ def allow_tf32(allowed: bool) -> None:
     """Let a GPU multiply in TensorFloat-32, or not; a CPU does not know it."""
     torch.backends.cudnn.allow_tf32 = allowed
     torch.backends.cuda.matmul.allow_tf32 = allowed
+
+
+def of_doubles(device: torch.device) -> torch.device:
+    """Return where sums in double precision are made: Apple's GPUs have none."""
+    return torch.device("cpu") if device.type == "mps" else device
 
 
 def tune_process() -> None:
@@ -85,7 +97,7 @@ def _keep_freed_memory() -> None:
 
 def provenance(device: torch.device) -> dict[str, Any]:
     """Return where and with what a run trains."""
-    hardware = _cpu() if device.type == "cpu" else torch.cuda.get_device_name(device)
+    hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu()
     return {
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "device": device.type,

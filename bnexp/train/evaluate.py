@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from bnexp.data.tensors import Split
 from bnexp.norms import BatchNormLayer, pooled_moments
 from bnexp.train.cpu.blocks import blocked
+from bnexp.train.device import of_doubles
 
 # Small enough that a batch's activations stay in a CPU's cache: on one thread, batches
 # of 1,000 evaluate LeNet at half the speed. A GPU wants its launches large.
@@ -62,7 +63,8 @@ def totals(
         forward: From images (N, 1, 28, 28) to logits (R, N, 10).
         grad: See `evaluate`.
     """
-    loss = correct = torch.zeros((), dtype=torch.float64, device=split.images.device)
+    device = of_doubles(split.images.device)
+    loss = correct = torch.zeros((), dtype=torch.float64, device=device)
     for start in range(0, len(split), batch_size):
         images, labels = split.batch(slice(start, start + batch_size))
         with torch.set_grad_enabled(grad):
@@ -70,8 +72,8 @@ def totals(
         each = F.cross_entropy(
             logits.flatten(0, 1), labels.repeat(len(logits)), reduction="none"
         )
-        loss = loss + each.view(len(logits), -1).sum(1, dtype=torch.float64)
-        correct = correct + (logits.argmax(2) == labels).sum(1)
+        loss = loss + each.view(len(logits), -1).to(device).sum(1, dtype=torch.float64)
+        correct = correct + (logits.argmax(2) == labels).sum(1).to(device)
     return loss / len(split), correct / len(split)
 
 
@@ -104,7 +106,7 @@ def population_statistics(network: nn.Sequential, train: Split) -> Iterator[None
 
 @torch.no_grad()
 def _set_population_statistics(network: nn.Sequential, train: Split) -> None:
-    size = eval_batch(train)
+    size, device = eval_batch(train), of_doubles(train.images.device)
     starts = range(0, len(train), size)
     stored: list[Tensor] = []  # the inputs of the layer at `at`, where they fit
     at = 0
@@ -117,17 +119,17 @@ def _set_population_statistics(network: nn.Sequential, train: Split) -> None:
             y = segment(x)
             axes = [0, 2, 3][: y.dim() - 1]
             var, mean = torch.var_mean(y, axes, correction=0)
-            means.append(mean.double())
-            variances.append(var.double())
+            means.append(mean.to(device).double())
+            variances.append(var.to(device).double())
             counts.append(y.numel() // y.shape[1])
             if y.nbytes // len(y) * len(train) <= STORED_BYTES:
                 inputs.append(y)
-        count = torch.tensor(counts, device=train.images.device)
+        count = torch.tensor(counts, device=device)
         mean, var = pooled_moments(torch.stack(means), torch.stack(variances), count)
         assert layer.running_mean is not None
         assert layer.running_var is not None
-        layer.running_mean.copy_(mean)
-        layer.running_var.copy_(var)
+        layer.running_mean.copy_(mean.to(layer.running_mean.dtype))
+        layer.running_var.copy_(var.to(layer.running_var.dtype))
         if inputs:
             stored, at = inputs, position
 

@@ -12,6 +12,7 @@ SHARE = 0.9
 # tensors of more values than cuDNN, or blocks than a launch, can count.
 SAID = (
     "can't allocate memory",
+    "out of memory",
     "_STATUS_ALLOC_FAILED",
     "CUDNN_STATUS_NOT_SUPPORTED",
     "invalid configuration argument",
@@ -43,6 +44,8 @@ def free(device: torch.device) -> None:
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
 
 
 class Room:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from bnexp.config.schema import Adam, Config, Sgd
 from bnexp.train.cpu.kernels import library, pointers
+from bnexp.train.device import of_doubles
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam's, as in `torch.optim.Adam`
 
@@ -99,7 +100,8 @@ class StackedAdam:
         self.means = [torch.zeros_like(p) for p in parameters]
         self.squares = [torch.zeros_like(p) for p in parameters]
         # On the device, in double precision: a captured step must be able to count.
-        self.count = torch.zeros((), dtype=torch.float64, device=self.lr.device)
+        device = of_doubles(self.lr.device)
+        self.count = torch.zeros((), dtype=torch.float64, device=device)
 
     @property
     def state(self) -> list[Tensor]:
@@ -108,7 +110,8 @@ class StackedAdam:
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor]) -> None:
         self.count += 1
-        size = (self.lr.double() / (1 - BETA1**self.count)).to(self.lr)  # (R,)
+        lr = self.lr.to(self.count.device).double()
+        size = (lr / (1 - BETA1**self.count)).to(self.lr)  # (R,)
         root = (1 - BETA2**self.count).sqrt().to(self.lr)
         kernels = library() if self.lr.device.type == "cpu" else None
         for number, (parameter, g) in enumerate(zip(self.parameters, gradients, strict=True)):

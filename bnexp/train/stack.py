@@ -89,8 +89,9 @@ class Stack:
         for name, shape in self._drawing.items():
             layers = [network.get_submodule(name) for network in self.networks]
             drawn = [layer.draw((batch_size, *shape)) for layer in layers]  # type: ignore[operator]
-            device = self.buffers[f"{name}.drawn"].device
-            self.buffers[f"{name}.drawn"] = torch.stack(drawn).to(device, non_blocking=True)
+            # In the precision of what they meet, before they travel.
+            like = next(iter(self.parameters.values()))
+            self.buffers[f"{name}.drawn"] = torch.stack(drawn).to(like, non_blocking=True)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return logits of shape (R, N, 10).

@@ -102,6 +102,19 @@ def test_missing_data_are_told_in_words(compose: Callable[..., Config]) -> None:
     assert record.error.startswith("mnist in /nowhere/at/all cannot be read")
 
 
+def test_what_a_device_cannot_measure_is_told_in_words(
+    compose: Callable[..., Config],
+) -> None:
+    """Apple's GPUs have no double precision: what needs it is refused with the way out."""
+    config = compose(*SMALL, "model=mlp", "eval.gradients=true")
+    run = Run("a", Cell({}, config), 0)
+    mac = torch.device("mps")
+    (record,) = train_cohort(Cohort("study", (run,), 1), mac, lambda run_id, epoch: None)
+    assert record.status == "failed"
+    assert record.error is not None
+    assert record.error.startswith("eval.gradients is measured in double precision")
+
+
 def test_an_interruption_is_no_record(runs: list[Run], monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C ends the training; it is not an error of the run."""
 

@@ -54,6 +54,20 @@ def test_a_device_that_is_not_there(name: str, message: str) -> None:
         resolve(name)
 
 
+def test_a_mac(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its GPU is taken where it is asked for and there; double precision stays on the CPU."""
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(UsageError, match=r"device=mps: PyTorch .* sees no GPU of Apple's"):
+        resolve("mps")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert resolve("mps") == ["mps"]
+    mac, cuda = torch.device("mps"), torch.device("cuda", 0)
+    assert device.of_doubles(mac) == torch.device("cpu")
+    assert device.of_doubles(cuda) == cuda
+    assert settle("mps") == mac
+    assert provenance(mac)["device"] == "mps"
+
+
 def test_a_cpu_trains_on_one_thread() -> None:
     """The order of a sum, and with it the last digit, depends on the number of threads."""
     torch.set_num_threads(2)

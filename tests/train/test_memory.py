@@ -74,30 +74,29 @@ def test_other_errors_are_not() -> None:
     assert not memory.is_out_of_memory(raised(unrelated))
 
 
-class Watched(Stack):
-    """A stack that must find none of those alive that were made before.
+class Watched:
+    """What has been made of stacks, of which none may live when the next is made.
 
     Attributes:
         made: The number of runs of each, in order.
     """
 
     made: ClassVar[list[int]] = []
-    alive: ClassVar[list[weakref.ref["Watched"]]] = []
-
-    def __init__(self, networks: Sequence[nn.Sequential]) -> None:
-        assert not [one for ref in Watched.alive if (one := ref())], "an earlier one lives"
-        super().__init__(networks)
-        Watched.alive.append(weakref.ref(self))
-        Watched.made.append(len(networks))
+    alive: ClassVar[list[weakref.ref[Stack]]] = []
 
 
 @pytest.fixture
-def watched(monkeypatch: pytest.MonkeyPatch) -> type[Watched]:
-    """Have all programs be watched, in PyTorch's kernels: those of a GPU."""
-    monkeypatch.setattr("bnexp.train.stack.is_native", lambda network: False)
-    monkeypatch.setattr("bnexp.train.speed.is_native", lambda network: False)
-    monkeypatch.setattr(cohort, "Stack", Watched)
-    monkeypatch.setattr(speed, "Stack", Watched)
+def watched(monkeypatch: pytest.MonkeyPatch, without_kernels: None) -> type[Watched]:
+    """Watch every stack; they train in PyTorch's kernels, as those of a GPU may."""
+    make = Stack.__init__
+
+    def made(stack: Stack, networks: Sequence[nn.Sequential], **options: Any) -> None:
+        assert not [ref for ref in Watched.alive if ref()], "an earlier one lives"
+        make(stack, networks, **options)
+        Watched.alive.append(weakref.ref(stack))
+        Watched.made.append(len(networks))
+
+    monkeypatch.setattr(Stack, "__init__", made)
     monkeypatch.setattr("bnexp.train._sizes", {})
     Watched.made, Watched.alive = [], []
     return Watched
