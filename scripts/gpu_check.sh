@@ -113,7 +113,7 @@ if [ "$device" = cpu ]; then
     tested=(tests/train/test_gpu.py) seeds='range(1)' many='range(2)'
 fi
 SHOWN=14 run card 40 measure card
-SHOWN=3 run tests 110 tests
+SHOWN=6 run tests 140 tests
 SHOWN=24 run speed 100 measure speed
 SHOWN=24 run speed_torch 80 measure_in_torch speed
 run parity 40 study device "$device" study=device_parity "${small[@]}"

@@ -107,6 +107,7 @@ def card(place: Place, numbers: Numbers) -> None:
     for name, value in provenance(device).items():
         numbers.add(name, value)
     if place.is_cuda:
+        numbers.add("CUDA", torch.version.cuda)
         numbers.add("cudnn", torch.backends.cudnn.version())
         free, total = torch.cuda.mem_get_info(device)
         numbers.add("memory GiB", round(total / GIB, 1))
