@@ -16,8 +16,8 @@ from bnexp.networks.build import build
 from bnexp.train.cohort import train_epoch
 from bnexp.train.device import settle
 from bnexp.train.optimizers import make_stepper
-from bnexp.train.speed import measured_plain_s, measured_stacked_s
-from bnexp.train.stack import Stack
+from bnexp.train.program import PLAIN, program_of
+from bnexp.train.speed import measured_s
 
 STATUS = Path("/proc/self/status")
 
@@ -25,14 +25,15 @@ STATUS = Path("/proc/self/status")
 def plain(config: Config, device_name: str) -> float:
     """Return training examples a second of the plain trainer, without kernels of ours."""
     data = load(config.data, settle(device_name))
-    return 1 / measured_plain_s(config, data, kernels=False)
+    return 1 / measured_s(PLAIN, config, data, 1)
 
 
 def cohort(config: Config, device_name: str, size: int) -> float | None:
     """Return training examples a second of so many runs together, None if too many."""
     data = load(config.data, settle(device_name))
     try:
-        return 1 / measured_stacked_s(config, data, size)
+        program = program_of(config, data.train.images.device)
+        return 1 / measured_s(program, config, data, size)
     except (RuntimeError, MemoryError):
         return None
 
@@ -41,7 +42,9 @@ def epoch(config: Config, device_name: str) -> tuple[float, float]:
     """Return seconds and peak megabytes of one run's epoch."""
     device = settle(device_name)
     data = load(config.data, device)
-    stack = Stack([build(config, seed=0).to(device)])
+    stacked = program_of(config, device).stack
+    assert stacked is not None
+    stack = stacked([build(config, seed=0).to(device)])
     stepper = make_stepper(list(stack.learned.values()), [config])
     _forget_peak()
     before = _peak_mb(device)

@@ -43,9 +43,7 @@ def main(options: argparse.Namespace) -> int:
     _print_cells(design, done)
     if todo:
         print(_effort(design, todo))
-    others = len(done - design.run_ids)
-    if others:
-        print(f"the folder holds {others} other runs, of other settings; they are kept")
+    print_others(design, done)
     print("bnexp run with the same arguments trains them" if todo else "nothing to train")
     return 0
 
@@ -79,6 +77,12 @@ def _effort(design: Design, todo: list[Run]) -> str:
     here = isinstance(engine, Local) or (isinstance(engine, Ray) and engine.address is None)
     where = "on this machine" if here else "if its machines are as fast as this one"
     return f"{size}: about {duration(seconds)} {where} (a few steps were timed)"
+
+
+def print_others(design: Design, done: set[str]) -> None:
+    """Print how many runs a folder holds beside a design's."""
+    if others := len(done - design.run_ids):
+        print(f"the folder holds {others} other runs, of other settings or code; they are kept")
 
 
 def headline(design: Design, n_todo: int) -> str:

@@ -34,6 +34,7 @@ def main(options: argparse.Namespace) -> int:
         design = enumerate_design(study, lambda settings: composer.resolve(settings)[0])
     todo = missing(design.runs, done)
     print(plan.headline(design, len(todo)))
+    plan.print_others(design, done)
     interrupted = False
     if todo:
         # A request to stop is a Ctrl-C: what is finished is kept either way.
@@ -102,9 +103,9 @@ def _ready(design: Design) -> list[str]:
         ensure(data)
     for cell in design.cells:
         if cell.config.model.name == "custom":
-            from bnexp.networks.build import build  # imports torch
+            from bnexp.networks.examine import examine  # imports torch
 
-            build(cell.config, seed=0)  # a function that is wrong says so now
+            examine(cell.config)  # a function that is wrong says so now
     return devices
 
 

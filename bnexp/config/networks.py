@@ -1,11 +1,12 @@
 """The `model:` section: each architecture as the list of its hidden layers."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr, model_validator
 
 from bnexp.config.part import Count, Lax, Part, Positive, Seed
+from bnexp.config.user_code import Source, source_of
 
 Pool = Literal["max", "avg", "stride", "none"]
 
@@ -43,12 +44,18 @@ class Network(Part):
     """What every architecture has."""
 
     activation: Literal["sigmoid", "relu", "tanh"]
-    init: Literal["xavier_uniform", "kaiming", "normal", "default"]
+    init: Literal["xavier_uniform", "kaiming", "normal", "default", "given"]
     init_gain: Positive
     init_gain_where: Literal["all"] | Annotated[tuple[str, ...], Lax, Field(min_length=1)]
     init_seed: Seed | None
     bias: bool | Literal["auto"]
     dropout: Annotated[float, Field(ge=0, lt=1)]
+
+    @model_validator(mode="after")
+    def _given_by_someone(self) -> Self:
+        if self.init == "given" and not isinstance(self, Custom):
+            raise ValueError("model.init=given keeps what the function of model=custom sets")
+        return self
 
 
 class LeNet(Network):
@@ -113,6 +120,18 @@ class DenseHead(Network):
 class Custom(Network):
     name: Literal["custom"]
     function: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
+    # What the function was when the configuration was made: part of the run's id.
+    _source: Source | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _read_source(self) -> Self:
+        self._source = source_of(self.function.partition(":")[0])
+        return self
+
+    @property
+    def source(self) -> Source | None:
+        """Return the user's code that the network depends on, None for bnexp's own."""
+        return self._source
 
     @property
     def layers(self) -> tuple[Layer, ...]:

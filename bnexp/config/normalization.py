@@ -116,6 +116,25 @@ def misfit(norm: AnyNorm, layers: Sequence[Layer]) -> str | None:
                     f"norm.groups={norm.groups} does not divide the {channels[name]} "
                     f"channels of {name}"
                 )
+    return _groups_of_one(norm, layers)
+
+
+def _groups_of_one(
+    norm: BatchNorm | LayerNorm | GroupNorm, layers: Sequence[Layer]
+) -> str | None:
+    """Return in which dense layer each unit would be normalized by itself, or None."""
+    groups = norm.groups if isinstance(norm, GroupNorm) else int(isinstance(norm, LayerNorm))
+    for layer in layers:
+        if (
+            layer.name in norm.normalized(layers)
+            and not layer.is_conv
+            and layer.width == groups
+        ):
+            return (
+                f"norm={norm.name} would normalize groups of one value in {layer.name}, which "
+                "makes each of them 0: leave it out of norm.where"
+                + (", or choose fewer norm.groups" if layer.width > 1 else "")
+            )
     return None
 
 

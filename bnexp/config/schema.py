@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, create_model, model_validator
 
-from bnexp.config.networks import Model
+from bnexp.config.networks import Custom, Model
 from bnexp.config.normalization import BatchNorm, Norm, misfit
 from bnexp.config.part import AtLeast0, Count, Lax, Part, Positive, Seed
 from bnexp.metrics import PROBES
@@ -202,13 +202,16 @@ class Config(Part):
         """Return the part that determines the result, as plain JSON values.
 
         Where it runs and where its files lie make no difference to a result, and the
-        seed is kept beside it because all seeds of a cell share this dictionary.
+        seed is kept beside it because all seeds of a cell share this dictionary. A user's
+        network adds the fingerprint of its code.
 
         A key that was added later is left out while it has the value that means what
         older versions did: a new key must not give stored runs new ids.
         """
         dump = self.model_dump(mode="json", exclude={*NOT_IDENTITY, "seed"})
         del dump["data"]["root"]
+        if isinstance(self.model, Custom) and self.model.source:
+            dump["model"]["code"] = self.model.source.fingerprint
         for section, keys in NEUTRAL.items():
             for key, value in keys.items():
                 if dump[section].get(key, ABSENT) == value:

@@ -5,12 +5,14 @@ from collections import OrderedDict
 from typing import TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from bnexp.config.networks import Custom, DenseHead, Layer, Network
 from bnexp.config.normalization import AnyNorm, BatchNorm, NoNorm
 from bnexp.config.schema import CLASSES, Config
+from bnexp.errors import UsageError
 from bnexp.networks.custom import from_function
+from bnexp.networks.flat import Scale
 from bnexp.networks.random_layers import Dropout, Noise
 from bnexp.norms import make_norm
 from bnexp.streams import generator
@@ -138,17 +140,6 @@ def _features(layers: Layers, head: DenseHead) -> tuple[int, int]:
     return channels, size
 
 
-class Scale(nn.Module):
-    """Multiply the input by a constant."""
-
-    def __init__(self, factor: float) -> None:
-        super().__init__()
-        self.factor = factor
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.factor
-
-
 def _placement(norm: AnyNorm) -> str:
     return "before_activation" if isinstance(norm, NoNorm) else norm.placement
 
@@ -182,10 +173,14 @@ def initialize(network: nn.Sequential, model: Network, seed: int) -> None:
 
     Weights follow `init`; `default` is PyTorch's own U(-1/sqrt(f), 1/sqrt(f)) with f
     inputs, which biases always follow (the sources set weights only). `init_gain`
-    multiplies the weights of the layers that `init_gain_where` names.
+    multiplies the weights of the layers that `init_gain_where` names. In a user's network
+    `given` draws nothing, and what does not learn stays as the function set it.
 
     Source: Glorot and Bengio (2010) for Xavier; He et al. (2015), arXiv 1502.01852, for
     Kaiming (with the gain of ReLU); `torch.nn.Linear.reset_parameters` for the default.
+
+    Raises:
+        UsageError: If the weights of a user's layer are computed from others.
     """
     if model.init_seed is not None:
         seed = model.init_seed
@@ -194,6 +189,15 @@ def initialize(network: nn.Sequential, model: Network, seed: int) -> None:
         if not isinstance(layer, nn.Conv2d | nn.Linear):
             continue
         weight = layer.weight
+        own = isinstance(model, Custom)
+        computed = "weight" not in layer._parameters
+        drawn = init != "given" and (computed or not own or weight.requires_grad)
+        scaled = model.init_gain_where == "all" or name in model.init_gain_where
+        if computed and (drawn or model.init_gain != 1):
+            raise UsageError(
+                f"the weights of layer {name} are computed from other parameters: only "
+                "model.init=given, without model.init_gain, leaves such a layer what it is"
+            )
         inputs = weight[0].numel()
         outputs = weight.shape[0] * weight[0, 0].numel()
         bound = {
@@ -202,13 +206,13 @@ def initialize(network: nn.Sequential, model: Network, seed: int) -> None:
             "default": 1 / math.sqrt(inputs),
         }
         stream = generator(seed, "init", f"{name}.weight")
-        if init == "normal":
+        if drawn and init == "normal":
             weight.normal_(0, 0.01, generator=stream)
-        else:
+        elif drawn:
             weight.uniform_(-bound[init], bound[init], generator=stream)
-        if model.init_gain_where == "all" or name in model.init_gain_where:
+        if scaled:
             weight.mul_(model.init_gain)
-        if layer.bias is None:  # only in a user's network
+        if layer.bias is None or init == "given" or (own and not layer.bias.requires_grad):
             continue
         stream = generator(seed, "init", f"{name}.bias")
         layer.bias.uniform_(-bound["default"], bound["default"], generator=stream)

@@ -4,14 +4,16 @@ import importlib
 import os
 import sys
 from collections import OrderedDict
+from types import ModuleType
 
 import torch
 from torch import nn
 
 from bnexp.config.networks import Custom
 from bnexp.config.schema import Config
+from bnexp.config.user_code import Source, search_path, source_of
 from bnexp.errors import UsageError
-from bnexp.norms import BatchNormLayer, make_norm
+from bnexp.norms import make_norm
 from bnexp.streams import generator
 
 
@@ -26,19 +28,24 @@ def from_function(config: Config, model: Custom, seed: int) -> nn.Sequential:
             be trained or evaluated as configured.
     """
     module_name, _, name = model.function.partition(":")
-    if os.getcwd() not in sys.path:  # a console script does not look there
-        sys.path.insert(0, os.getcwd())
+    sys.path[:] = search_path()
     try:
-        function = getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError) as error:
+        function = getattr(_imported(module_name, model), name)
+    except UsageError:
+        raise
+    except Exception as error:
         raise UsageError(
             f"model.function={model.function} cannot be imported from {os.getcwd()}: {error}"
         ) from None
     with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(generator(seed, "custom").get_state())
+        keyed_by = seed if model.init_seed is None else model.init_seed
+        torch.set_rng_state(generator(keyed_by, "custom").get_state())
         try:
             network = function(config, seed)
+            _check_mode(network)
             logits = network.eval()(torch.zeros(2, 1, 28, 28)) if _is_module(network) else None
+        except UsageError as error:
+            raise UsageError(f"model.function={model.function}: {error}") from None
         except Exception as error:
             raise UsageError(
                 f"model.function={model.function} fails: {type(error).__name__}: {error}"
@@ -51,15 +58,7 @@ def from_function(config: Config, model: Custom, seed: int) -> nn.Sequential:
         )
     if not isinstance(network, nn.Sequential):
         network = nn.Sequential(OrderedDict(network=network))
-    hidden = set(network.modules()) - {network} - set(network.children())
-    asked = {"population", "batch"} & set(config.eval.statistics)
-    if asked and any(isinstance(layer, BatchNormLayer) for layer in hidden):
-        raise UsageError(
-            f"eval.statistics={min(asked)} needs a network whose normalizations are layers of "
-            f"one nn.Sequential; {model.function} hides them in another module"
-        )
-    network.train()
-    return network
+    return network.train()
 
 
 def example(config: Config, seed: int) -> nn.Sequential:
@@ -78,6 +77,50 @@ def example(config: Config, seed: int) -> nn.Sequential:
     layers["flatten"] = nn.Flatten()
     layers["output"] = nn.Linear(8 * 13 * 13, 10)
     return nn.Sequential(layers)
+
+
+# The source with which each module was imported: an edited one is imported again.
+_imported_as: dict[str, Source] = {}
+
+
+def _imported(name: str, model: Custom) -> ModuleType:
+    """Return the user's module, as its source is now.
+
+    Raises:
+        UsageError: If that is not what the run's id says.
+    """
+    source = source_of(name)
+    if source and source != model.source:
+        raise UsageError(
+            f"the code of model.function={model.function} was edited after the command began: "
+            "run the command again"
+        )
+    if source and _imported_as.get(name, source) != source:
+        for module in (*source.modules, *_imported_as[name].modules):
+            sys.modules.pop(module, None)
+    if source:
+        _imported_as[name] = source
+    written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:  # compiled code would be taken for that of another source of the same second and size
+        return importlib.import_module(name)
+    finally:
+        sys.dont_write_bytecode = written
+
+
+def _check_mode(network: object) -> None:
+    """Check that no layer alone is in evaluation mode, which training would undo.
+
+    Raises:
+        UsageError: If one is.
+    """
+    if not isinstance(network, nn.Module) or not network.training:
+        return
+    for name, layer in network.named_modules():
+        if not layer.training:
+            raise UsageError(
+                f"layer {name} ({type(layer).__name__}) is in evaluation mode, which training "
+                "undoes: let its class's train(mode) call super().train(False)"
+            )
 
 
 def _is_module(found: object) -> bool:

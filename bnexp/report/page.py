@@ -203,6 +203,7 @@ def setting(study: Declared, records: Sequence[RunRecord]) -> list[tuple[str, st
             for part in ("model", "norm", "optimizer", "train")
             if part not in study.factors
         ],
+        *_code(done),
         (
             "hardware",
             f"{told('hardware')} ({told('device')}, {told('threads')} thread a run)",
@@ -214,6 +215,16 @@ def setting(study: Declared, records: Sequence[RunRecord]) -> list[tuple[str, st
         ),
         ("trained", f"{starts[0]} to {starts[-1]}; declared {study.declared}"),
     ]
+
+
+def _code(records: Sequence[RunRecord]) -> list[tuple[str, str]]:
+    """Return which code of a user's made the networks, where there is any."""
+    found = {
+        f"{', '.join(code['files'])} (fingerprint {code['fingerprint']})"
+        for record in records
+        if isinstance(code := record.provenance.get("code"), dict)
+    }
+    return [("code", "; ".join(sorted(found)))] if found else []
 
 
 def _flat(part: str, section: dict[str, object], study: Declared) -> str:

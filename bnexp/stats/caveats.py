@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from bnexp.metrics import TIMES
+from bnexp.stats.cells import Factors
 from bnexp.stats.testing import ALPHA, smallest_p
 
 CAVEAT_COLUMNS = ["code", "response", "value", "text"]
@@ -16,16 +18,19 @@ FEW_SEEDS = 10
 SKEWED, SKEWED_AT = 1.0, 30
 
 
-def caveats(contrasts: pd.DataFrame, footing: pd.DataFrame) -> pd.DataFrame:
+def caveats(
+    contrasts: pd.DataFrame, footing: pd.DataFrame, runs: pd.DataFrame, factors: Factors
+) -> pd.DataFrame:
     """Return the warnings that follow from the tables: code, response, value, text.
 
     Codes: `smallest_p` (value: the p that n cannot reach below), `adjusted_p` (the same
     after Holm's adjustment), `few_seeds` (n), `detectable` (the effect in the response's
     own unit), `skewed` and `pairs_missing` (how many contrasts), `exploratory`,
-    `chosen_on_test`. An empty response: it holds for all.
+    `chosen_on_test`, `no_change` (a factor that changed nothing at all). An empty response: it
+    holds for all.
     """
     main = contrasts[contrasts["kind"] != "simple"]
-    rows = [*_about_p(main), *_about_responses(main)]
+    rows = [*_without_effect(runs, factors), *_about_p(main), *_about_responses(main)]
     n_later = int((contrasts["declared"] == "exploratory").sum())
     if n_later:
         text = (
@@ -44,6 +49,21 @@ def caveats(contrasts: pd.DataFrame, footing: pd.DataFrame) -> pd.DataFrame:
 
 
 CaveatRow = tuple[str, str, float, str]
+
+
+def _without_effect(runs: pd.DataFrame, factors: Factors) -> Iterator[CaveatRow]:
+    """Yield the factors at whose levels runs agree in all that was measured, bit by bit."""
+    ended = runs[runs["status"] != "failed"]
+    measured = [one for one in runs if one not in (*factors, "seed", "run_id", *TIMES)]
+    for factor in factors:
+        rest = ["seed", *(other for other in factors if other != factor)]
+        paired = ended.groupby(rest, dropna=False)
+        several = paired[factor].nunique(dropna=False) > 1
+        if several.any() and (paired[measured].nunique(dropna=False) <= 1).all(axis=None):
+            text = (
+                f"the factor {factor} changed nothing: every run is identical to the last bit"
+            )
+            yield "no_change", "", float("nan"), text
 
 
 def _about_p(main: pd.DataFrame) -> Iterator[CaveatRow]:

@@ -8,19 +8,19 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 
+from bnexp.config.networks import Custom
 from bnexp.config.schema import Config, Data
 from bnexp.data.tensors import Dataset, load
 from bnexp.errors import UsageError
-from bnexp.networks.build import build
 from bnexp.store.records import RunRecord
-from bnexp.study.cohorts import Cohort, is_convolutional, structure
+from bnexp.study.cohorts import Cohort, structure
 from bnexp.study.design import Run
 from bnexp.train import memory
 from bnexp.train.cohort import train_runs
-from bnexp.train.cpu.supported import is_native
 from bnexp.train.device import allow_tf32, provenance
 from bnexp.train.log import Outcome
 from bnexp.train.plain import train_run
+from bnexp.train.program import PLAIN, program_of
 from bnexp.train.speed import best_size
 
 OnEpoch = Callable[[str, int], None]
@@ -81,24 +81,29 @@ def _train(
     start = time.perf_counter()
     origin = provenance(device)
     config = runs[0].cell.config
-    together = False
+    if isinstance(config.model, Custom) and config.model.source:
+        source = config.model.source
+        origin["code"] = {"fingerprint": source.fingerprint, "files": list(source.files)}
+    program = PLAIN
     problem, too_large = "", False
     outcomes: list[Outcome] = []
     try:
         _refuse_doubles(config, device)
-        together = _is_stacked(config, device)
+        program = program_of(config, device)
         data = _data(config.data, device)
         allow_tf32(config.train.tf32)
-        if together:
+        if program.stack:
             outcomes = train_runs(
                 [(run.cell.config, run.seed) for run in runs],
                 data,
                 lambda position, epoch: on_epoch(runs[position].run_id, epoch),
+                program.stack,
             )
         else:
             outcomes = [
                 train_run(
-                    run.cell.config, run.seed, data, functools.partial(on_epoch, run.run_id)
+                    *(run.cell.config, run.seed, data),
+                    *(functools.partial(on_epoch, run.run_id), program.through),
                 )
                 for run in runs
             ]
@@ -115,10 +120,11 @@ def _train(
             for first in range(0, len(runs), half):
                 yield from _train(study, runs[first : first + half], device, on_epoch, after)
             return
+        together = program.stack is not None
         outcomes = [_alone(runs[0], device, on_epoch, problem, stacked=together)]
-        together = False
-    origin["program"] = "stacked" if together else "plain"
-    origin["together"] = len(runs) if together else 1
+        program = PLAIN
+    origin["program"] = program.name
+    origin["together"] = len(runs) if program.stack else 1
     if after:
         origin["after"] = after
     origin["elapsed_s"] = (time.perf_counter() - start) / len(runs)
@@ -141,17 +147,6 @@ def _refuse_doubles(config: Config, device: torch.device) -> None:
             f"eval.{asked[0]} is measured in double precision, which device=mps does not "
             "have: use device=cpu"
         )
-
-
-def _is_stacked(config: Config, device: torch.device) -> bool:
-    """Return whether runs train as a stack, even one alone.
-
-    A result must not depend on who else was trained. A CPU gains nothing from stacked
-    convolutions, unless the kernels know the network.
-    """
-    if device.type != "cpu" or not is_convolutional(config):
-        return True
-    return is_native(build(config, 0))
 
 
 def _alone(

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnexp.config.schema import Config
@@ -32,6 +32,7 @@ def train_runs(
     runs: Sequence[tuple[Config, int]],
     data: Dataset,
     on_epoch: Callable[[int, int], None],
+    stacked: Callable[[Sequence[nn.Sequential]], Stack],
 ) -> list[Outcome]:
     """Train runs that differ in numbers only, together; return their outcomes in order.
 
@@ -43,10 +44,11 @@ def train_runs(
             must agree in.
         data: Its tensors' device is where the runs train.
         on_epoch: Called with a run's position and the number of each finished epoch.
+        stacked: From the networks to what trains them; see `bnexp.train.program`.
     """
     device = data.train.images.device
     config = runs[0][0]
-    stack = Stack([build(config, seed).to(device) for config, seed in runs])
+    stack = stacked([build(config, seed).to(device) for config, seed in runs])
     stepper = make_stepper(list(stack.learned.values()), [config for config, _ in runs])
     logs = [Log(config, seed, data) for config, seed in runs]
     for row in range(len(runs)) if config.eval.looks_at("start") else ():

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnexp.data.tensors import Split
-from bnexp.norms import BatchNormLayer, pooled_moments
-from bnexp.train.cpu.blocks import blocked
+from bnexp.networks.flat import is_hooked
+from bnexp.networks.normalizers import moments, normalizers, put
+from bnexp.norms import pooled_moments
 from bnexp.train.device import of_doubles
 
 # Small enough that a batch's activations stay in a CPU's cache: on one thread, batches
@@ -77,78 +78,138 @@ def totals(
     return loss / len(split), correct / len(split)
 
 
-def norm_layers(network: nn.Sequential) -> list[tuple[int, BatchNormLayer]]:
-    """Return the batch normalizations of a network with their positions, in order."""
-    return [
-        (position, layer)
-        for position, layer in enumerate(network)
-        if isinstance(layer, BatchNormLayer)
-    ]
+class _Reached(BaseException):
+    """A forward pass has come to a use of a normalization whose moments are not known yet.
+
+    It is no `Exception`: those a user's `forward` may catch.
+    """
+
+    def __init__(self, x: Tensor) -> None:
+        super().__init__()
+        self.x = x
+
+
+class _Population:
+    """Hooks that put the moments of a normalization's use in place when a pass comes to it.
+
+    Attributes:
+        known: Mean and variance, of shape (C,), of each use in order of execution.
+        at: The number of the use that comes next.
+        layers: The normalizations that have been used.
+    """
+
+    def __init__(self) -> None:
+        self.known: list[tuple[Tensor, Tensor]] = []
+        self.at = 0
+        self.layers: set[nn.Module] = set()
+
+    def begin(self, network: nn.Module, given: object) -> None:
+        self.at = 0
+
+    def use(self, layer: nn.Module, given: tuple[Tensor, ...]) -> None:
+        if self.at == len(self.known):
+            raise _Reached(given[0])
+        put(layer, *self.known[self.at])
+        self.at += 1
+        self.layers.add(layer)
 
 
 @contextmanager
-def population_statistics(network: nn.Sequential, train: Split) -> Iterator[None]:
+def population_statistics(network: nn.Module, train: Split) -> Iterator[None]:
     """Within the block, normalize with the moments of the whole training set.
 
-    The weights stay as they are. Layer by layer, the inputs of one normalization are
-    computed with the population statistics of all layers before it, so the result is
-    exact: what each layer would see if the training set were one minibatch in evaluation
-    mode. (A single pass that lets the earlier layers use minibatch statistics is an
-    approximation.) The variance is the biased one, as in the normalization itself.
+    The weights stay as they are. Use by use, the inputs of a normalization are computed with
+    the population statistics of all uses before it, so the result is exact: what each would see
+    if the training set were one minibatch in evaluation mode. (A single pass that lets the
+    earlier ones use minibatch statistics is an approximation.) A layer that is used twice has
+    moments of its own each time. The variance is the biased one, as in the normalization.
 
     Source: the question of the d2l forum; Wu and Johnson (2021), arXiv 2105.07576.
     """
+    norms = set(normalizers(network).values())
+    layers = [network]
+    if type(network) is nn.Sequential and not (
+        is_hooked(network) or "forward" in vars(network)
+    ):
+        layers = list(network)
+    population = _Population()
     with _restored(network):
         network.eval()
-        _set_population_statistics(network, train)
-        yield
+        hooks = [layer.register_forward_pre_hook(population.use) for layer in norms]
+        try:
+            _find(population, layers, norms, train)
+            if len(population.known) == len(population.layers):
+                while hooks:  # each layer's buffers hold the moments of its only use
+                    hooks.pop().remove()
+            else:
+                hooks.append(network.register_forward_pre_hook(population.begin))
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
 
 
 @torch.no_grad()
-def _set_population_statistics(network: nn.Sequential, train: Split) -> None:
+def _find(
+    population: _Population, layers: list[nn.Module], norms: set[nn.Module], train: Split
+) -> None:
+    """Add the moments of every use, and leave those of the last in each layer.
+
+    Args:
+        layers: Called one after the other, they are the network.
+        norms: Its normalizations, anywhere in these, with their hooks.
+    """
     size, device = eval_batch(train), of_doubles(train.images.device)
-    starts = range(0, len(train), size)
-    stored: list[Tensor] = []  # the inputs of the layer at `at`, where they fit
-    at = 0
-    for position, layer in norm_layers(network):
-        segment = blocked(network[at:position])
+    holds = [bool(norms & set(layer.modules())) for layer in layers]
+    stored: list[Tensor] = []  # inputs of the layer at `first`, where they fit
+    first = used = 0  # a pass begins there, behind so many uses
+    while any(holds):
         inputs: list[Tensor] = []
         means, variances, counts = [], [], []
-        for number, start in enumerate(starts):
+        for number, start in enumerate(range(0, len(train), size)):
             x = stored[number] if stored else train.batch(slice(start, start + size))[0]
-            y = segment(x)
-            axes = [0, 2, 3][: y.dim() - 1]
-            var, mean = torch.var_mean(y, axes, correction=0)
+            population.at = used
+            for position in range(first, len(layers)):
+                layer, before = layers[position], population.at
+                # A module around a normalization may change its input in place.
+                given = x.clone() if holds[position] and layer not in norms else x
+                try:
+                    x = layer(x)
+                except _Reached as reached:
+                    mean, var = moments(reached.x)
+                    n = reached.x.numel() // len(mean)
+                    break
+            else:
+                return  # nothing is left to be found
             means.append(mean.to(device).double())
             variances.append(var.to(device).double())
-            counts.append(y.numel() // y.shape[1])
-            if y.nbytes // len(y) * len(train) <= STORED_BYTES:
-                inputs.append(y)
+            counts.append(n)
+            if given.nbytes // len(given) * len(train) <= STORED_BYTES:
+                inputs.append(given)
         count = torch.tensor(counts, device=device)
-        mean, var = pooled_moments(torch.stack(means), torch.stack(variances), count)
-        assert layer.running_mean is not None
-        assert layer.running_var is not None
-        layer.running_mean.copy_(mean.to(layer.running_mean.dtype))
-        layer.running_var.copy_(var.to(layer.running_var.dtype))
+        population.known.append(
+            pooled_moments(torch.stack(means), torch.stack(variances), count)
+        )
         if inputs:
-            stored, at = inputs, position
+            stored, first, used = inputs, position, before
 
 
 @contextmanager
-def batch_statistics(network: nn.Sequential) -> Iterator[None]:
+def batch_statistics(network: nn.Module) -> Iterator[None]:
     """Within the block, normalize each minibatch with its own moments.
 
     All else evaluates: a dropout that drew would also draw otherwise in training afterwards.
     """
+    norms = normalizers(network).values()
     with _restored(network):
         network.eval()
-        for _, layer in norm_layers(network):
+        for layer in norms:
             layer.train()
         yield
 
 
 @contextmanager
-def _restored(network: nn.Sequential) -> Iterator[None]:
+def _restored(network: nn.Module) -> Iterator[None]:
     """Put mode and buffers back at the end: an evaluation must leave no trace."""
     training = network.training
     buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}

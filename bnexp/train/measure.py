@@ -1,6 +1,7 @@
 """What is measured of a trained network: which splits, under which statistics."""
 
-from contextlib import nullcontext
+from collections.abc import Callable
+from typing import TypeAlias
 
 from torch import nn
 
@@ -8,14 +9,20 @@ from bnexp.config.schema import Config
 from bnexp.data.tensors import Dataset, Split
 from bnexp.metrics import CURVE_IMAGES, named
 from bnexp.metrics.metric import Measured
-from bnexp.train.cpu.blocks import blocked
 from bnexp.train.evaluate import (
     batch_statistics,
     eval_batch,
     evaluate,
-    norm_layers,
     population_statistics,
 )
+
+# From a network to one that computes the same with the same tensors, faster.
+Through: TypeAlias = Callable[[nn.Sequential], nn.Module]
+
+
+def unchanged(network: nn.Sequential) -> nn.Module:
+    """Return the network itself."""
+    return network
 
 
 def on_train(network: nn.Sequential, data: Dataset, config: Config) -> Measured:
@@ -26,14 +33,17 @@ def on_train(network: nn.Sequential, data: Dataset, config: Config) -> Measured:
     return named("train_eval", "", *result)
 
 
-def on_test(network: nn.Sequential, data: Dataset, config: Config, *, exact: bool) -> Measured:
+def on_test(
+    network: nn.Sequential, data: Dataset, config: Config, through: Through, *, exact: bool
+) -> Measured:
     """Return test and validation metrics under each of the statistics asked for.
 
     Args:
+        through: What evaluates it with its running statistics.
         exact: Take the population statistics from all training images, not from the
             first `CURVE_IMAGES`.
     """
-    fast = blocked(network.eval())
+    fast = through(network.eval())
     found: Measured = {}
     for subset, split in (("test", data.test), ("val", data.val)):
         if split is not None:
@@ -56,15 +66,15 @@ def with_population(
 ) -> Measured:
     """Return test metrics under population statistics."""
     train = population_of(data, exact=exact)
-    with population_statistics(network, train) if norm_layers(network) else nullcontext():
-        fast, size = blocked(network), eval_batch(data.test)
-        result = evaluate(fast, data.test, size, grad=config.eval.grad)
+    with population_statistics(network, train):
+        size = eval_batch(data.test)
+        result = evaluate(network, data.test, size, grad=config.eval.grad)
     return named("test", "_population", *result)
 
 
 def with_batch(network: nn.Sequential, data: Dataset, config: Config) -> Measured:
     """Return test metrics under the statistics of each test batch."""
-    with batch_statistics(network) if norm_layers(network) else nullcontext():
+    with batch_statistics(network):
         size = config.train.batch_size
         result = evaluate(network, data.test, size, grad=config.eval.grad)
     return named("test", "_batch", *result)

@@ -1,6 +1,7 @@
 """The plain trainer: one run, an `nn.Module` and a `torch.optim`, to be read.
 
-It is the oracle: whatever trains faster has to agree with it.
+It is the oracle: whatever trains faster has to agree with it. Nothing here but PyTorch's own
+modules, autograd and optimizers computes.
 """
 
 import time
@@ -14,14 +15,18 @@ from torch.nn import functional as F
 from bnexp.config.schema import Adam, Config, Sgd
 from bnexp.data.tensors import Dataset, Split
 from bnexp.networks.build import build
-from bnexp.train.cpu.blocks import blocked
+from bnexp.streams import generator
 from bnexp.train.log import Log, Outcome
-from bnexp.train.measure import on_test, on_train
+from bnexp.train.measure import Through, on_test, on_train, unchanged
 from bnexp.train.order import batches, epoch_order
 
 
 def train_run(
-    config: Config, seed: int, data: Dataset, on_epoch: Callable[[int], None]
+    config: Config,
+    seed: int,
+    data: Dataset,
+    on_epoch: Callable[[int], None],
+    through: Through = unchanged,
 ) -> Outcome:
     """Train one network and return what was measured.
 
@@ -33,24 +38,37 @@ def train_run(
         seed: The replicate; it keys the initial weights and the order of the images.
         data: Its tensors' device is where the run trains.
         on_epoch: Called with the number of each finished epoch, from 1.
+        through: From the network to one that computes the same with the same tensors. Given
+            none, the network itself is trained and evaluated.
     """
-    network = build(config, seed).to(data.train.images.device)
-    fast = blocked(network)  # the same layers, for a CPU
+    device = data.train.images.device
+    network = build(config, seed).to(device)
+    fast = through(network)
     optimizer = make_optimizer(config, network)
     log = Log(config, seed, data)
-    log.look("start", network)
-    for epoch in range(1, config.train.epochs + 1):
-        order = epoch_order(config.train, seed, epoch, data.train)
-        start = time.perf_counter()
-        losses, sizes, correct = train_epoch(fast, optimizer, data.train, order, config)
-        losses = losses.cpu()  # the one place where the host waits
-        log.trained(losses, sizes, int(correct), time.perf_counter() - start)
-        if log.diverged_step:
-            break
-        log.tested(on_test(network, data, config, exact=epoch == config.train.epochs))
-        log.look("epoch", network)
-        on_epoch(epoch)
-    return log.outcome(on_train(network, data, config), network)
+    # What a user's layers draw by themselves is a function of (seed, epoch) too.
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        _draw_from(seed, 0)
+        log.look("start", network)
+        for epoch in range(1, config.train.epochs + 1):
+            order = epoch_order(config.train, seed, epoch, data.train)
+            _draw_from(seed, epoch)
+            start = time.perf_counter()
+            losses, sizes, correct = train_epoch(fast, optimizer, data.train, order, config)
+            losses = losses.cpu()  # the one place where the host waits
+            log.trained(losses, sizes, int(correct), time.perf_counter() - start)
+            if log.diverged_step:
+                break
+            last = epoch == config.train.epochs
+            log.tested(on_test(network, data, config, through, exact=last))
+            log.look("epoch", network)
+            on_epoch(epoch)
+        return log.outcome(on_train(network, data, config), network)
+
+
+def _draw_from(seed: int, epoch: int) -> None:
+    """Let PyTorch's own random numbers, on every device, be those of a run's epoch."""
+    torch.manual_seed(generator(seed, "draws", epoch).initial_seed())
 
 
 def train_epoch(

@@ -13,15 +13,13 @@ from bnexp.study.cohorts import is_convolutional
 from bnexp.study.cost import Speed
 from bnexp.train import memory
 from bnexp.train.cohort import capture, train_epoch
-from bnexp.train.cpu.blocks import blocked
-from bnexp.train.cpu.supported import is_native
 from bnexp.train.evaluate import eval_batch, evaluate, population_statistics, totals
 from bnexp.train.native import evaluate_native, population_native
 from bnexp.train.optimizers import make_stepper
 from bnexp.train.plain import make_optimizer
 from bnexp.train.plain import train_epoch as train_plainly
 from bnexp.train.probes import Probes
-from bnexp.train.stack import Stack
+from bnexp.train.program import NATIVE, Program, program_of
 
 # Numbers of runs to try: a machine's best lies between its caches and its launch times.
 SIZES = (1, 8, 32, 128, 256)
@@ -39,28 +37,21 @@ DENSE_SIZE, NATIVE_STEPS = 32, 100
 
 def best_size(config: Config, data: Dataset, n_runs: int) -> int:
     """Return how many of n runs to train at a time, by timing steps of several numbers."""
-    if data.train.images.device.type == "cpu" and is_convolutional(config):
-        return 1
-    if is_native(build(config, 0).to(data.train.images.device)):
-        return DENSE_SIZE
-    return _fastest(config, data, n_runs)[0]
+    program = program_of(config, data.train.images.device)
+    return _fixed_size(program, config, n_runs) or _fastest(program, config, data, n_runs)[0]
 
 
 def measure(config: Config, data: Dataset, n_runs: int) -> Speed:
     """Return how fast n runs train and evaluate here, at their best size."""
     network = build(config, 0).to(data.train.images.device).eval()
-    native = is_native(network)
-    convolutional = data.train.images.device.type == "cpu" and is_convolutional(config)
-    if native:
-        size = 1 if convolutional else min(n_runs, DENSE_SIZE)
-        train_s = measured_stacked_s(config, data, size)
-    elif convolutional:
-        size, train_s = 1, measured_plain_s(config, data, kernels=True)
+    program = program_of(config, data.train.images.device)
+    if size := _fixed_size(program, config, n_runs):
+        train_s = measured_s(program, config, data, size)
     else:
-        size, train_s = _fastest(config, data, n_runs)
+        size, train_s = _fastest(program, config, data, n_runs)
     few = data.test[: 4 * eval_batch(data.test)]
-    fast = blocked(network)
-    stacked = Stack([network]) if native else None
+    fast = program.through(network)
+    stacked = program.stack([network]) if program is NATIVE and program.stack else None
 
     def evaluation() -> None:
         if stacked:
@@ -82,14 +73,24 @@ def measure(config: Config, data: Dataset, n_runs: int) -> Speed:
     return Speed(size, train_s, eval_s, population_s, asked_s)
 
 
-def _fastest(config: Config, data: Dataset, n_runs: int) -> tuple[int, float]:
+def _fixed_size(program: Program, config: Config, n_runs: int) -> int | None:
+    """Return how many runs to train at a time where that need not be timed."""
+    if program.stack is None:
+        return 1
+    if program is NATIVE:
+        return 1 if is_convolutional(config) else min(n_runs, DENSE_SIZE)
+    return None
+
+
+def _fastest(program: Program, config: Config, data: Dataset, n_runs: int) -> tuple[int, float]:
     """Return the best size that memory suffices for, and its seconds an example of one run."""
     device = data.train.images.device
     best, best_s, of_a_run = 0, math.inf, 0.0
     sizes = [size for size in SIZES if size < n_runs] + [min(n_runs, SIZES[-1])]
     for size in sizes:
         room = memory.Room(device)
-        seconds = _seconds_of(config, data, size) if size * of_a_run <= room.bytes else None
+        fits = size * of_a_run <= room.bytes
+        seconds = _seconds_of(program, config, data, size) if fits else None
         if seconds is None or room.taken() > room.bytes or seconds > HOPELESS * best_s:
             break
         of_a_run = room.taken() / size
@@ -100,10 +101,10 @@ def _fastest(config: Config, data: Dataset, n_runs: int) -> tuple[int, float]:
     return best, best_s
 
 
-def _seconds_of(config: Config, data: Dataset, size: int) -> float | None:
-    """Return `measured_stacked_s`, or None where memory does not suffice for so many."""
+def _seconds_of(program: Program, config: Config, data: Dataset, size: int) -> float | None:
+    """Return `measured_s`, or None where memory does not suffice for so many."""
     try:
-        return measured_stacked_s(config, data, size)
+        return measured_s(program, config, data, size)
     except Exception as error:
         if not memory.is_out_of_memory(error):
             raise
@@ -111,22 +112,22 @@ def _seconds_of(config: Config, data: Dataset, size: int) -> float | None:
     return None
 
 
-def measured_stacked_s(config: Config, data: Dataset, size: int) -> float:
+def measured_s(program: Program, config: Config, data: Dataset, size: int) -> float:
     """Return seconds an example of one run in training, of so many in one program.
 
     They evaluate once as well: what does not fit has to fail here.
     """
     device = data.train.images.device
-    stack = Stack([build(config, seed).to(device) for seed in range(size)])
+    if program.stack is None:
+        return _measured_alone_s(program, config, data)
+    stack = program.stack([build(config, seed).to(device) for seed in range(size)])
     stepper = make_stepper(list(stack.learned.values()), [config] * size)
     order = _order(config, data.train, size, NATIVE_STEPS if stack.is_native else STEPS)
-
     captured = capture(stack, stepper, data.train, config)
 
     def work() -> None:
-        train_epoch(stack, stepper, data.train, order, config, captured=captured)[
-            0
-        ].cpu()  # waits for the device
+        losses, _, _ = train_epoch(stack, stepper, data.train, order, config, captured=captured)
+        losses.cpu()  # waits for the device
 
     seconds = _time(work)
     if not stack.is_native:
@@ -136,17 +137,15 @@ def measured_stacked_s(config: Config, data: Dataset, size: int) -> float:
     return seconds / order.numel()
 
 
-def measured_plain_s(config: Config, data: Dataset, *, kernels: bool) -> float:
-    """Return seconds an example of the plain trainer, with our kernels or not."""
+def _measured_alone_s(program: Program, config: Config, data: Dataset) -> float:
     network = build(config, 0).to(data.train.images.device)
-    fast = blocked(network) if kernels else network
+    fast = program.through(network)
     optimizer = make_optimizer(config, network)
     order = _order(config, data.train, 1)[0]
 
     def work() -> None:
-        train_plainly(fast, optimizer, data.train, order, config)[
-            0
-        ].cpu()  # waits for the device
+        losses, _, _ = train_plainly(fast, optimizer, data.train, order, config)
+        losses.cpu()  # waits for the device
 
     seconds = _time(work)
     return seconds / order.numel()

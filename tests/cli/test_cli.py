@@ -151,7 +151,7 @@ def test_a_failed_run_is_kept_and_tried_again(
     from bnexp import train
 
     original = train.train_run
-    monkeypatch.setattr(train, "is_native", lambda network: False)
+    monkeypatch.setattr(train, "program_of", lambda *_: train.PLAIN)
 
     def broken(config, seed, *rest):
         if seed == 1:
@@ -179,7 +179,7 @@ def test_fail_fast_stops_at_the_first_failure(
     from bnexp import train
 
     calls = []
-    monkeypatch.setattr(train, "is_native", lambda network: False)
+    monkeypatch.setattr(train, "program_of", lambda *_: train.PLAIN)
 
     def broken(config, seed, *rest):
         calls.append(seed)
@@ -197,7 +197,7 @@ def test_an_interrupted_study_keeps_what_is_finished(
     from bnexp import train
 
     original = train.train_run
-    monkeypatch.setattr(train, "is_native", lambda network: False)
+    monkeypatch.setattr(train, "program_of", lambda *_: train.PLAIN)
 
     def interrupted(config, seed, *rest):
         if seed == 1:

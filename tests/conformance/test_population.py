@@ -11,9 +11,10 @@ from torch.optim.swa_utils import update_bn
 from bnexp.config.schema import Config
 from bnexp.data.tensors import Split, load
 from bnexp.networks.build import build
+from bnexp.networks.normalizers import normalizers
 from bnexp.norms import FormulaBatchNorm
 from bnexp.train import evaluate as module
-from bnexp.train.evaluate import norm_layers, population_statistics
+from bnexp.train.evaluate import population_statistics
 from tests.conformance.cases import KINDS, PLACEMENTS, axes, by_channel
 
 IMAGES = 331
@@ -67,7 +68,7 @@ def test_population_statistics_are_two_passes_over_everything(
     assert len(images) == IMAGES
     network(images[:50])  # buffers that are neither fresh nor right
     expected, logits = oracle(network, images)
-    assert len(expected) == 2 * len(norm_layers(network)) == 8
+    assert len(expected) == 2 * len(normalizers(network)) == 8
     with population_statistics(network, train):
         state = {key: value.clone() for key, value in network.named_buffers()}
         found = network(images)

@@ -17,7 +17,7 @@ from bnexp.config.schema import Config
 from bnexp.data.tensors import Dataset, Split
 from bnexp.networks.build import build
 from bnexp.train import cohort, plain
-from bnexp.train.measure import on_test, on_train
+from bnexp.train.measure import on_test, on_train, unchanged
 from bnexp.train.optimizers import StackedSgd, make_stepper
 from bnexp.train.stack import Stack
 from tests.cuda_stand_in.watch import Fault, Watch, watched
@@ -61,7 +61,7 @@ def examine(configs: list[Config], watch: Watch) -> None:
     )
     plain.train_epoch(network, optimizer, data.train, order[0], config)
     watch.in_epoch = False
-    on_test(network, data, config, exact=True)
+    on_test(network, data, config, unchanged, exact=True)
     on_train(network, data, config)
 
 

@@ -14,11 +14,11 @@ from bnexp.config.normalization import DEFECTS
 from bnexp.config.schema import Config
 from bnexp.data.tensors import Dataset
 from bnexp.networks.build import build
+from bnexp.networks.normalizers import normalizers
 from bnexp.norms import make_norm
 from bnexp.train.evaluate import (
     batch_statistics,
     evaluate,
-    norm_layers,
     population_statistics,
 )
 from bnexp.train.log import Outcome
@@ -51,7 +51,7 @@ def statistics(network: nn.Sequential) -> list[Tensor]:
     """Return copies of all running means and variances."""
     return [
         buffer.clone()
-        for _, layer in norm_layers(network)
+        for layer in normalizers(network).values()
         for buffer in (layer.running_mean, layer.running_var)
     ]
 
@@ -215,7 +215,7 @@ def test_statistics_are_forgotten_in_evaluation(
     assert any("running" in name for name in sound.state_dict())
     found = evaluate(network.eval(), dataset.test, 16)
     remembered = evaluate(sound.eval(), dataset.test, 16)
-    for _, layer in norm_layers(sound):
+    for layer in normalizers(sound).values():
         layer.running_mean.zero_()
         layer.running_var.fill_(1.0)
     assert same(statistics(network), statistics(sound))

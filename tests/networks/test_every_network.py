@@ -310,6 +310,14 @@ def test_where_chooses_the_layers(
             ("norm=group", "norm.where=[input]"),
             r"norm\.groups=2 does not divide the 1 channels of input",
         ),
+        (
+            ("norm=group", "norm.groups=8", "model=mlp", "model.hidden=[16,8]"),
+            r"groups of one value in fc2, .* choose fewer norm\.groups",
+        ),
+        (
+            ("norm=layer", "model=mlp", "model.hidden=[1,8]"),
+            r"groups of one value in fc1, .* leave it out of norm\.where",
+        ),
         (("norm=group", "norm.groups=0"), r"norm\.groups=0"),
         (("norm=instance", "norm.where=[conv1,fc1]"), r"norm=instance: fc1 is dense"),
         (("norm=instance", "norm.placement=after_flatten"), r"instance: conv2 is flattened"),

@@ -20,7 +20,7 @@ def caveats(n: int, rng: np.random.Generator, **changes: object) -> pd.DataFrame
         frame, FACTORS, range(n), ["y"], lambda one, _: one.factor not in later
     )
     footing = stats.equal_footing(frame, FACTORS, range(n), ["y"], "y")
-    return stats.caveats(contrasts, footing).set_index("code")
+    return stats.caveats(contrasts, footing, frame, FACTORS).set_index("code")
 
 
 @pytest.mark.parametrize(
@@ -86,5 +86,29 @@ def test_a_choice_on_the_test_set_is_said_aloud() -> None:
     contrasts = stats.contrasts(frame, factors, (0, 1), ["y"])
     for chosen_on, warned in (("y", True), ("val_accuracy", False)):
         footing = stats.equal_footing(frame, factors, (0, 1), ["y"], chosen_on)
-        found = stats.caveats(contrasts, footing)
+        found = stats.caveats(contrasts, footing, frame, factors)
         assert ("chosen_on_test" in set(found["code"])) == warned
+
+
+def test_a_factor_that_changes_nothing_is_named() -> None:
+    """Its runs agree bit by bit at all its levels; one last bit elsewhere, and it does not."""
+    values = np.linspace(0.1, 0.9, 5)
+    same = {cell: values + (cell[0] == "batch") for cell in CELLS}
+    found = of(same)
+    assert found.loc[["no_change"], "text"].tolist() == [
+        "the factor pool changed nothing: every run is identical to the last bit"
+    ]
+    other = dict(same)
+    other["batch", "max"] = same["batch", "max"].copy()
+    other["batch", "max"][3] = np.nextafter(other["batch", "max"][3], 2)
+    assert "no_change" not in of(other).index
+    lonely = {cell: values for cell in CELLS if cell[1] == "avg"}
+    assert of(lonely).loc[["no_change"], "text"].str.startswith("the factor norm ").all()
+
+
+def of(values: dict[tuple[str, str], np.ndarray]) -> pd.DataFrame:
+    """Return the caveats of these values by cell."""
+    frame = frame_of(values, list(FACTORS))
+    contrasts = stats.contrasts(frame, FACTORS, range(5), ["y"])
+    footing = stats.equal_footing(frame, FACTORS, range(5), ["y"], "y")
+    return stats.caveats(contrasts, footing, frame, FACTORS).set_index("code")

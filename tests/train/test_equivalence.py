@@ -14,6 +14,7 @@ from bnexp.train.optimizers import make_stepper
 from bnexp.train.order import epoch_order
 from bnexp.train.plain import make_optimizer
 from bnexp.train.plain import train_epoch as train_plainly
+from bnexp.train.program import program_of
 from bnexp.train.stack import Stack
 
 STEPS, BATCH, RUNS = 20, 4, 2
@@ -141,7 +142,8 @@ def compare(
     device = split.images.device
     runs = [(composed(compose, model, norm, optimizer, seed), seed) for seed in range(RUNS)]
     orders = [epoch_order(config.train, seed, 1, split) for config, seed in runs]
-    stack = Stack([build(config, seed).to(device) for config, seed in runs])
+    networks = [build(config, seed).to(device) for config, seed in runs]
+    stack = (program_of(runs[0][0], device).stack or Stack)(networks)
     stepper = make_stepper(list(stack.learned.values()), [config for config, _ in runs])
     captured = capture(stack, stepper, split, runs[0][0])
     losses, _, correct = train_epoch(

@@ -10,11 +10,11 @@ from torch.nn import functional as F
 from bnexp.config.schema import Config
 from bnexp.data.tensors import Dataset, Split
 from bnexp.networks.build import build
+from bnexp.networks.normalizers import normalizers
 from bnexp.train import evaluate as module
 from bnexp.train.evaluate import (
     batch_statistics,
     evaluate,
-    norm_layers,
     population_statistics,
 )
 from bnexp.train.plain import make_optimizer, train_epoch
@@ -92,7 +92,7 @@ def test_population_statistics_are_the_oracles(
     """Within the block each layer has the moments of the whole training set."""
     network = trained(*overrides)
     expected = oracle(network, dataset.train.images)
-    assert len(expected) == 2 * len(norm_layers(network)) > 0
+    assert len(expected) == 2 * len(normalizers(network)) > 0
     with population_statistics(network, dataset.train):
         found = state(network)
         assert not network.training
@@ -217,11 +217,7 @@ def test_norm_layers_are_found(compose: Callable[..., Config]) -> None:
     """Every kind of batch normalization is found where it stands, in order."""
     for norm in ("batch", "scratch"):
         network = build(compose(f"norm={norm}"), 0)
-        names = [name for name, _ in network.named_children()]
-        assert [names[position] for position, _ in norm_layers(network)] == [
-            "conv1_norm",
-            "conv2_norm",
-            "fc1_norm",
-            "fc2_norm",
-        ]
-    assert norm_layers(build(compose("norm=none"), 0)) == []
+        found = normalizers(network)
+        assert list(found) == ["conv1_norm", "conv2_norm", "fc1_norm", "fc2_norm"]
+        assert all(network.get_submodule(name) is layer for name, layer in found.items())
+    assert normalizers(build(compose("norm=none"), 0)) == {}

@@ -11,6 +11,7 @@ from bnexp.train.cohort import train_runs
 from bnexp.train.device import settle
 from bnexp.train.log import Outcome
 from bnexp.train.plain import train_run
+from bnexp.train.program import program_of
 
 pytestmark = pytest.mark.gpu
 
@@ -20,7 +21,8 @@ SMALL = ("data=digits", "train.epochs=3", "train.batch_size=64", "optimizer.lr=0
 def together(*runs: tuple[Config, int]) -> list[Outcome]:
     """Train runs as one program on the device."""
     data = load(runs[0][0].data, settle("cuda:0"))
-    return train_runs(runs, data, lambda run, epoch: None)
+    stacked = program_of(runs[0][0], settle("cuda:0")).stack
+    return train_runs(runs, data, lambda run, epoch: None, stacked)
 
 
 @pytest.mark.parametrize("model", ["lenet", "mlp"])

@@ -7,14 +7,18 @@ import torch
 from torch import nn
 
 from bnexp.config.schema import Config
-from bnexp.train.log import Log, named
+from bnexp.data.tensors import Dataset
+from bnexp.metrics import named
+from bnexp.train.log import Log
 
 NAN = float("nan")
 
 
-def finished(config: Config, accuracies: list[float]) -> dict[str, float | int | None]:
+def finished(
+    config: Config, data: Dataset, accuracies: list[float]
+) -> dict[str, float | int | None]:
     """Return the metrics of a run that tested at these accuracies, an epoch each."""
-    log = Log(config)
+    log = Log(config, 0, data)
     for accuracy in accuracies:
         log.trained(torch.tensor([1.0, 3.0]), [3, 1], 2, 0.5)
         log.tested(named("test", "", 0.7, accuracy))
@@ -31,11 +35,14 @@ def finished(config: Config, accuracies: list[float]) -> dict[str, float | int |
     ],
 )
 def test_a_threshold_is_reached_at_it(
-    compose: Callable[..., Config], accuracies: list[float], reached: int | None
+    compose: Callable[..., Config],
+    dataset: Dataset,
+    accuracies: list[float],
+    reached: int | None,
 ) -> None:
     """The first epoch at or above the threshold, not only above it."""
     config = compose("eval.thresholds=[0.8]", "train.epochs=3")
-    assert finished(config, accuracies)["epochs_to_80"] == reached
+    assert finished(config, dataset, accuracies)["epochs_to_80"] == reached
 
 
 def test_a_loss_that_is_no_number_has_no_accuracy() -> None:
@@ -48,7 +55,9 @@ def test_a_loss_that_is_no_number_has_no_accuracy() -> None:
 
 
 def test_the_mean_loss_weighs_minibatches_by_their_images(
-    compose: Callable[..., Config],
+    compose: Callable[..., Config], dataset: Dataset
 ) -> None:
     """Three images of loss 1 and one of loss 3 make 1.5."""
-    assert finished(compose("train.epochs=1"), [0.5])["train_loss"] == pytest.approx(1.5)
+    assert finished(compose("train.epochs=1"), dataset, [0.5])["train_loss"] == pytest.approx(
+        1.5
+    )

@@ -49,14 +49,19 @@ def digits(n: int, **standardization: float) -> Split:
     return Split(images, torch.randint(0, 10, (n,), generator=stream), **standardization)
 
 
+def native(*networks: nn.Sequential) -> Stack:
+    """Return networks that the kernels take, to be trained by them."""
+    assert is_native(networks[0])
+    return Stack(networks, native=True)
+
+
 def two_ways(
     runs: list[tuple[Config, int]], split: Split, dtype: torch.dtype
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Train runs by the kernels and plainly; return all they have, run by run."""
     torch.set_default_dtype(dtype)
     try:
-        stack = Stack([build(config, seed) for config, seed in runs])
-        assert stack.is_native
+        stack = native(*(build(config, seed) for config, seed in runs))
         stepper = make_stepper(list(stack.learned.values()), [config for config, _ in runs])
         orders = [torch.randperm(len(split)) for _ in runs]
         losses, sizes, correct = train_epoch(
@@ -147,7 +152,7 @@ def test_evaluation_is_that_of_the_module(
             if name.endswith(("mean", "var")):
                 buffer.uniform_(0.5, 2)
     split = digits(777)
-    stack = Stack(networks)
+    stack = native(*networks)
     stack.train(mode=False)
     losses, accuracies = evaluate_native(stack, split)
     for network, loss, accuracy in zip(networks, losses, accuracies, strict=True):
@@ -196,8 +201,7 @@ def test_an_epoch_of_images_is_that_of_the_plain_trainer(
     order = torch.randperm(len(split))
     torch.set_default_dtype(torch.float64)
     try:
-        stack = Stack([copy.deepcopy(network)])
-        assert stack.is_native
+        stack = native(copy.deepcopy(network))
         stepper = make_stepper(list(stack.learned.values()), [config])
         losses, sizes, correct = train_epoch(stack, stepper, split, order[None], config)
         expected, theirs, n_correct = train_plainly(
@@ -219,7 +223,7 @@ def test_evaluation_of_images_is_that_of_the_module(name: str) -> None:
     for key, buffer in network.named_buffers():
         if key.endswith(("mean", "var")):
             buffer.uniform_(0.5, 2)
-    stack = Stack([copy.deepcopy(network)])
+    stack = native(copy.deepcopy(network))
     stack.train(mode=False)
     torch.set_default_dtype(torch.float64)
     try:
@@ -244,7 +248,7 @@ def test_layers_that_do_not_learn_stay(compose: Callable[..., Config]) -> None:
         parameter.requires_grad_(name not in {"0.weight", "0.bias", "4.bias", "10.weight"})
     torch.set_default_dtype(torch.float64)
     try:
-        stack = Stack([copy.deepcopy(network)])
+        stack = native(copy.deepcopy(network))
         stepper = make_stepper(list(stack.learned.values()), [config])
         train_epoch(stack, stepper, split, torch.arange(96)[None], config)
         train_plainly(network, make_optimizer(config, network), split, torch.arange(96), config)
@@ -275,7 +279,7 @@ def test_what_is_not_finite_is_not_lost(
     networks = [build(config, seed) for seed in (0, 1)]
     with torch.no_grad():
         networks[0].output.bias[3] = value
-    stack, split = Stack(networks), digits(64)
+    stack, split = native(*networks), digits(64)
     stepper = make_stepper(list(stack.learned.values()), [config] * 2)
     order = torch.arange(64).repeat(2, 1)
     losses, _, correct = train_epoch(stack, stepper, split, order, config)
@@ -365,7 +369,7 @@ def test_what_the_kernels_do_not_know_of_images(
 def test_a_batch_of_one_image_cannot_be_normalized(compose: Callable[..., Config]) -> None:
     """It is an error, as in PyTorch, and no variance of nothing."""
     config = compose("model=mlp", "norm=batch", "train.batch_size=8", "train.drop_last=false")
-    stack = Stack([build(config, 0)])
+    stack = native(build(config, 0))
     stepper = make_stepper(list(stack.learned.values()), [config])
     with pytest.raises(ValueError, match="more than one image"):
         train_epoch(stack, stepper, digits(9), torch.arange(9)[None], config)

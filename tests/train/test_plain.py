@@ -164,11 +164,9 @@ def by_hand(network: nn.Module, split: Split) -> tuple[float, float]:
     ids=" ".join,
 )
 def test_the_trainer_is_the_textbooks_loop(
-    compose: Callable[..., Config], overrides: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    compose: Callable[..., Config], overrides: tuple[str, ...]
 ) -> None:
     """With the same weights and order of images, a plain loop measures the same numbers."""
-    for user in (plain, measure):  # the same kernels, to the last digit
-        monkeypatch.setattr(user, "blocked", lambda network: network)
     small = ("data=digits", "data.train_size=128", "train.epochs=2", "train.batch_size=32")
     config = compose("preset=d2l_bn", *small, *overrides)
     outcome = train(config, 2)

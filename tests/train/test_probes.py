@@ -14,6 +14,7 @@ from bnexp.train.log import Outcome
 from bnexp.train.order import batches, epoch_order
 from bnexp.train.plain import train_run
 from bnexp.train.probes import Probes
+from bnexp.train.program import program_of
 from tests.metrics.probes.test_gradients import SMALL, data_of
 
 NORMED = ("norm=batch", "model.dropout=0.3")
@@ -22,7 +23,8 @@ NORMED = ("norm=batch", "model.dropout=0.3")
 def together(config: Config, seed: int) -> Outcome:
     """Return a run that was trained beside another."""
     runs = [(config, seed - 1), (config, seed)]
-    return train_runs(runs, data_of(config), lambda run, epoch: None)[1]
+    stacked = program_of(config, torch.device("cpu")).stack
+    return train_runs(runs, data_of(config), lambda run, epoch: None, stacked)[1]
 
 
 def alone(config: Config, seed: int) -> Outcome:

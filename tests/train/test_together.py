@@ -18,6 +18,7 @@ from bnexp.train.cohort import train_runs
 from bnexp.train.cpu.kernels import library
 from bnexp.train.log import Outcome
 from bnexp.train.plain import train_run
+from bnexp.train.program import program_of
 
 CPU = torch.device("cpu")
 SMALL = (
@@ -40,7 +41,8 @@ def data_of(config: Config) -> Dataset:
 
 def together(*runs: tuple[Config, int]) -> list[Outcome]:
     """Train runs as one program."""
-    return train_runs(runs, data_of(runs[0][0]), lambda run, epoch: None)
+    stacked = program_of(runs[0][0], CPU).stack
+    return train_runs(runs, data_of(runs[0][0]), lambda run, epoch: None, stacked)
 
 
 def numbers(outcome: Outcome) -> dict[str, object]:
@@ -166,11 +168,11 @@ def test_the_size_is_found_by_timing(
     cost = {1: 9.0, 8: 3.0, 32: 1.0, 128: 0.98, 256: 1.4}
     tried: list[int] = []
 
-    def timed(config: Config, data: Dataset, size: int) -> float:
+    def timed(program: object, config: Config, data: Dataset, size: int) -> float:
         tried.append(size)
         return cost.get(size, 0.5)
 
-    monkeypatch.setattr(speed, "measured_stacked_s", timed)
+    monkeypatch.setattr(speed, "measured_s", timed)
     config = compose(*SMALL, "model.dropout=0.1")
     assert speed.best_size(config, data_of(config), 2000) == 32
     assert tried == [1, 8, 32, 128, 256]  # 128 is hardly faster: not worth its memory
@@ -187,7 +189,7 @@ def test_what_the_kernels_train_run_by_run_is_not_timed(
     compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its size makes no difference: there is nothing to find out."""
-    monkeypatch.delattr(speed, "measured_stacked_s")
+    monkeypatch.delattr(speed, "measured_s")
     config = compose(*SMALL)
     assert speed.best_size(config, data_of(config), 2000) == speed.DENSE_SIZE
 

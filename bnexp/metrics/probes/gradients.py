@@ -42,7 +42,9 @@ def loss_and_gradients(
     with torch.no_grad():
         for parameter, gradient in zip(learned.values(), against, strict=False):
             parameter.sub_(gradient, alpha=length)
-    loss = cross_entropy(network(images.double()), labels)
+    device = images.device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        loss = cross_entropy(network(images.double()), labels)
     found = torch.autograd.grad(
         loss, list(learned.values()), allow_unused=True, materialize_grads=True
     )

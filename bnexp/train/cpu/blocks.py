@@ -35,6 +35,9 @@ def blocked(network: nn.Sequential) -> nn.Sequential:
 
     It shares its layers with the given one: parameters and buffers are the same tensors.
     Off a CPU, in another precision or without a compiler it is the given one.
+
+    Args:
+        network: A flat one; see `bnexp.networks.flat.is_flat`.
     """
     if library() is None or any(not _suits(p) for p in network.parameters()):
         return network
@@ -91,7 +94,7 @@ def _block_length(layers: list[nn.Module]) -> int:
 
 
 def _is_plain_norm(layer: nn.Module) -> bool:
-    return type(layer) is nn.BatchNorm2d and layer.track_running_stats
+    return type(layer) is nn.BatchNorm2d and layer.running_mean is not None
 
 
 class Block(nn.Module):

@@ -19,7 +19,7 @@ class DenseNorm(nn.BatchNorm1d):
     """`nn.BatchNorm1d` for inputs (N, C), to be mapped over runs by `torch.func.vmap`."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
+        if not self.training or len(x) == 1:  # one value has no variance: it says so
             return super().forward(x)
         assert self.num_batches_tracked is not None
         self.num_batches_tracked += 1
@@ -33,6 +33,9 @@ def with_dense_norms(network: nn.Sequential) -> nn.Sequential:
     """Return a network that normalizes its dense layers by the kernel, where it can.
 
     It shares everything else with the given one, and its parameters have the same names.
+
+    Args:
+        network: A flat one; see `bnexp.networks.flat.is_flat`.
     """
     some = next(network.parameters())
     if library() is None or some.device.type != "cpu" or some.dtype != torch.float32:
@@ -40,8 +43,10 @@ def with_dense_norms(network: nn.Sequential) -> nn.Sequential:
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for name, layer in network.named_children():
         layers[name] = layer
-        if type(layer) is nn.BatchNorm1d and layer.affine and layer.track_running_stats:
-            layers[name] = DenseNorm(layer.num_features, layer.eps, layer.momentum)
+        if type(layer) is not nn.BatchNorm1d:
+            continue
+        if all(t is not None for t in (layer.weight, layer.bias, layer.running_mean)):
+            layers[name] = DenseNorm(layer.num_features, layer.eps, layer.momentum).to(some)
             layers[name].load_state_dict(layer.state_dict())
     return nn.Sequential(layers)
 

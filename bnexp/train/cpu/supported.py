@@ -5,8 +5,8 @@ import itertools
 import torch
 from torch import nn
 
+from bnexp.networks.flat import is_flat
 from bnexp.train.cpu.blocks import ACTIVATIONS, is_plain_convolution, is_plain_pooling
-from bnexp.train.cpu.dense_norm import DenseNorm
 from bnexp.train.cpu.kernels import library
 
 # Of a dense layer and of a convolution: the weights of larger ones, or the sums that their
@@ -14,9 +14,11 @@ from bnexp.train.cpu.kernels import library
 MOST_WEIGHTS, MOST_OF_CONVOLUTION = 2**20, 2**14
 
 
-def is_native(network: nn.Sequential) -> bool:
-    """Return whether the kernels can train and evaluate networks like this one."""
-    layers = list(network)
+def is_native(network: nn.Module) -> bool:
+    """Return whether the kernels compute what this network's own forward does."""
+    if not is_flat(network):
+        return False
+    layers = list(network.children())
     dtypes = {parameter.dtype for parameter in network.parameters()}
     if (
         {parameter.device.type for parameter in network.parameters()} != {"cpu"}
@@ -52,8 +54,7 @@ def _is_known_of_images(layer: nn.Module) -> bool:
 
 
 def _is_known(layer: nn.Module) -> bool:
-    if type(layer) in (nn.BatchNorm1d, DenseNorm):
-        assert isinstance(layer, nn.BatchNorm1d)
+    if type(layer) is nn.BatchNorm1d:
         return _remembers(layer)
     if type(layer) is nn.Linear:
         return layer.weight.numel() <= MOST_WEIGHTS
@@ -61,4 +62,5 @@ def _is_known(layer: nn.Module) -> bool:
 
 
 def _remembers(layer: nn.BatchNorm1d | nn.BatchNorm2d) -> bool:
-    return layer.affine and layer.track_running_stats and layer.momentum is not None
+    tensors = (layer.weight, layer.bias, layer.running_mean, layer.running_var)
+    return layer.momentum is not None and all(tensor is not None for tensor in tensors)

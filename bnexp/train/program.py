@@ -1,0 +1,76 @@
+"""Which program trains a cohort: decided here, once, for all who need to know.
+
+The plain trainer runs a network as it is. Every other program is faster with some networks, and
+takes a network only if it computes what the network's own forward computes.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from bnexp.config.networks import Custom
+from bnexp.config.schema import Config
+from bnexp.networks.build import build
+from bnexp.networks.examine import examine
+from bnexp.networks.flat import is_flat
+from bnexp.study.cohorts import is_convolutional
+from bnexp.train.cpu.blocks import blocked
+from bnexp.train.cpu.dense_norm import with_dense_norms
+from bnexp.train.cpu.supported import is_native
+from bnexp.train.measure import Through, unchanged
+from bnexp.train.stack import Stack
+from bnexp.train.trial import Make, can_be_mapped
+
+
+@dataclass(frozen=True)
+class Program:
+    """One way to train.
+
+    Attributes:
+        name: As it stands in a run's provenance.
+        stack: From networks to what trains them together; None trains one after the other.
+        through: For those, from a network to one that computes the same, faster.
+    """
+
+    name: str
+    stack: Callable[[Sequence[nn.Sequential]], Stack] | None = None
+    through: Through = unchanged
+
+
+PLAIN = Program("plain")
+# A convolution with its pooling as one function, where PyTorch's has too many passes.
+BLOCKS = Program("blocks", through=blocked)
+STACKED = Program("stacked", Stack)
+# Stacked as well: dense normalizations of many runs at once take a kernel of their own.
+NORMS = Program("stacked", functools.partial(Stack, through=with_dense_norms))
+# A run's epoch as one call.
+NATIVE = Program("native", functools.partial(Stack, native=True))
+
+
+def program_of(config: Config, device: torch.device) -> Program:
+    """Return what trains the runs of a structure on a device.
+
+    It does not depend on how many they are: a result must not depend on who else was trained.
+
+    Raises:
+        UsageError: If a user's network cannot be trained or evaluated as configured.
+    """
+    if isinstance(config.model, Custom):
+        examine(config)
+    return program_for(functools.partial(build, config), config, device)
+
+
+def program_for(make: Make, config: Config, device: torch.device) -> Program:
+    """Return what trains the networks that a function makes of seeds."""
+    network = make(0)
+    if not is_flat(network):
+        return STACKED if can_be_mapped(make, config) else PLAIN
+    if device.type != "cpu":
+        return STACKED
+    if is_native(network):
+        return NATIVE
+    # A CPU gains nothing from stacked convolutions.
+    return BLOCKS if is_convolutional(config) else NORMS

@@ -1,0 +1,78 @@
+"""Whether `torch.func.vmap` computes what a network's own forward does: found by trying."""
+
+import itertools
+import warnings
+from collections.abc import Callable
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from bnexp.config.schema import Config, Sgd
+from bnexp.data.tensors import Split
+from bnexp.networks.build import PIXELS
+from bnexp.networks.flat import alike, is_hooked
+from bnexp.train import cohort, plain
+from bnexp.train.optimizers import make_stepper
+from bnexp.train.stack import Stack
+
+STEPS, BATCH = 2, 4
+Make: TypeAlias = Callable[[int], nn.Sequential]
+# Of what is computed in double precision in another order.
+CLOSE = 1e-8
+
+
+def can_be_mapped(make: Make, config: Config) -> bool:
+    """Return whether networks that are not flat may train as a stack.
+
+    A few steps are taken in both ways. They must agree in weights, buffers and outputs, and
+    leave nothing behind but these: whatever else a forward keeps or draws, runs that share one
+    module would share.
+
+    Args:
+        make: From a seed to its network, on the CPU.
+        config: How it trains.
+    """
+    if is_hooked(make(0)):
+        return False
+    precision = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with warnings.catch_warnings(), torch.random.fork_rng([]):
+            warnings.simplefilter("error")  # such as of vmap, that it is slow
+            return _agree(make, config)
+    except Exception:  # what vmap or double precision cannot do, the plain trainer can
+        return False
+    finally:
+        torch.set_default_dtype(precision)
+
+
+def _agree(make: Make, config: Config) -> bool:
+    stream = torch.Generator().manual_seed(0)
+    shape = (STEPS * BATCH, 1, PIXELS, PIXELS)
+    images = torch.randint(256, shape, dtype=torch.uint8, generator=stream)
+    split = Split(images, torch.randint(10, shape[:1], generator=stream))
+    order = torch.arange(len(split))
+    train = config.train.model_copy(update={"batch_size": BATCH})
+    sgd = Sgd(name="sgd", lr=0.01, momentum=0.0, weight_decay=0.01)
+    config = config.model_copy(update={"train": train, "optimizer": sgd})
+    own, mapped, fresh = ([make(seed).double() for seed in (0, 1)] for _ in range(3))
+    stack = Stack(mapped)
+    stepper = make_stepper(list(stack.learned.values()), [config] * len(own))
+    cohort.train_epoch(stack, stepper, split, order.expand(len(own), -1), config)
+    stack.train(mode=False)
+    logits = stack(images.double()).detach()
+    for row, (network, unused) in enumerate(zip(own, fresh, strict=True)):
+        plain.train_epoch(network, plain.make_optimizer(config, network), split, order, config)
+        expected = [*_values(network), network.eval()(images.double()).detach()]
+        found = [*_values(stack.network(row)), logits[row]]
+        torch.testing.assert_close(found, expected, rtol=CLOSE, atol=CLOSE, equal_nan=True)
+        if not alike(network, unused.eval()):
+            return False
+    return True
+
+
+def _values(network: nn.Module) -> list[Tensor]:
+    """Return parameters and buffers, but for what was drawn last."""
+    named = itertools.chain(network.named_parameters(), network.named_buffers())
+    return [value.detach() for name, value in named if not name.endswith("drawn")]

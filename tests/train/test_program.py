@@ -1,0 +1,186 @@
+"""Whatever trains a network computes what its own forward computes."""
+
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from hypothesis import given, settings
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bnexp.config.schema import Config
+from bnexp.data.tensors import Split
+from bnexp.networks.flat import is_flat
+from bnexp.train import plain
+from bnexp.train.cohort import train_epoch
+from bnexp.train.cpu.blocks import blocked
+from bnexp.train.cpu.dense_norm import with_dense_norms
+from bnexp.train.cpu.kernels import library
+from bnexp.train.optimizers import make_stepper
+from bnexp.train.program import NATIVE, PLAIN, STACKED, program_for
+from bnexp.train.stack import Stack
+from tests.train.user_networks import Recipe, build, recipes
+
+CPU = torch.device("cpu")
+STEPS, BATCH, SEEDS = 2, 4, (0, 1)
+CLOSE = {"rtol": 1e-10, "atol": 1e-10}
+NETWORKS = 500  # that train at all
+
+
+@pytest.fixture(autouse=True)
+def double() -> Iterator[None]:
+    """Compute in double precision."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture(scope="module")
+def split() -> Split:
+    """Return as many images as there are steps to take."""
+    stream = torch.Generator().manual_seed(1)
+    shape = (STEPS * BATCH, 1, 28, 28)
+    images = torch.randint(0, 256, shape, dtype=torch.uint8, generator=stream)
+    return Split(images, torch.randint(0, 10, shape[:1], generator=stream))
+
+
+def state(network: nn.Module) -> dict[str, Tensor]:
+    """Return parameters and buffers, but for what was drawn last."""
+    named = itertools.chain(network.named_parameters(), network.named_buffers())
+    return {name: value.detach() for name, value in named if not name.endswith("drawn")}
+
+
+def loop(network: nn.Module, split: Split, lr: float) -> tuple[Tensor, Tensor]:
+    """Train as a textbook does; return the losses, and the logits of an evaluation after."""
+    learned = [p for p in network.parameters() if p.requires_grad]
+    sgd = torch.optim.SGD(learned, lr=lr, momentum=0.9, weight_decay=0.01)
+    losses = []
+    network.train()
+    for start in range(0, len(split), BATCH):
+        images = split.images[start : start + BATCH].double() / 255
+        loss = F.cross_entropy(network(images), split.labels[start : start + BATCH])
+        sgd.zero_grad()
+        loss.backward()
+        sgd.step()
+        losses.append(loss.detach())
+    network.eval()
+    return torch.stack(losses), network(split.images.double() / 255).detach()
+
+
+def test_every_program_trains_the_network_that_was_meant(
+    compose: Callable[..., Config], split: Split
+) -> None:
+    """Losses, weights, buffers and outputs are the plain loop's, to 1e-10, for any network."""
+    config = compose(
+        *("model=mlp", f"train.batch_size={BATCH}", "optimizer=sgd", "optimizer.lr=0.1"),
+        *("optimizer.momentum=0.9", "optimizer.weight_decay=0.01"),
+    )
+    order = torch.arange(len(split))
+    taken: Counter[str] = Counter()
+
+    @settings(max_examples=NETWORKS + 60)
+    @given(recipe=recipes())
+    def check(recipe: Recipe) -> None:
+        meant = [build(recipe, seed) for seed in SEEDS]
+        try:
+            expected = [loop(network, split, 0.1) for network in meant]
+        except RuntimeError:  # such as of a value that its gradient needs, changed in place
+            return
+        program = program_for(lambda seed: build(recipe, seed), config, CPU)
+        taken[program.name] += 1
+        networks = [build(recipe, seed) for seed in SEEDS]
+        if program.stack is None:
+            found = []
+            for network in networks:
+                optimizer = plain.make_optimizer(config, network)
+                through = program.through(network)
+                losses, _, _ = plain.train_epoch(through, optimizer, split, order, config)
+                found.append((losses, network.eval()(split.images.double() / 255), network))
+        else:
+            stack = program.stack(networks)
+            stepper = make_stepper(list(stack.learned.values()), [config] * len(networks))
+            orders = order.expand(len(networks), -1)
+            losses, _, _ = train_epoch(stack, stepper, split, orders, config)
+            stack.train(mode=False)
+            logits = stack(split.images.double() / 255)
+            found = [
+                (losses[:, row], logits[row], stack.network(row))
+                for row in range(len(networks))
+            ]
+        for (losses, logits, network), by_loop, right in zip(
+            found, expected, meant, strict=True
+        ):
+            torch.testing.assert_close((losses, logits.detach()), by_loop, **CLOSE)
+            torch.testing.assert_close(state(network), state(right), **CLOSE)
+
+    check()
+    # It says something of each of them.
+    assert sum(taken.values()) >= NETWORKS
+    assert all(taken[program.name] >= NETWORKS // 20 for program in (PLAIN, STACKED, NATIVE))
+
+
+@pytest.mark.parametrize(
+    ("dense", "twist", "name"),
+    [
+        (("relu", "linear"), ("share", 1), "stacked"),
+        (("residual", "heads"), ("freeze", 0), "stacked"),
+        (("branching",), ("freeze", 0), "plain"),
+        (("relu",), ("hook", 0), "plain"),
+        (("relu",), ("freeze", 0), "native"),
+    ],
+)
+def test_the_fastest_program_that_is_right_is_chosen(
+    compose: Callable[..., Config], dense: tuple[str, ...], twist: tuple[str, int], name: str
+) -> None:
+    """In single precision as well, in which runs train; trying leaves no trace."""
+    torch.set_default_dtype(torch.float32)
+    recipe = Recipe((), dense, (twist,))
+    before = torch.get_rng_state()
+    found = program_for(lambda seed: build(recipe, seed), compose("model=mlp"), CPU)
+    assert found.name == (name if library() or name != "native" else "stacked")
+    assert torch.get_default_dtype() == torch.float32
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("through", [blocked, with_dense_norms])
+def test_kernels_of_single_layers_compute_what_was_meant(
+    compose: Callable[..., Config], split: Split, through: Callable[..., nn.Sequential]
+) -> None:
+    """In single precision, the only one that they know, the logits and gradients agree."""
+    changed = 0
+
+    @settings(max_examples=100)
+    @given(recipe=recipes())
+    def check(recipe: Recipe) -> None:
+        nonlocal changed
+        meant, own = build(recipe, 0).float(), build(recipe, 0).float()
+        if not is_flat(own):
+            return
+        network = through(own)
+        changed += network is not own and list(network) != list(own)
+        images = split.images.float() / 255
+        if through is with_dense_norms:
+            stack = Stack([own], through=through)
+            stack.prepare_step(len(images))
+            logits = stack(images)[0]
+            weights = list(stack.learned.values())
+        else:
+            logits = network.train()(images)
+            weights = [p for p in network.parameters() if p.requires_grad]
+        expected = meant(images)
+        torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
+        found = torch.autograd.grad(
+            F.cross_entropy(logits, split.labels), weights, allow_unused=True
+        )
+        right = torch.autograd.grad(
+            F.cross_entropy(expected, split.labels),
+            [p for p in meant.parameters() if p.requires_grad],
+            allow_unused=True,
+        )
+        for one, other in zip(found, right, strict=True):
+            torch.testing.assert_close(one.view_as(other), other, rtol=1e-3, atol=1e-4)
+
+    check()
+    assert library() is None or changed > 3
