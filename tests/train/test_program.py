@@ -21,7 +21,7 @@ from bnexp.train.cpu.kernels import library
 from bnexp.train.optimizers import make_stepper
 from bnexp.train.program import NATIVE, PLAIN, STACKED, program_for
 from bnexp.train.stack import Stack
-from tests.train.user_networks import Recipe, build, recipes
+from tests.train.user_networks import DENSE, TWISTS, Recipe, build, recipes
 
 CPU = torch.device("cpu")
 STEPS, BATCH, SEEDS = 2, 4, (0, 1)
@@ -79,6 +79,7 @@ def test_every_program_trains_the_network_that_was_meant(
     )
     order = torch.arange(len(split))
     taken: Counter[str] = Counter()
+    seen: Counter[str] = Counter()
 
     @settings(max_examples=NETWORKS + 60)
     @given(recipe=recipes())
@@ -90,6 +91,7 @@ def test_every_program_trains_the_network_that_was_meant(
             return
         program = program_for(lambda seed: build(recipe, seed), config, CPU)
         taken[program.name] += 1
+        seen.update((*recipe.dense, *(name for name, _ in recipe.twists)))
         networks = [build(recipe, seed) for seed in SEEDS]
         if program.stack is None:
             found = []
@@ -118,6 +120,7 @@ def test_every_program_trains_the_network_that_was_meant(
     check()
     # It says something of each of them.
     assert sum(taken.values()) >= NETWORKS
+    assert min(seen[name] for name in (*DENSE, *TWISTS)) >= 3
     assert all(taken[program.name] >= NETWORKS // 20 for program in (PLAIN, STACKED, NATIVE))
 
 

@@ -272,13 +272,23 @@ def build(recipe: Recipe, seed: int) -> nn.Sequential:
 
 
 def recipes() -> st.SearchStrategy[Recipe]:
-    """Return recipes of every kind of network."""
+    """Return recipes of every kind of network: one special thing among usual ones, or many."""
     images = st.sampled_from(("conv", "norm", "relu", *IMAGES))
     dense = st.sampled_from((*USUAL * 3, *DENSE))
     twist = st.tuples(st.sampled_from(tuple(TWISTS)), st.integers(0, 27))
-    return st.builds(
+    usual = st.lists(st.sampled_from(USUAL), max_size=1)
+    one_layer = st.builds(
+        lambda before, one, after: Recipe((), (*before, one, *after), ()),
+        *(usual, st.sampled_from(tuple(DENSE)), usual),
+    )
+    one_twist = st.builds(
+        lambda layers, one: Recipe((), tuple(layers), (one,)),
+        *(st.lists(st.sampled_from(USUAL), max_size=2), twist),
+    )
+    many = st.builds(
         Recipe,
         st.lists(images, max_size=2).map(tuple),
         st.lists(dense, max_size=3).map(tuple),
         st.lists(twist, max_size=2).map(tuple),
     )
+    return st.one_of(one_layer, one_twist, many)
