@@ -36,6 +36,7 @@ from bnexp.train import cohort
 from bnexp.train.device import provenance, settle
 from bnexp.train.memory import Room
 from bnexp.train.optimizers import make_stepper
+from bnexp.train.program import program_of
 from bnexp.train.speed import best_size
 from bnexp.train.stack import Stack
 
@@ -144,7 +145,8 @@ class Program:
     def __init__(self, config: Config, n_runs: int, data: Dataset) -> None:
         device = data.train.images.device
         self.config, self.data, self.n_runs = config, data, n_runs
-        self.stack = Stack([build(config, seed).to(device) for seed in range(n_runs)])
+        networks = [build(config, seed).to(device) for seed in range(n_runs)]
+        self.stack = (program_of(config, device).stack or Stack)(networks)
         self.stepper = make_stepper(list(self.stack.learned.values()), [config] * n_runs)
         n = min(len(data.train), STEPS * config.train.batch_size)
         self.order = torch.randint(len(data.train), (n_runs, n), device=device)

@@ -4,6 +4,7 @@ What it computes for a run is what `bnexp.train.plain` computes, up to rounding.
 """
 
 import time
+import warnings
 from collections.abc import Callable, Sequence
 
 import torch
@@ -17,6 +18,7 @@ from bnexp.metrics.metric import Measured
 from bnexp.networks.build import build
 from bnexp.train.capture import CapturedStep
 from bnexp.train.evaluate import eval_batch, totals
+from bnexp.train.gpu.supported import UnusableError
 from bnexp.train.log import Log, Outcome
 from bnexp.train.measure import population_of, with_batch, with_population
 from bnexp.train.native import evaluate_native, population_native, train_native
@@ -26,6 +28,7 @@ from bnexp.train.stack import Stack
 
 # The devices that can be told a step once and repeat it.
 CAPTURING = ("cuda",)
+SLOWLY = "the GPU's own kernels cannot be used: it trains by PyTorch's, several times slower"
 
 
 def train_runs(
@@ -160,6 +163,17 @@ def take_step(
         index: The images of each run, shape (R, B).
         correct: Shape (R,); the images classified right are added.
     """
+    if stack.kernels is not None:
+        try:
+            losses, found = stack.kernels.gradients(
+                stack.parameters, stack.buffers, train, index, correct
+            )
+        except UnusableError as error:
+            warnings.warn(f"{SLOWLY} ({error})", stacklevel=2)
+            stack.kernels = None
+        else:
+            stepper.step([found[name] for name in stack.learned])
+            return losses
     images, labels = train.batch(index.flatten())
     labels = labels.view(index.shape)
     logits = stack(images.view(*index.shape, *images.shape[1:]))  # (R, B, 10)
@@ -197,6 +211,10 @@ def _each(stack: Stack, split: Split, name: tuple[str, str], config: Config) -> 
     stack.train(mode=False)
     if stack.is_native:
         losses, accuracies = evaluate_native(stack, split)
+    elif stack.kernels is not None:
+        size = eval_batch(split, len(stack), stack.widest)
+        state = (stack.parameters, stack.buffers)
+        losses, accuracies = stack.kernels.evaluate(*state, split, size)
     else:
         size = eval_batch(split, len(stack), stack.widest)
         losses, accuracies = totals(stack, split, size, grad=config.eval.grad)

@@ -20,6 +20,7 @@ from bnexp.study.cohorts import is_convolutional
 from bnexp.train.cpu.blocks import blocked
 from bnexp.train.cpu.dense_norm import with_dense_norms
 from bnexp.train.cpu.supported import is_native
+from bnexp.train.gpu.supported import is_supported, kernels
 from bnexp.train.measure import Through, unchanged
 from bnexp.train.stack import Stack
 from bnexp.train.trial import Make, can_be_mapped
@@ -48,6 +49,8 @@ STACKED = Program("stacked", Stack)
 NORMS = Program("stacked", functools.partial(Stack, through=with_dense_norms))
 # A run's epoch as one call.
 NATIVE = Program("native", functools.partial(Stack, native=True))
+# A step as a few dozen kernels of a GPU, without autograd.
+FUSED = Program("fused", functools.partial(Stack, kernels=kernels))
 
 
 def program_of(config: Config, device: torch.device) -> Program:
@@ -68,6 +71,8 @@ def program_for(make: Make, config: Config, device: torch.device) -> Program:
     network = make(0)
     if not is_flat(network):
         return STACKED if can_be_mapped(make, config) else PLAIN
+    if is_supported(network, device):
+        return FUSED
     if device.type != "cpu":
         return STACKED
     if is_native(network):

@@ -5,6 +5,7 @@ layer that the plain trainer has works here as it stands.
 """
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,9 @@ from bnexp.networks.normalizers import input_shapes
 from bnexp.networks.random_layers import Drawing
 from bnexp.norms import FormulaBatchNorm
 
+if TYPE_CHECKING:
+    from bnexp.train.gpu.network import Network
+
 
 class Stack:
     """R networks that differ in their weights.
@@ -23,12 +27,14 @@ class Stack:
         parameters: By name, each of shape (R, ...); those that learn require gradients.
         buffers: By name, each of shape (R, ...).
         is_native: Whether the kernels of a CPU train them.
+        kernels: Those of a GPU, where they train them.
         widest: The largest number of values that a layer is given of an image.
 
     Args:
         networks: On the device; they differ in the values of parameters and buffers alone.
         through: From a network to one that computes the same, faster for many runs.
         native: See `is_native`.
+        kernels: From a network to the kernels of a GPU; see `bnexp.train.gpu.network`.
 
     Raises:
         ValueError: If they differ in more.
@@ -40,6 +46,7 @@ class Stack:
         *,
         through: Callable[[nn.Sequential], nn.Sequential] = lambda network: network,
         native: bool = False,
+        kernels: "Callable[[nn.Sequential], Network] | None" = None,
     ) -> None:
         self.networks = list(networks)
         if not all(alike(networks[0], other) for other in networks[1:]):
@@ -48,6 +55,7 @@ class Stack:
         for name, parameter in self.parameters.items():
             self.parameters[name] = _laid_out(parameter.detach(), parameter.requires_grad)
         self.is_native = native
+        self.kernels = kernels(networks[0]) if kernels else None
         self._network = through(networks[0])
         self._steps = 0
         shapes = input_shapes(self._network)
@@ -81,7 +89,7 @@ class Stack:
     @property
     def can_be_captured(self) -> bool:
         """Return whether a step reads nothing from the host that changes."""
-        return not (self._drawing or self._cumulative)
+        return self.kernels is not None or not (self._drawing or self._cumulative)
 
     def train(self, *, mode: bool) -> None:
         """Set the mode of all networks, as `nn.Module.train` does."""

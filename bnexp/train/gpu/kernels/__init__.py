@@ -1,0 +1,1 @@
+"""Kernels in Triton, a language within Python; what calls them stands beside this folder."""
