@@ -5,6 +5,7 @@ all else on the page, is read from the tables of the published studies.
 """
 
 import functools
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import yaml
 
 from bnexp.metrics import describe
 from bnexp.report.numbers import each, interval, shown
-from bnexp.report.tables.claims import verdict
+from bnexp.report.tables.claims import claimed, verdict
 from bnexp.store.folder import Store
 from bnexp.study import sources
 
@@ -78,9 +79,23 @@ class Published:
         row = _only(table, {"factor": self._key(factor)})
         return f"{row.ratio:.1f} [{row.ratio_low:.1f}, {row.ratio_high:.1f}]"
 
+    def now(self, what: str) -> str:
+        """Return the verdict on a claim, or the sentence that the page says of a response.
+
+        Raises:
+            LookupError: If the study has neither.
+        """
+        for claim in self.claims:
+            if claim["asked"] == what:
+                return claim["verdict"]
+        report = (self.folder / "report.md").read_text(encoding="utf-8")
+        if found := re.search(rf"^- {re.escape(what)}: \*\*(.+?)\*\*", report, re.MULTILINE):
+            return found[1]
+        raise LookupError(f"{self.name} has no claim or answer {what!r}")
+
     def prediction(self, claim: str) -> str:
         """Return the range of 95 % of our single runs of a claim's cell."""
-        (found,) = (one for one in self.claims if one["claim"] == claim)
+        (found,) = (one for one in self.claims if one["asked"] == claim)
         return found["prediction"]
 
     @property
@@ -94,7 +109,8 @@ class Published:
             reported = shown(what, found.reported, difference=difference)
             yield {
                 "verdict": verdict(found),
-                "claim": found.claim,
+                "asked": found.claim,
+                "claim": claimed(found),
                 "source": found.source,
                 "reported": reported and reported + unit,
                 "outside": reported and str(found.reported_in_pi) == "False",
@@ -163,7 +179,8 @@ def text() -> str:
     """Return the page as it should be.
 
     Raises:
-        LookupError: If a study has no answer, or a number unlike ours no reason.
+        LookupError: If a study has no answer, a number unlike ours no reason, or a
+            correction nothing that changed.
     """
     words = yaml.safe_load(WORDS.read_text(encoding="utf-8"))
     studies = published()
@@ -184,9 +201,16 @@ def text() -> str:
         reasons = words["outside"].get(name, {})
         for claim in study.claims:
             if claim["outside"]:
-                if claim["claim"] not in reasons:
+                if claim["asked"] not in reasons:
                     raise LookupError(f"{WORDS.name} has no reason for {name}: {claim}")
-                outside.append((study, claim, said(reasons[claim["claim"]])))
+                outside.append((study, claim, said(reasons[claim["asked"]])))
+    corrected = []
+    for one in words["corrected"]:
+        if study := studies.get(one["study"]):
+            now = study.now(one["what"])
+            corrected.append((study, one["what"], one["was"], now, one["why"]))
+    if same := [one for one in corrected if one[2] == one[3]]:
+        raise LookupError(f"{WORDS.name} calls corrected what is as it was: {same}")
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     contradictions = [
         (one["between"], said(one["from"]))
@@ -200,6 +224,7 @@ def text() -> str:
             name: study.thumbnail(words["figures"].get(name)) for name, study in studies.items()
         },
         outside=outside,
+        corrected=corrected,
         contradictions=contradictions,
     )
 

@@ -1,14 +1,26 @@
 """What a reader came for: what each factor changes, and which explains most."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from bnexp.metrics.metric import Metric
 from bnexp.plots import short
 from bnexp.report import links
 from bnexp.report.numbers import each, interval, percent
+from bnexp.report.sentences import (
+    compared,
+    directions,
+    ends_of,
+    guessing,
+    leader,
+    limit,
+    named_levels,
+    reversed_effects,
+)
 from bnexp.report.tables.learning_rates import TRAINS, rate
 from bnexp.report.tables.text import described
 from bnexp.stats.tables import Tables
@@ -17,12 +29,7 @@ from bnexp.store.study_file import Declared
 # A compact block shows no more rows; the table of effects has all.
 MOST_ROWS = 6
 
-RULE_OF_SHARES = (
-    "A factor “explains most” if the 95 % interval of its share lies wholly above that of "
-    "every other factor. Shares of one seed are paired, so the interval of their difference "
-    "is never wider than both together: where the two do not overlap, it excludes zero."
-)
-RULE_OF_SIGNS = "The direction of a difference is settled if its 95 % interval excludes zero."
+SIMULTANEOUS = "95\N{NO-BREAK SPACE}%, simultaneous"
 
 
 @dataclass(frozen=True)
@@ -39,13 +46,18 @@ class Line:
 
 @dataclass(frozen=True)
 class Answer:
-    """The answer for one response: a sentence, and the numbers that it rests on."""
+    """The answer for one response: a sentence, and the numbers that it rests on.
+
+    Attributes:
+        level: Of the intervals of its effects.
+    """
 
     response: str
     unit: str
     sentence: str
     settled: bool
     lines: list[Line]
+    level: str = "95\N{NO-BREAK SPACE}%"
 
 
 def answers(study: Declared, tables: Tables) -> list[Answer]:
@@ -58,21 +70,33 @@ def answers(study: Declared, tables: Tables) -> list[Answer]:
         effects = tables.contrasts[tables.contrasts["response"] == name]
         mains = list(each(effects[effects["kind"] == "main"]))
         if len(varied) == 1:
-            lines = [_line(study, what, main, None, _levels(main)) for main in mains]
+            lines = [_line(study, what, main, None, compared(main)) for main in mains]
             settled = sum(line.settled for line in lines)
-            sentence = _signs(settled, len(lines))
+            sentence = directions(settled, len(lines))
             done = settled == len(lines)
         else:
             of_response = tables.shares[tables.shares["response"] == name]
-            shares = list(each(of_response[of_response["factor"].isin(varied)]))
-            shares.sort(key=lambda share: -math.inf if _none(share) else -share.estimate)
-            lines = [_factor_line(study, what, mains, share) for share in shares]
-            sentence, done = _most(shares)
+            of_factors = of_response[of_response["factor"].isin(varied)]
+            shares = list(each(of_factors.sort_values("estimate", ascending=False)))
+            turns = tables.reversals[tables.reversals["response"] == name]
+            turning = {one.factor: one for one in each(turns.sort_values("p")[::-1])}
+            lines = [
+                _factor_line(study, what, mains, share, turning.get(share.factor))
+                for share in shares
+            ]
+            sentence, done = leader(shares, any(line.settled for line in lines))
+            largest = shares[0].factor if done else None
+            sentence += reversed_effects(study, what, turning, largest)
+        if why := limit(study, tables, name):
+            sentence, done = f"Cannot tell: {why}.", False
         unit = what.unit_difference
-        found.append(Answer(what.label, unit, sentence, done, lines[:MOST_ROWS]))
+        found.append(Answer(what.label, unit, sentence, done, lines[:MOST_ROWS], SIMULTANEOUS))
     # Beside a response that can be shared out, one that cannot says nothing more.
     shared = [answer for answer in found if any(line.share for line in answer.lines)]
-    return _largest_rates(tables, varied) + (shared or found)
+    first, *others = shared or found
+    if failed := guessing(study, tables):
+        first = dataclasses.replace(first, sentence=f"{failed} {first.sentence}")
+    return [*_largest_rates(tables, varied), first, *others]
 
 
 def _largest_rates(tables: Tables, varied: Sequence[str]) -> list[Answer]:
@@ -110,62 +134,49 @@ def _largest_rates(tables: Tables, varied: Sequence[str]) -> list[Answer]:
 
 
 def _beside(given: str, varied: Sequence[str]) -> str:
-    """Return the levels of the other factors, less those that have only one."""
-    levels = (pair.partition("=") for pair in given.split(", ") if pair)
-    told = [f"{short(key)} {level}" for key, _, level in levels if key in varied]
-    return f" ({', '.join(told)})" if told else ""
+    """Return the levels of the other factors in brackets."""
+    told = named_levels(given, varied)
+    return f" ({told})" if told else ""
 
 
-def rule(study: Declared) -> str:
-    """Return the rule by which the answers' sentences follow from their numbers."""
-    return RULE_OF_SIGNS if len(study.varied) == 1 else RULE_OF_SHARES
+def _factor_line(
+    study: Declared, what: Metric, mains: Sequence[Any], share: Any, turning: Any
+) -> Line:
+    """Return a factor's share beside its main effect, the largest if there are several.
 
-
-def _factor_line(study: Declared, what: Metric, mains: Sequence[Any], share: Any) -> Line:
-    """Return a factor's share beside its main effect, the largest if there are several."""
+    Of an effect that reverses it has both directions instead of their average.
+    """
     own = [main for main in mains if main.factor == share.factor]
-    largest = max(own, key=lambda main: -1 if _none(main) else abs(main.estimate))
-    comparison = _levels(largest)
+    shown = max(own, key=lambda main: -1 if _none(main) else abs(main.estimate))
+    if turning is not None:
+        shown = next(main for main in own if compared(main) == compared(turning))
+    comparison = compared(shown)
     if len(own) > 1:
-        comparison += f" (largest of {len(own)})"
-    return _line(study, what, largest, share, comparison)
+        comparison += f" ({'one' if turning else 'largest'} of {len(own)})"
+    line = _line(study, what, shown, share, comparison)
+    if turning is None:
+        return line
+    ends = (
+        f"{interval(what, end, difference=True)} with {named_levels(end.given, study.varied)}"
+        for end in ends_of(turning)
+    )
+    only = links.of_contrast(study.factors, shown.factor, shown.level_a, shown.level_b, "")
+    effect = links.to_runs(f"reverses: {'; '.join(ends)}", only)
+    return dataclasses.replace(line, effect=effect, settled=True)
 
 
 def _line(study: Declared, what: Metric, main: Any, share: Any, comparison: str) -> Line:
     only = links.of_contrast(study.factors, main.factor, main.level_a, main.level_b, "")
     known = share is not None and not _none(share)  # if one is not, none is
+    ends = SimpleNamespace(estimate=main.estimate, ci_low=main.sim_low, ci_high=main.sim_high)
     return Line(
         factor=short(main.factor),
         comparison=comparison,
-        effect=links.to_runs(interval(what, main, difference=True), only),
-        settled=main.ci_low > 0 or main.ci_high < 0,
+        effect=links.to_runs(interval(what, ends, difference=True), only),
+        settled=main.sim_low > 0 or main.sim_high < 0,
         share=percent(share) if known else "",
         width=round(100 * share.estimate, 1) if known else 0,
     )
-
-
-def _levels(main: Any) -> str:
-    return f"{main.level_a} \N{MINUS SIGN} {main.level_b}"
-
-
-def _most(shares: Sequence[Any]) -> tuple[str, bool]:
-    """Return which factor explains most, and whether the intervals settle it."""
-    first, *others = shares
-    if _none(first):
-        return "No share: a cell lacks a number in every seed.", False
-    if math.isnan(first.ci_low):
-        return "Not settled: one seed has no interval.", False
-    rivals = [short(other.factor) for other in others if other.ci_high >= first.ci_low]
-    if not rivals:
-        return f"{short(first.factor)} explains most.", True
-    names = ", ".join([short(first.factor), *rivals[:-1]])
-    return f"Not settled: {names} or {rivals[-1]}.", False
-
-
-def _signs(settled: int, n: int) -> str:
-    if n == 1:
-        return "The direction is settled." if settled else "The direction is not settled."
-    return f"The direction of {settled} of {n} differences is settled."
 
 
 def _none(row: Any) -> bool:

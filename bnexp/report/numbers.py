@@ -1,7 +1,7 @@
 """Numbers as text: every page writes an estimate in the same way."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
@@ -62,6 +62,12 @@ def p_value(value: float) -> str:
     if math.isnan(value):
         return ""
     return "< .0001" if value < 0.0001 else f"{value:.4f}".lstrip("0")
+
+
+def listed(names: Sequence[str], last: str = "and") -> str:
+    """Return names as one says them: a, b and c."""
+    *first, end = names
+    return f"{', '.join(first)} {last} {end}" if first else end
 
 
 def each(table: pd.DataFrame) -> Iterator[Any]:

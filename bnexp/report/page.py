@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from bnexp.config.study import label
 from bnexp.metrics import OR_CHANCE, describe
-from bnexp.report.answer import Answer, answers, rule
+from bnexp.report.answer import Answer, answers
 from bnexp.report.numbers import each
+from bnexp.report.sentences import diverging, rule
 from bnexp.report.tables.claims import claims_table, tally
 from bnexp.report.tables.effects import comparisons_table, effects_table
 from bnexp.report.tables.learning_rates import footing_table, max_lr_table, ratios_table
@@ -69,7 +70,7 @@ def page(
         caveats=_caveats(tables),
         answers=answers(study, tables),
         tally=tally(tables) if len(tables.claims) else "",
-        rule=rule(study),
+        rule=rule(study, tables),
         tables=_tables(study, tables, packed),
         setting=setting(study, records),
         command=study.command,
@@ -117,6 +118,7 @@ def _warnings(
             "final loss or accuracy: means are of the other seeds and flatter the cells that "
             "lack some, see “diverged” in the table of cells."
             + (" A response with “diverged: chance” counts them as guesses." * as_chance)
+            + diverging(tables)
         )
     lacking = _lacking(study, tables)
     if lacking:

@@ -18,7 +18,9 @@ from bnexp.report.tables.text import Loud
 Figures = Mapping[str, tuple[ReportFigure, Mapping[str, bytes]]]
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)( \[.*\].*| to .*)?|< \.0001|none")
-VERDICTS = {"supported", "refuted", "inconclusive", "yes", "no"}
+# By what stands in a cell, its class.
+VERDICTS = {verdict: verdict for verdict in ("supported", "refuted", "inconclusive")}
+VERDICTS |= {"agree": "yes", "differ": "no", "cannot tell": "inconclusive"}
 LINK = Markup('<a href="{address}">{shown}</a>')
 LINK_TO_RUNS = Markup(
     '<a href="{address}" data-only="{only}" title="show the runs that this comes from">'
@@ -115,7 +117,7 @@ def _kind(text: str) -> Markup:
     if isinstance(text, Loud):
         name = "loud"
     elif text in VERDICTS:
-        name = text
+        name = VERDICTS[text]
     elif NUMBER.fullmatch(text):
         name = "number"
     elif len(text) > LONG_TEXT:

@@ -1,12 +1,13 @@
 """Two folders of the same study, side by side, and whether they agree."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from bnexp.config.study import AnyClaim, EquivalenceClaim
 from bnexp.plots import contrast_name
 from bnexp.report import links
 from bnexp.report.analysis import Analysis
@@ -15,11 +16,15 @@ from bnexp.report.tables.text import MOST_ROWS, TableText, described
 from bnexp.stats import agreement
 
 RULE = (
-    "{a} \N{MINUS SIGN} {b} is the difference of the two estimates, with Welch's 95 % interval "
-    "for independent samples. They agree if it contains zero; of differences that are all "
-    "zero in truth, about one in 20 would disagree by chance. Runs that both folders share "
-    "make the samples alike, so that this interval is wider than it had to be."
+    "{a} \N{MINUS SIGN} {b} is the difference of the two estimates, with Welch's 95 % "
+    "interval for independent samples of about normal runs. They agree if it lies within a "
+    "margin by two one-sided tests at 5 % (its 90 % interval inside), they differ if the 95 % "
+    "interval excludes zero, and else nobody can tell. The margin is {margin}. Of differences "
+    "that are all zero in truth, one in 20 would be said to differ by chance, and of those as "
+    "large as the margin one in 20 to agree. Runs that both folders share make the samples "
+    "alike, so that the intervals are wider than they had to be."
 )
+NOISE_FLOOR = "the noise floor, the SD of the same number over the seeds of both folders"
 
 
 @dataclass(frozen=True)
@@ -40,10 +45,13 @@ class Pair:
 def pair(a: str, first: Analysis, b: str, second: Analysis) -> Pair:
     """Return two folders with the same factors and levels, named by the letters a and b."""
     keys = ["kind", "factor", "level_a", "level_b", "given", "response"]
-    contrasts = agreement.differences(first.tables.contrasts, second.tables.contrasts, keys)
+    margins = _margins(first.study.claims)
+    contrasts = agreement.differences(
+        first.tables.contrasts, second.tables.contrasts, keys, margins
+    )
     factors = list(first.study.factors)
     cells = agreement.differences(
-        first.tables.cells, second.tables.cells, [*factors, "response"], "mean"
+        first.tables.cells, second.tables.cells, [*factors, "response"], margins, "mean"
     )
     # Cells are of every metric; a page for readers keeps to what the study declares.
     cells = cells[cells["response"].isin(first.tables.responses)]
@@ -64,15 +72,15 @@ def pair(a: str, first: Analysis, b: str, second: Analysis) -> Pair:
     ]
     notes = [
         *_differing(a, first.study.base, b, second.study.base),
-        f"{_tally(contrasts[~simple])} main effects and interactions agree, "
-        f"{_tally(cells)} cells, {_tally(contrasts[simple])} simple effects.",
+        f"Main effects and interactions: {_tally(contrasts[~simple])}. Cells: "
+        f"{_tally(cells)}. Simple effects: {_tally(contrasts[simple])}.",
         _identical(runs),
     ]
     mains = contrasts[contrasts["kind"] == "main"]
     primary = mains[mains["response"] == mains["response"].iloc[0]] if len(mains) else mains
     shown = _effects(first, a, b, primary, name="main", title="Main effects")
     brief = [row[:6] for row in [shown.header, *shown.rows]]
-    rule = RULE.format(a=a, b=b)
+    rule = RULE.format(a=a, b=b, margin=_margin(margins))
     title = f"{a} and {b}: {first.study.name} twice"
     return Pair(title, notes, rule, [table for table in found if table.rows], brief)
 
@@ -106,7 +114,7 @@ def _effects(
         "Accuracies in percentage points. The direction is the same if both intervals lie on "
         "the same side of zero, and open where one contains it."
     )
-    header += ["agree", "direction", f"n {a}", f"n {b}"]
+    header += ["verdict", "direction", f"n {a}", f"n {b}"]
     return TableText(name, title, note, header, rows[:MOST_ROWS])
 
 
@@ -131,7 +139,7 @@ def _cells(analysis: Analysis, a: str, b: str, cells: pd.DataFrame) -> TableText
                 links.to_runs(str(record["n_second"]), only),
             ]
         )
-    header = [*factors, "response", *_columns(a, b), "agree", f"n {a}", f"n {b}"]
+    header = [*factors, "response", *_columns(a, b), "verdict", f"n {a}", f"n {b}"]
     return TableText("cells", "Every cell", "Accuracies in %.", header, rows[:MOST_ROWS])
 
 
@@ -176,9 +184,31 @@ def _columns(a: str, b: str) -> list[str]:
     return [f"{a} [95 %]", f"{b} [95 %]", f"{a} \N{MINUS SIGN} {b} [95 %]"]
 
 
+def _margins(claims: Sequence[AnyClaim]) -> dict[str, float]:
+    """Return the smallest margin by response that the study calls equivalent."""
+    found: dict[str, float] = {}
+    for claim in claims:
+        if isinstance(claim, EquivalenceClaim):
+            found[claim.response] = min(claim.margin, found.get(claim.response, math.inf))
+    return found
+
+
+def _margin(margins: Mapping[str, float]) -> str:
+    """Return what the margin is, for each response that has its own."""
+    own = []
+    for name, margin in margins.items():
+        what = described([name])[name]
+        size = what.show(margin, difference=True).lstrip("+")
+        own.append(" ".join(filter(None, [size, what.unit_difference, "of", what.label])))
+    return " and ".join([*own, f"of all else {NOISE_FLOOR}" if own else NOISE_FLOOR])
+
+
 def _tally(frame: pd.DataFrame) -> str:
-    answers = [answer for row in each(frame) if (answer := agreement.agree(row)) != "unknown"]
-    return f"{answers.count('yes')} of {len(answers)}"
+    answers = [agreement.agree(row) for row in each(frame)]
+    kinds = ("agree", "differ", "cannot tell")
+    counts = [(answers.count(kind), kind) for kind in kinds]
+    told = ", ".join(f"{n} {kind}" for n, kind in counts if n) or "none"
+    return told.replace("cannot tell", "cannot be told")
 
 
 def _identical(runs: pd.DataFrame) -> str:

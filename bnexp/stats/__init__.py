@@ -6,8 +6,8 @@ that diverged have no loss and no accuracy, so they drop out of means; every row
 how many seeds it is made (`n`) and why it lacks some, `cells` gives their rate, and the
 ranked comparison of `contrasts` counts them as the worst.
 
-`estimate`, `testing`, `proportion`, `power` and `logistic` are the arithmetic of one
-quantity; `planned` says which comparisons a factorial holds; the other modules make one
+`estimate`, `squares`, `testing`, `proportion`, `power` and `logistic` are the arithmetic of
+one quantity; `factorial` says which comparisons a factorial holds; the other modules make one
 table each.
 """
 
@@ -15,8 +15,10 @@ from bnexp.stats.caveats import caveats
 from bnexp.stats.cells import cells, curves
 from bnexp.stats.claims import REGIONS, RULE, judge
 from bnexp.stats.contrasts import contrasts
+from bnexp.stats.divergence import divergence
 from bnexp.stats.footing import equal_footing
 from bnexp.stats.max_lr import max_lr, max_lr_ratios
+from bnexp.stats.reversals import reversals
 from bnexp.stats.shares import shares
 from bnexp.stats.time_to_accuracy import reached
 
@@ -27,10 +29,12 @@ __all__ = [
     "cells",
     "contrasts",
     "curves",
+    "divergence",
     "equal_footing",
     "judge",
     "max_lr",
     "max_lr_ratios",
     "reached",
+    "reversals",
     "shares",
 ]

@@ -1,7 +1,8 @@
 """Whether two sets of runs of the same design agree."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -9,46 +10,78 @@ from scipy import stats
 
 from bnexp.metrics import TIMES
 from bnexp.stats.estimate import CONFIDENCE
+from bnexp.stats.testing import ALPHA
 from bnexp.store.records import RunRecord
 
 
 def differences(
-    first: pd.DataFrame, second: pd.DataFrame, keys: Sequence[str], mean: str = "estimate"
+    first: pd.DataFrame,
+    second: pd.DataFrame,
+    keys: Sequence[str],
+    margins: Mapping[str, float],
+    mean: str = "estimate",
 ) -> pd.DataFrame:
-    """Return the estimates that both frames have, with their difference and its interval.
+    """Return the estimates that both frames have, with their difference and its intervals.
 
-    The interval is Welch's, of two independent samples, from the standard errors that the
+    The intervals are Welch's, of two independent samples, from the standard errors that the
     two Student-t intervals are made of. NaN where one of them has no interval.
+
+    Columns: `estimate`, `ci_low`, `ci_high` (95 %), `tost_low`, `tost_high` (90 %), `margin`
+    and `same`, whether both sides have the very same numbers.
+
+    Args:
+        margins: By response, within which two numbers are as good as equal. Of others it is
+            the noise floor: the SD over the seeds, pooled over both.
     """
     columns = [mean, "ci_low", "ci_high", "n"]
     both = first[[*keys, *columns]].merge(
         second[[*keys, *columns]], on=list(keys), suffixes=("_first", "_second")
     )
     both["estimate"] = both[f"{mean}_first"] - both[f"{mean}_second"]
-    squares, freedoms = [], []
+    squares, freedoms, sizes = [], [], []
     for side in ("first", "second"):
-        freedom = both[f"n_{side}"].to_numpy(dtype=np.float64) - 1
-        freedom[freedom < 1] = math.nan
+        size = both[f"n_{side}"].to_numpy(dtype=np.float64)
+        freedom = np.where(size > 1, size - 1, math.nan)
         half = (both[f"ci_high_{side}"] - both[f"ci_low_{side}"]).to_numpy(np.float64) / 2
         squares.append((half / stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) ** 2)
         freedoms.append(freedom)
+        sizes.append(size)
     total = squares[0] + squares[1]
-    # Without any spread there is nothing to weigh: the interval is a point.
     weights = sum(
         square**2 / freedom for square, freedom in zip(squares, freedoms, strict=True)
     )
     freedom = np.divide(total**2, weights, out=np.ones_like(total), where=weights > 0)
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * np.sqrt(total)
-    both["ci_low"], both["ci_high"] = both["estimate"] - half, both["estimate"] + half
+    for name, share in (("ci", (1 + CONFIDENCE) / 2), ("tost", 1 - ALPHA)):
+        half = stats.t.ppf(share, freedom) * np.sqrt(total)
+        both[f"{name}_low"] = both["estimate"] - half
+        both[f"{name}_high"] = both["estimate"] + half
+    variance = sum(
+        square * size * freedom
+        for square, size, freedom in zip(squares, sizes, freedoms, strict=True)
+    )
+    floor = pd.Series(np.sqrt(variance / (freedoms[0] + freedoms[1])), both.index)
+    both["margin"] = both["response"].map(margins).astype(float).fillna(floor)
+    ones, others = (
+        both[[f"{name}_{side}" for name in columns]].to_numpy(dtype=np.float64)
+        for side in ("first", "second")
+    )
+    alike = (ones == others) | (np.isnan(ones) & np.isnan(others))
+    both["same"] = alike.all(axis=1) & both["estimate"].notna()
     return both
 
 
-def agree(row: object) -> str:
-    """Return whether the interval of a difference contains zero: yes, no or unknown."""
-    low, high = float(row.ci_low), float(row.ci_high)  # type: ignore[attr-defined]
-    if math.isnan(low):
-        return "unknown"
-    return "yes" if low <= 0 <= high else "no"
+def agree(row: Any) -> str:
+    """Return `agree`, `differ` or `cannot tell`.
+
+    Two numbers agree if their difference lies within the margin by two one-sided tests at
+    5 %, and differ if the 95 % interval excludes zero: that a difference may be zero is no
+    agreement where it may as well be large. The very same numbers agree.
+
+    Source: Schuirmann (1987), see `testing.tost`; here of two samples.
+    """
+    if row.same or (-row.margin < row.tost_low and row.tost_high < row.margin):
+        return "agree"
+    return "differ" if row.ci_low > 0 or row.ci_high < 0 else "cannot tell"
 
 
 def direction(row: object) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from bnexp.stats.estimate import Values, iqm, known, paired_t, snapped
+from bnexp.stats.estimate import Values, iqm, known, paired_t, spread
+from bnexp.stats.lattice import snapped
 from bnexp.stats.proportion import wilson
 
 Factors = Mapping[str, Sequence[str]]
@@ -28,7 +29,7 @@ def response_array(
         position.append(runs[key].map({level: i for i, level in enumerate(levels)}))
     index = tuple(at.to_numpy(dtype=np.intp) for at in position)
     array[index] = runs[response].to_numpy(dtype=np.float64)
-    return snapped(array, np.abs(array))
+    return snapped(array)
 
 
 def diverged_array(runs: pd.DataFrame, factors: Factors, seeds: Sequence[int]) -> Values:
@@ -72,7 +73,7 @@ def cells(
                     "n": mean.n,
                     **ended[index],
                     "mean": mean.estimate,
-                    "sd": found.std(ddof=1) if len(found) > 1 else math.nan,
+                    "sd": spread(values).estimate,
                     "ci_low": mean.ci_low,
                     "ci_high": mean.ci_high,
                     "min": found.min() if len(found) else math.nan,

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,23 +20,30 @@ from bnexp.config.study import (
     ValueClaim,
 )
 from bnexp.stats.cells import Factors, response_array
-from bnexp.stats.estimate import CONFIDENCE, Estimate, Values, paired_t, prediction, spread
+from bnexp.stats.estimate import Values, paired_t, prediction, spread
 from bnexp.stats.factorial import difference_weights, within_seeds
-from bnexp.stats.testing import ALPHA, tost
+from bnexp.stats.limits import untold
+from bnexp.stats.testing import tost
+from bnexp.stats.verdicts import SIDES, Asked, decided
 
 RULE = (
-    "A claim is supported if the 95 % interval lies inside the region that it claims, refuted "
-    "if it lies outside, and inconclusive otherwise."
+    "A claim is supported if the interval that decides lies inside the region that it claims, "
+    "refuted if it lies outside, and inconclusive otherwise, or where nothing could be told "
+    "whatever the numbers are; then the reason stands beside it. That interval is wider than "
+    "the 95 % interval of a claim alone, so that all claims of a study together hold no false "
+    "verdict in 95 % of studies (Holm's levels; Student-t, for about normal differences)."
 )
 # The region of each kind, as the report prints it after the rule.
 REGIONS = {
     "value": "a value claims the reported number plus or minus the tolerance that the study "
-    "file states",
+    "file states; the number is a single run's, so where our mean lies elsewhere the claim is "
+    "refuted only if no ordinary run of ours would give it either (95 % prediction interval of "
+    "one more run, for runs that are about normal)",
     "difference": "a difference claims its sign, all above zero",
     "dominance": "“changes more than” claims that the size of one main effect minus the size "
     "of another, each in the direction it has on average, is above zero",
     "equivalence": "equivalence claims all between minus and plus the stated margin, by the "
-    "90 % interval (two one-sided t-tests at 5 %)",
+    "interval of two one-sided t-tests (the 90 % interval where it is judged alone)",
     "interaction": "an interaction claims that one difference exceeds another by more than the "
     "stated amount, which is zero unless the study file says otherwise",
     "threshold": "a threshold claims all above, or all below, the stated number",
@@ -47,6 +55,7 @@ CLAIM_COLUMNS = [
     *("claim", "source", "verdict", "estimate", "ci_low", "ci_high", "n", "reported"),
     *("response", "kind", "declared", "region_low", "region_high", "confidence"),
     *("judged_low", "judged_high", "p_tost", "pi_low", "pi_high", "reported_in_pi"),
+    *("reason", "verdict_mean", "verdict_run", "p", "n_family"),
 ]
 
 
@@ -61,58 +70,82 @@ def judge(
 
     Columns beside those of the contract:
         region_low, region_high: The region of values that it claims.
-        judged_low, judged_high, confidence: The interval that decides; `ci_low` and
-            `ci_high` are always the 95 % interval.
+        judged_low, judged_high, confidence: The interval that decides, at the level that the
+            family leaves to it (`verdicts.decided`); `ci_low` and `ci_high` are always the
+            95 % interval of this claim alone.
+        p, n_family: The smallest error with which a verdict is reached, and how many claims
+            are judged together with it: those that were declared before the first run, or
+            after it.
         pi_low, pi_high: For a value, the 95 % prediction interval of one new run, which is
             what a source's single run is to be compared with; `reported_in_pi` says
             whether it lies inside.
+        verdict_mean, verdict_run: The two verdicts on a value: whether our mean lies within
+            the tolerance of the reported number, and whether that is an `ordinary` run of
+            ours. The verdict is that on the mean, but a number that an ordinary run gives is
+            not refuted.
         declared: `planned`, or `exploratory` where it was declared after the first run.
+        reason: Why nothing can be told, whatever the numbers are; the verdict is inconclusive.
     """
-    rows = []
-    for claim in claims:
-        values = _claimed(claim, response_array(runs, factors, seeds, claim.response), factors)
-        low, high = _region(claim)
-        estimate = judged = (
-            spread(values) if isinstance(claim, SpreadClaim) else paired_t(values)
-        )
-        confidence, p_tost = CONFIDENCE, math.nan
-        if isinstance(claim, EquivalenceClaim):
-            equivalence = tost(values, claim.margin)
-            judged, p_tost = equivalence.interval, equivalence.p
-            confidence = 1 - 2 * ALPHA
-        reported = math.nan if claim.reported is None else claim.reported
-        of_one_run = isinstance(claim, ValueClaim)
-        pi_low, pi_high = prediction(values) if of_one_run else (math.nan, math.nan)
-        rows.append(
-            {
-                "claim": claim.claim,
-                "source": claim.source,
-                "verdict": _verdict(judged, low, high),
-                **asdict(estimate),
-                "reported": reported,
-                "response": claim.response,
-                "kind": claim.kind,
-                "declared": "planned" if was_declared(claim) else "exploratory",
-                "region_low": low,
-                "region_high": high,
-                "confidence": confidence,
-                "judged_low": judged.ci_low,
-                "judged_high": judged.ci_high,
-                "p_tost": p_tost,
-                "pi_low": pi_low,
-                "pi_high": pi_high,
-                "reported_in_pi": None if math.isnan(pi_low) else pi_low <= reported <= pi_high,
+    rows = [_asked(claim, runs, factors, seeds) for claim in claims]
+    for row, claim in zip(rows, claims, strict=True):
+        row["declared"] = "planned" if was_declared(claim) else "exploratory"
+    for declared in ("planned", "exploratory"):
+        family = [row for row in rows if row["declared"] == declared and not row["reason"]]
+        decisions = decided([row["asked"] for row in family])
+        for row, decision in zip(family, decisions, strict=True):
+            sides, in_pi = row["asked"].sides, row["reported_in_pi"]
+            row |= {
+                "verdict_mean": decision.verdict,
+                # What one of our runs would give is not refuted, though our mean differs.
+                "verdict": "inconclusive"
+                if decision.verdict == "refuted" and in_pi
+                else decision.verdict,
+                "confidence": 1 - SIDES / sides * decision.error,
+                "judged_low": decision.low,
+                "judged_high": decision.high,
+                "p": row["asked"].p,
+                "n_family": len(family),
             }
-        )
+            if math.isnan(decision.low):
+                row["reason"] = "too few seeds to show that all runs are alike"
     return pd.DataFrame(rows, columns=CLAIM_COLUMNS)
 
 
-def _verdict(interval: Estimate, low: float, high: float) -> str:
-    if low < interval.ci_low and interval.ci_high < high:
-        return "supported"
-    if interval.ci_high < low or interval.ci_low > high:
-        return "refuted"
-    return "inconclusive"  # no interval either
+def _asked(
+    claim: AnyClaim, runs: pd.DataFrame, factors: Factors, seeds: Sequence[int]
+) -> dict[str, Any]:
+    """Return what is known of a claim before it is judged; what it asks is under `asked`."""
+    array = response_array(runs, factors, seeds, claim.response)
+    weights = _claimed(claim, array, factors)
+    values = within_seeds(array, weights)
+    of_sd = isinstance(claim, SpreadClaim)
+    low, high = _region(claim)
+    reported = math.nan if claim.reported is None else claim.reported
+    of_one_run = isinstance(claim, ValueClaim)
+    pi_low, pi_high = prediction(values) if of_one_run else (math.nan, math.nan)
+    in_pi = None if math.isnan(pi_low) else pi_low <= reported <= pi_high
+    sides, p_tost = SIDES, math.nan
+    if isinstance(claim, EquivalenceClaim):
+        sides, p_tost = 1, tost(values, claim.margin).p
+    return {
+        "claim": claim.claim,
+        "source": claim.source,
+        "verdict": "inconclusive",
+        **asdict(spread(values) if of_sd else paired_t(values)),
+        "reported": reported,
+        "response": claim.response,
+        "kind": claim.kind,
+        "region_low": low,
+        "region_high": high,
+        "p_tost": p_tost,
+        "pi_low": pi_low,
+        "pi_high": pi_high,
+        "reported_in_pi": in_pi,
+        "reason": untold(array, weights, claim.response, compares=claim.is_difference or of_sd),
+        "verdict_mean": "inconclusive",
+        "verdict_run": "" if in_pi is None else "ordinary" if in_pi else "not ordinary",
+        "asked": Asked(values, low, high, of_sd=of_sd, sides=sides),
+    }
 
 
 def _region(claim: AnyClaim) -> tuple[float, float]:
@@ -132,13 +165,12 @@ def _region(claim: AnyClaim) -> tuple[float, float]:
 
 
 def _claimed(claim: AnyClaim, array: Values, factors: Factors) -> Values:
-    """Return the claimed quantity within each seed, shape (S,)."""
+    """Return the weights of the cells in the claimed quantity."""
     if isinstance(claim, CellClaim | ThresholdClaim) and claim.cell is not None:
         return _cell(claim.cell, array, factors)
     if isinstance(claim, DominanceClaim):
-        return _size(claim.larger, claim, array, factors) - _size(
-            claim.smaller, claim, array, factors
-        )
+        sizes = (_size(name, claim, array, factors) for name in (claim.larger, claim.smaller))
+        return next(sizes) - next(sizes)
     if isinstance(claim, DifferenceClaim):
         pair = (claim.factor, claim.higher, claim.lower)
     else:
@@ -149,8 +181,8 @@ def _claimed(claim: AnyClaim, array: Values, factors: Factors) -> Values:
             _difference(pair, {**claim.given, claim.other: level}, array, factors)
             for level in (claim.at, claim.than)
         )
-        weights = at - than
-    return within_seeds(array, weights)
+        return at - than
+    return weights
 
 
 def _at(levels: Mapping[str, str], factors: Factors) -> dict[int, int]:
@@ -162,7 +194,7 @@ def _at(levels: Mapping[str, str], factors: Factors) -> dict[int, int]:
 def _cell(levels: Mapping[str, str], array: Values, factors: Factors) -> Values:
     given = _at(levels, factors)
     axis, level = next(iter(given.items()))
-    return within_seeds(array, difference_weights(array.shape[1:], axis, level, None, given))
+    return difference_weights(array.shape[1:], axis, level, None, given)
 
 
 def _difference(
@@ -176,11 +208,10 @@ def _difference(
 
 
 def _size(factor: str, claim: DominanceClaim, array: Values, factors: Factors) -> Values:
-    """Return a main effect within each seed, in the direction that it has on average.
+    """Return the weights of a main effect in the direction that it has on average.
 
     |effect| of each seed would make a factor without any effect look like one.
     """
     first, second = factors[factor]
     weights = _difference((factor, second, first), claim.given, array, factors)
-    effect = within_seeds(array, weights)
-    return effect * (-1 if np.nansum(effect) < 0 else 1)
+    return weights * (-1 if np.nansum(within_seeds(array, weights)) < 0 else 1)

@@ -5,10 +5,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from bnexp.stats.cells import Factors, diverged_array, response_array
-from bnexp.stats.estimate import BCA_FROM, Values, bca, known, paired_t
+from bnexp.stats.estimate import (
+    BCA_FROM,
+    CONFIDENCE,
+    Values,
+    bca,
+    known,
+    paired_t,
+    t_quantile,
+    vary,
+)
 from bnexp.stats.factorial import Contrast, all_contrasts, within_seeds
 from bnexp.stats.power import minimum_detectable_effect
 from bnexp.stats.proportion import (
@@ -22,6 +32,7 @@ from bnexp.stats.proportion import (
 from bnexp.stats.testing import (
     EXACT_UP_TO,
     equivalence_margin,
+    error_of_each,
     holm,
     sign_flip,
     smallest_p,
@@ -37,6 +48,7 @@ CONTRAST_COLUMNS = [
     *("improvement", "improvement_low", "improvement_high"),
     *("ranked", "ranked_low", "ranked_high", "n_ranked", "p_ranked"),
     *("n_missing", "n_diverged", "n_untrained"),
+    *("sim_low", "sim_high", "n_family"),
 ]
 
 
@@ -55,6 +67,9 @@ def contrasts(
             apart from these within its planned simple effects, and within what is
             exploratory.
         p_t: The p that belongs to the t interval.
+        sim_low, sim_high: Student-t interval that holds together with those of its family of
+            `n_family` comparisons, the one that Holm's adjustment is made in; `ci_low` and
+            `ci_high` are of one comparison alone.
         smallest_p: What p cannot fall below with this n.
         bca_low, bca_high: Bootstrap interval from n = 20.
         mde: The smallest effect that this n and spread detect with 80 % power.
@@ -96,14 +111,30 @@ def contrasts(
     simple = table["kind"] == "simple"
     for _, family in table.groupby([table["response"], simple, table["declared"]], sort=False):
         table.loc[family.index, "p_adjusted"] = holm(family["p"].to_numpy())
+        n_family = int(family["ci_low"].notna().sum())
+        wider = _times_wider(family["n"].to_numpy(), error_of_each(n_family))
+        for end in ("low", "high"):
+            half = (family[f"ci_{end}"] - family["estimate"]) * wider
+            table.loc[family.index, f"sim_{end}"] = family["estimate"] + half
+        table.loc[family.index, "n_family"] = n_family
     return table
+
+
+def _times_wider(n: npt.NDArray[np.intp], error: float) -> Values:
+    """Return how many times wider than a 95 % t interval one with another error is."""
+    ends = [
+        [t_quantile(1 - one / 2, size - 1) if size > 1 else math.nan for size in n.tolist()]
+        for one in (error, 1 - CONFIDENCE)
+    ]
+    wide, alone = np.array(ends)
+    return np.asarray(wide / alone)
 
 
 def _estimated(values: Values) -> dict[str, object]:
     """Return what follows from one difference a seed, shape (S,)."""
     estimate = paired_t(values)
     found = known(values)
-    sd = float(found.std(ddof=1)) if len(found) > 1 else math.nan
+    sd = float(found.std(ddof=1)) if vary(found) else 0.0 if len(found) > 1 else math.nan
     p = sign_flip(values)
     bca_low, bca_high = bca(values)
     exact = "exact" if estimate.n <= EXACT_UP_TO else "drawn"

@@ -43,40 +43,31 @@ class Estimate:
     n: int
 
 
-def snapped(values: Values, scale: Values) -> Values:
-    """Return values rounded to 40 of their 53 bits, 1e-12 of their scale.
-
-    Processors add in different orders, and last digits differ. What is equal on paper has to
-    be equal: a tie that counts as a win, a spread of 1e-13 of parameters that are the same in
-    every run, and a mean that is printed as .8531 here and .8532 there are all made of them.
-    Sums of what is returned are exact.
-
-    Args:
-        scale: The largest numbers that the values were computed from, in their shape.
-    """
-    _, exponent = np.frexp(np.nan_to_num(scale))
-    grid = np.maximum(np.ldexp(1.0, exponent - 40), np.finfo(np.float64).tiny)
-    return np.asarray(np.round(values / grid) * grid, dtype=np.float64)
-
-
 def known(values: Values) -> Values:
     """Return the values that are there, in their order."""
     return values[~np.isnan(values)]
+
+
+def vary(values: Values) -> bool:
+    """Return whether known values differ at all: without that nothing is known of noise."""
+    return len(values) > 1 and float(np.ptp(values)) > 0
 
 
 def paired_t(values: Values, confidence: float = CONFIDENCE) -> Estimate:
     """Return the mean of one value a seed and its Student-t interval.
 
     Args:
-        values: Shape (S,), NaN where a seed has no value. n = 1 gives no interval.
+        values: Shape (S,), NaN where a seed has no value. One value gives no interval, and
+            neither do values that are all the same: an interval of width zero would claim to
+            know everything where the seeds change nothing.
     """
     values = known(values)
     n = len(values)
     if n == 0:
         return Estimate(math.nan, math.nan, math.nan, 0)
+    if not vary(values):
+        return Estimate(float(values[0]), math.nan, math.nan, n)
     mean = float(values.mean())
-    if n == 1:
-        return Estimate(mean, math.nan, math.nan, 1)
     half = float(t_quantile((1 + confidence) / 2, n - 1) * standard_error(values))
     return Estimate(mean, mean - half, mean + half, n)
 
@@ -100,8 +91,8 @@ def spread(values: Values) -> Estimate:
     """
     values = known(values)
     n = len(values)
-    if n < 2:
-        return Estimate(math.nan, math.nan, math.nan, n)
+    if not vary(values):
+        return Estimate(0.0 if n > 1 else math.nan, math.nan, math.nan, n)
     sd = float(values.std(ddof=1))
     low, high = (
         sd * math.sqrt((n - 1) / stats.chi2.ppf(q, n - 1))
@@ -113,18 +104,18 @@ def spread(values: Values) -> Estimate:
 def prediction(values: Values) -> tuple[float, float]:
     """Return the 95 % interval of one more run: a source's single number belongs beside it.
 
-    Student-t, for normally distributed runs; NaN below two values.
+    Student-t, for normally distributed runs; NaN below two values that differ.
     """
     values = known(values)
     n = len(values)
-    if n < 2:
+    if not vary(values):
         return math.nan, math.nan
     half = t_quantile((1 + CONFIDENCE) / 2, n - 1) * values.std(ddof=1) * math.sqrt(1 + 1 / n)
     return float(values.mean() - half), float(values.mean() + half)
 
 
 def bca(values: Values) -> tuple[float, float]:
-    """Return the 95 % BCa bootstrap interval of a mean; NaN below `BCA_FROM` values.
+    """Return the 95 % BCa bootstrap interval of a mean; NaN below `BCA_FROM` values, or one.
 
     The draws are the same at each call. The acceleration is that of the mean, whose
     jackknife is known in closed form.
@@ -133,12 +124,10 @@ def bca(values: Values) -> tuple[float, float]:
     """
     values = known(values)
     n = len(values)
-    if n < BCA_FROM:
+    if n < BCA_FROM or not vary(values):
         return math.nan, math.nan
     centred = values - values.mean()
     spread = (centred**2).sum()
-    if spread == 0:
-        return float(values.mean()), float(values.mean())
     means = _resamples(n) @ values / n
     below = (means < values.mean()).mean() + (means == values.mean()).mean() / 2
     bias = ndtri(below)

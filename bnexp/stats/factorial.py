@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bnexp.stats.cells import Factors
-from bnexp.stats.estimate import Values, snapped
+from bnexp.stats.estimate import Values
+from bnexp.stats.lattice import weighted_sum
 
 # All pairs of a factor's levels up to that many; beyond, each level against the first.
 ALL_PAIRS_UP_TO = 4
@@ -125,5 +126,4 @@ def within_seeds(array: Values, weights: Values) -> Values:
     A seed that lacks one of the cells involved gives NaN: nothing is filled in.
     """
     involved = weights != 0
-    cells = array[:, involved]
-    return snapped(cells @ weights[involved], np.abs(cells).max(axis=1))
+    return weighted_sum(array[:, involved], weights[involved])

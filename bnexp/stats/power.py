@@ -5,7 +5,7 @@ import math
 
 from statsmodels.stats.power import TTestPower
 
-from bnexp.stats.estimate import Values, known
+from bnexp.stats.estimate import Values, known, vary
 from bnexp.stats.testing import ALPHA
 
 POWER = 0.80
@@ -29,4 +29,4 @@ def detectable(n: int) -> float:
 def minimum_detectable_effect(values: Values) -> float:
     """Return the smallest effect that a contrast of this spread and n can detect."""
     found = known(values)
-    return detectable(len(found)) * float(found.std(ddof=1)) if len(found) > 1 else math.nan
+    return detectable(len(found)) * float(found.std(ddof=1)) if vary(found) else math.nan

@@ -1,16 +1,21 @@
 """Which share of the differences between cells each factor accounts for."""
 
-import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
+from scipy import stats
 
 from bnexp.stats.cells import Factors, response_array
-from bnexp.stats.estimate import Estimate, Values, paired_t
+from bnexp.stats.estimate import CONFIDENCE, Values, t_quantile
+from bnexp.stats.squares import corrected, covariance, noise_p, products
+from bnexp.stats.testing import holm
+
+SHARE_COLUMNS = [
+    *("factor", "response", "estimate", "ci_low", "ci_high", "n"),
+    *("p", "p_adjusted", "p_behind"),
+]
 
 
 def shares(
@@ -18,54 +23,84 @@ def shares(
 ) -> pd.DataFrame:
     """Return which share of the variation between cells each factor accounts for.
 
-    Within each seed the sum of squares between cells is split into main effects and
-    interactions (orthogonal in a full factorial); an interaction is shared equally by its
-    factors, which is their Shapley value. The shares of a seed sum to 1.
+    The sum of squares between the true means of the cells, as far as it can be told from the
+    noise of the seeds (`squares`), is shared out among the factors; an interaction counts
+    equally for its own. A factor without any effect has a share of 0, however many levels it
+    has. Only seeds that have every cell take part.
 
-    The interval is of the mean share of single seeds. It is Student's t on the scale of the
-    log-odds of that mean (delta method), so that it cannot leave 0 to 1 and keeps the width
-    that few seeds need; a percentile bootstrap stays inside as well, but covers too
-    little at 5 seeds. A seed's noise counts as differences between its cells: a factor
-    without any effect has a share a little above 0.
+    Columns beside the estimate:
+        ci_low, ci_high: 95 % interval of the ratio of two sums of squares; all of 0 to 1
+            where not even their total is told from noise.
+        p, p_adjusted: Of the joint test that the factor changes nothing, alone or with
+            others; Holm's over the factors.
+        p_behind: That it explains as much as the factor with the largest share, adjusted for
+            all factors that could be called so; NaN for that one.
 
-    Source: Shapley (1953); Lindeman, Merenda and Gold (1980) for shares of a sum of squares.
+    Source: Fieller (1954), "Some problems in interval estimation", for the interval.
     """
-    rows = []
+    varied = [axis for axis, levels in enumerate(factors.values()) if len(levels) > 1]
+    tables = []
     for response in responses:
-        array = response_array(runs, factors, seeds, response)
-        per_seed = np.array([_shapley(table) for table in array])  # (S, factors)
-        for axis, key in enumerate(factors):
-            estimate = _between_0_and_1(paired_t(per_seed[:, axis]))
-            rows.append({"factor": key, "response": response, **asdict(estimate)})
-    columns = ["factor", "response", "estimate", "ci_low", "ci_high", "n"]
-    return pd.DataFrame(rows, columns=columns)
+        table = shares_of(response_array(runs, factors, seeds, response), varied)
+        tables.append(table.assign(factor=list(factors), response=response))
+    return pd.concat(tables, ignore_index=True)[SHARE_COLUMNS]
 
 
-def _between_0_and_1(t: Estimate) -> Estimate:
-    """Return the estimate with its symmetric interval moved to the scale of log-odds."""
-    mean, half = t.estimate, t.ci_high - t.estimate
-    if not 0 < mean < 1:  # NaN, or all seeds agree on none or all
-        return t
-    middle = math.log(mean / (1 - mean))
-    reach = half / (mean * (1 - mean))
-    low, high = (float(expit(middle + step)) for step in (-reach, reach))
-    return replace(t, ci_low=low, ci_high=high)
+def shares_of(array: Values, varied: Sequence[int]) -> pd.DataFrame:
+    """Return the columns of `shares` from `estimate` on, a row for each factor.
+
+    Args:
+        array: A response by seed and cell, shape (S, levels of each factor).
+        varied: The factors that have more than one level.
+    """
+    complete = array[~np.isnan(array).reshape(len(array), -1).any(axis=1)]
+    numbers = [name for name in SHARE_COLUMNS[2:] if name != "n"]
+    table = pd.DataFrame(math.nan, index=range(array.ndim - 1), columns=numbers)
+    if len(complete) > 1 and varied:
+        of_factors = products(complete)
+        table[["estimate", "ci_low", "ci_high"]] = _shared_out(of_factors)
+        p = np.array([noise_p(of_factors[axis]) for axis in varied])
+        table.loc[varied, "p"] = p
+        table.loc[varied, "p_adjusted"] = holm(p)
+        if not np.isnan(p).all():
+            table.loc[varied, "p_behind"] = _behind(of_factors[varied])
+    table["n"] = len(complete)
+    return table
 
 
-def _shapley(table: Values) -> Values:
-    """Return each factor's share of the variation of one seed's cells."""
-    axes = range(table.ndim)
-    share: Values = np.zeros(table.ndim)
-    if np.isnan(table).any() or np.ptp(table) == 0:
-        return np.full(table.ndim, math.nan)
-    for size in range(1, table.ndim + 1):
-        for subset in itertools.combinations(axes, size):
-            effect = np.zeros_like(table)
-            for part in itertools.chain.from_iterable(
-                itertools.combinations(subset, k) for k in range(size + 1)
-            ):
-                rest = tuple(axis for axis in axes if axis not in part)
-                effect += (-1) ** (size - len(part)) * table.mean(axis=rest, keepdims=True)
-            share[list(subset)] += (effect**2).sum() / size
-    share /= share.sum()
-    return share
+def _shared_out(of_factors: Values) -> Values:
+    """Return each factor's share and its interval, shape (factors, 3)."""
+    n, whole = of_factors.shape[-1], of_factors.sum(axis=0)
+    parts, total = corrected(of_factors), float(corrected(whole))
+    positive = np.maximum(parts, 0)
+    share = positive / positive.sum() if positive.sum() > 0 else positive
+    if math.isnan(noise_p(whole)):
+        return np.column_stack([share, np.full((len(share), 2), math.nan)])
+    # All R for which part - R total is not told from zero: a quadratic inequality.
+    reach = t_quantile((1 + CONFIDENCE) / 2, n - 1) ** 2
+    square = total**2 - reach * float(covariance(whole, whole))
+    if total <= 0 or square <= 0:
+        return np.column_stack([share, np.zeros_like(share), np.ones_like(share)])
+    middle = (parts * total - reach * covariance(of_factors, whole)) / square
+    last = (parts**2 - reach * covariance(of_factors, of_factors)) / square
+    half = np.sqrt(np.maximum(middle**2 - last, 0))
+    low, high = np.clip(middle - half, 0, 1), np.clip(middle + half, 0, 1)
+    return np.column_stack([share, np.minimum(low, share), np.maximum(high, share)])
+
+
+def _behind(of_factors: Values) -> Values:
+    """Return the p-value of each factor that the one with the largest share exceeds it not.
+
+    One-sided t-tests of the paired difference. "Explains most" needs all of them. Where
+    several factors explain as much as each other, each of them could be called the first by
+    chance, so p is multiplied by their number (Bonferroni).
+    """
+    n, first = of_factors.shape[-1], int(np.argmax(corrected(of_factors)))
+    ahead = of_factors[first] - of_factors
+    error = np.sqrt(covariance(ahead, ahead))
+    p = np.full(len(ahead), math.nan)
+    there = error > 0
+    t = corrected(ahead)[there] / error[there]
+    p[there] = np.minimum(len(ahead) * stats.t.sf(t, n - 1), 1)
+    p[first] = math.nan
+    return p

@@ -60,6 +60,16 @@ class Tables:
         )
 
     @cached_property
+    def reversals(self) -> pd.DataFrame:
+        """Effects whose sign depends on other factors, empty where there are none."""
+        return stats.reversals(self.contrasts, self.study.factors)
+
+    @cached_property
+    def divergence(self) -> pd.DataFrame:
+        """How often runs diverge at two levels of a factor, empty where none does."""
+        return stats.divergence(self.runs, self.study.factors, self.study.seeds)
+
+    @cached_property
     def shares(self) -> pd.DataFrame:
         """How much of the variance each factor explains."""
         return stats.shares(self.runs, self.study.factors, self.study.seeds, self.responses)
@@ -80,7 +90,7 @@ class Tables:
         """The largest working learning rates, empty where no three were tried."""
         most = SIZES[self.study.base["data"]["name"]][1]
         return stats.max_lr(
-            self.runs, self.study.factors, self.study.seeds, self._accuracy, most
+            self.runs, self.study.factors, self.study.seeds, self.accuracy, most
         )
 
     @cached_property
@@ -96,7 +106,7 @@ class Tables:
             self.study.factors,
             self.study.seeds,
             self.responses,
-            _chosen_on(self.runs, self._accuracy),
+            _chosen_on(self.runs, self.accuracy),
         )
 
     @cached_property
@@ -107,6 +117,8 @@ class Tables:
     def files(self) -> dict[str, pd.DataFrame]:
         """Return the tables by the name of their file; those that do not apply have none."""
         where_they_apply = {
+            "divergence": self.divergence,
+            "reversals": self.reversals,
             "max_lr": self.max_lr,
             "max_lr_ratios": self.max_lr_ratios,
             "equal_footing": self.equal_footing,
@@ -127,7 +139,7 @@ class Tables:
         return self.study.planned(self.records)
 
     @cached_property
-    def _accuracy(self) -> str:
+    def accuracy(self) -> str:
         """The test accuracy that the study asks about first."""
         asked = (name for name in self.responses if name.startswith("test_"))
         accuracies = (one for one in asked if describe(one).quantity == ACCURACY.quantity)

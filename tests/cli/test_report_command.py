@@ -36,7 +36,7 @@ def test_two_folders_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert main(["report", str(first.folder), str(second.folder)]) == 0
     out = capsys.readouterr().out
     assert f"A  {first.folder}\nB  {second.folder}\n" in out
-    assert "1 of 1 main effects and interactions agree" in out
+    assert "Main effects and interactions: 1 agree." in out
     assert "They share 6 runs, with identical metrics." in out
     assert out.endswith(f"comparison: {first.folder / 'comparison.html'}\n")
 

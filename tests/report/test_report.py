@@ -190,6 +190,24 @@ def test_a_diverged_run_is_said_aloud(weird_path: Path) -> None:
     assert table.iloc[0]["n"] == 4
 
 
+@pytest.mark.usefixtures("unprinted")
+def test_divergence_that_depends_on_a_level_is_a_finding(weird_path: Path) -> None:
+    """Where one level loses runs in every seed, the page says so beside their number."""
+
+    def measure(run: Run) -> dict[str, float | None]:
+        value = None if run.cell.labels["norm"] == "none" else 0.8 + 0.01 * run.seed
+        return {"test_accuracy": value, "train_loss": value}
+
+    arguments = [*SWEEP[:-1], "seed=range(8)"]
+    _, store = planted(arguments, weird_path, measure)
+    build(store)
+    text = (store.folder / "report.md").read_text()
+    assert "16 runs diverged" in text
+    assert "diverge more often with norm none than batch (16 of 16 and 0 of 16)" in text
+    assert "pool max than" not in text
+    assert pd.read_csv(store.tables / "divergence.csv")["p"].iloc[0] == 2 / 2**8
+
+
 def test_a_diverged_run_that_counts_as_guessing_stays_in_the_interaction(
     weird_path: Path,
 ) -> None:

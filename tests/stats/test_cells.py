@@ -17,7 +17,8 @@ def test_a_cell_states_its_seeds() -> None:
     assert (none["n"], none["mean"], none["min"], none["max"]) == (3, 3.0, 1.0, 6.0)
     assert none["sd"] == pytest.approx(np.std([1, 2, 6], ddof=1))
     assert none["ci_low"] < 3.0 < none["ci_high"]
-    assert (batch["ci_low"], batch["ci_high"]) == (4.0, 4.0)
+    assert (batch["mean"], batch["sd"]) == (4.0, 0.0)
+    assert math.isnan(batch["ci_low"])  # equal runs do not show how far others would lie
 
 
 def test_a_diverged_run_is_counted_not_averaged() -> None:

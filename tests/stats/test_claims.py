@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 from pydantic import TypeAdapter, ValidationError
@@ -228,3 +229,37 @@ def test_a_claim_that_says_too_little_or_too_much_is_refused(
     """A claim that could be read in two ways is an error that says what it should name."""
     with pytest.raises(ValidationError, match=message):
         TypeAdapter(AnyClaim).validate_python({**COMMON, **fields})
+
+
+def of_a_single_run(
+    rng: np.random.Generator, shift: float, within: float, n: int
+) -> pd.DataFrame:
+    """Return the verdicts on single runs that lie `shift` SDs from the mean of ours."""
+    verdicts = []
+    for runs in rng.normal(size=(200, n)):
+        frame = frame_of({("none", "avg"): runs}, list(FACTORS))
+        claim = value(float(rng.normal(shift)), within)
+        verdicts.append(stats.judge([claim], frame, FACTORS, range(n)).iloc[0])
+    return pd.DataFrame(verdicts)
+
+
+@pytest.mark.parametrize("n", [3, 10, 30])
+def test_an_ordinary_run_is_not_refuted(n: int, rng: np.random.Generator) -> None:
+    """A source that ran what we ran once is refuted in 5 %, however tight the tolerance."""
+    same = of_a_single_run(rng, 0, 0.01, n)
+    assert (same["verdict"] == "refuted").mean() <= 0.05 + 4 * np.sqrt(0.05 * 0.95 / 200)
+    assert (same["verdict_run"] == "ordinary").mean() >= 0.95 - 4 * np.sqrt(0.05 * 0.95 / 200)
+    if n == 30:
+        # Our mean is told from nearly each of them, which is another question.
+        assert (same["verdict_mean"] == "refuted").mean() > 0.5
+        other = of_a_single_run(rng, 6, 0.01, n)
+        assert (other["verdict"] == "refuted").mean() > 0.95
+        assert set(other["verdict_run"]) == {"not ordinary"}
+
+
+def test_the_two_verdicts_on_a_value_are_told_apart() -> None:
+    """A mean inside the tolerance supports a value even where single runs lie closer by."""
+    frame = frame_of({("none", "avg"): [1.0, 1.01, 0.99, 1.0, 1.0]}, list(FACTORS))
+    row = stats.judge([value(1.2, 0.5)], frame, FACTORS, range(5)).iloc[0]
+    found = (row["verdict"], row["verdict_mean"], row["verdict_run"])
+    assert found == ("supported", "supported", "not ordinary")

@@ -66,7 +66,8 @@ def test_pairing_removes_what_a_seed_shares(rng: np.random.Generator) -> None:
     table = stats.contrasts(frame_of(noisy, list(FACTORS)), FACTORS, (0, 1), ["y"])
     # The noise is 1e2, so its rounding is 1e-14 of that.
     np.testing.assert_allclose(table["estimate"], by_hand()["estimate"], atol=1e-10)
-    np.testing.assert_allclose(table["ci_low"], by_hand()["ci_low"], atol=1e-9)
+    spread = by_hand()["sd"] > 0
+    np.testing.assert_allclose(table["ci_low"][spread], by_hand()["ci_low"][spread], atol=1e-9)
 
 
 def test_a_missing_run_takes_its_seed_out_of_what_needs_it() -> None:
@@ -121,10 +122,10 @@ def test_many_levels_are_compared_with_the_first() -> None:
 def test_holm_adjusts_within_the_planned_family() -> None:
     """Adjusted p-values never fall below p, and the smallest is multiplied by the family."""
     table = by_hand()
-    planned = table[table["kind"] != "simple"]
+    planned = table[(table["kind"] != "simple") & table["p"].notna()]
     assert (planned["p_adjusted"] >= planned["p"]).all()
     smallest = planned.loc[planned["p"].idxmin()]
-    assert smallest["p_adjusted"] == pytest.approx(min(1, 3 * smallest["p"]))
+    assert smallest["p_adjusted"] == pytest.approx(min(1, len(planned) * smallest["p"]))
 
 
 def test_false_positives_come_as_often_as_promised(rng: np.random.Generator) -> None:
@@ -229,7 +230,7 @@ MANY = {"a": ("0", "1", "2"), "b": ("0", "1", "2", "3", "4", "5", "6")}
 
 
 def test_what_is_equal_on_paper_has_no_effect() -> None:
-    """Parameters that are the same in every seed have no spread, no size and no p below 1.
+    """Parameters that are the same in every seed have no spread, no size, interval or p.
 
     Their means over three and seven cells are off in the sixteenth digit, and that digit
     alone would be an effect of 1e14 standard deviations in all seeds.
@@ -238,7 +239,9 @@ def test_what_is_equal_on_paper_has_no_effect() -> None:
     table = stats.contrasts(frame_of(sizes, list(MANY)), MANY, range(10), ["y"])
     row = table.iloc[0]
     assert (row["factor"], row["estimate"], row["sd"]) == ("a", 0, 0)
-    assert (row["p"], row["improvement"], row["ranked"]) == (1, 0.5, 0.5)
+    assert (row["improvement"], row["ranked"]) == (0.5, 0.5)
+    unknown = ["ci_low", "ci_high", "p", "p_t", "p_adjusted", "mde", "equivalence_margin"]
+    assert table[unknown].isna().all(axis=None)
     of_b = table[(table["factor"] == "b") & (table["kind"] == "main")]
     assert set(of_b["estimate"]) == {37.0, 74.0, 111.0, 148.0, 185.0, 222.0}
     assert (of_b["sd"] == 0).all()

@@ -9,8 +9,9 @@ from scipy import stats as reference
 
 from bnexp import stats
 from bnexp.stats.estimate import bca, paired_t
+from bnexp.stats.factorial import all_contrasts
 from bnexp.stats.proportion import wilson
-from bnexp.stats.testing import holm, sign_flip, smallest_p, tost
+from bnexp.stats.testing import error_of_each, holm, sign_flip, smallest_p, tost
 from tests.fabricate import frame_of
 
 Draw = Callable[[np.random.Generator, tuple[int, int]], np.ndarray]
@@ -152,3 +153,58 @@ def test_wilson_intervals_cover(n: int, rate: float) -> None:
         if one.low <= rate <= one.high
     )
     assert 0.92 < covered < 0.99
+
+
+def families_that_hold(
+    rng: np.random.Generator, shape: tuple[int, ...], n: int, studies: int, unequal: bool
+) -> float:
+    """Return in how many studies all simultaneous intervals of a family hold the truth."""
+    factors = {f"f{i}": tuple(map(str, range(levels))) for i, levels in enumerate(shape)}
+    family = [one for one in all_contrasts(factors) if one.kind != "simple"]
+    weights = np.array([one.weights.ravel() for one in family])
+    scale = np.where(np.arange(weights.shape[1]) % 2 & unequal, 5, 1)
+    differences = (rng.normal(size=(studies, n, weights.shape[1])) * scale) @ weights.T
+    errors = differences.std(axis=1, ddof=1) / math.sqrt(n)
+    reach = reference.t.ppf(1 - error_of_each(len(family)) / 2, n - 1)
+    held = np.abs(differences.mean(axis=1)) <= reach * errors
+    return float(held.all(axis=1).mean())
+
+
+@pytest.mark.parametrize("unequal", [False, True])
+@pytest.mark.parametrize("n", [5, 10, 30])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (2, 2),
+        (3, 4),
+        *(pytest.param(one, marks=pytest.mark.thorough) for one in [(4,), (2, 2, 2, 2)]),
+    ],
+)
+def test_families_hold_together(
+    shape: tuple[int, ...], n: int, unequal: bool, rng: np.random.Generator
+) -> None:
+    """All intervals of a family hold the truth in 95 % of studies, or a little more."""
+    studies = 4000
+    held = families_that_hold(rng, shape, n, studies, unequal)
+    assert 0.95 - four_errors(0.05, studies) <= held <= 0.965 + four_errors(0.05, studies)
+
+
+def test_simultaneous_intervals_are_those_of_their_family(rng: np.random.Generator) -> None:
+    """The table's intervals have the error that a family of their size leaves to each."""
+    factors = {"norm": ("none", "same"), "pool": ("avg", "same", "max")}
+    cells = [(a, b) for a in factors["norm"] for b in factors["pool"]]
+    draws = dict(zip(cells, rng.normal(size=(6, 7)), strict=True))
+    table = stats.contrasts(frame_of(draws, list(factors)), factors, range(7), ["y"])
+    for simple, n_family in ((False, 1 + 3 + 2), (True, 3 + 2 * 3)):
+        rows = table[(table["kind"] == "simple") == simple]
+        assert set(rows["n_family"]) == {n_family}
+        reach = reference.t.ppf(1 - (1 - 0.95 ** (1 / n_family)) / 2, 6)
+        half = reach * rows["sd"] / math.sqrt(7)
+        np.testing.assert_allclose(rows["sim_high"] - rows["estimate"], half)
+        np.testing.assert_allclose(rows["estimate"] - rows["sim_low"], half)
+
+
+def test_simultaneous_intervals_widen_with_the_family() -> None:
+    """One comparison alone has its own interval; more of them have wider ones."""
+    assert error_of_each(1) == pytest.approx(0.05)
+    assert error_of_each(10) == pytest.approx(1 - 0.95**0.1)

@@ -1,3 +1,5 @@
+"""What each factor explains is what is planted, and noise explains nothing."""
+
 import itertools
 
 import numpy as np
@@ -5,10 +7,12 @@ import pandas as pd
 import pytest
 
 from bnexp import stats
+from bnexp.stats.shares import shares_of
 from tests.fabricate import frame_of
 
 FACTORS = {"a": ("0", "1"), "b": ("0", "1"), "c": ("0", "1", "2")}
 CELLS = list(itertools.product(*FACTORS.values()))
+ALPHA = 0.05
 
 
 def shares(values: dict[tuple[str, ...], list[float]]) -> list[float]:
@@ -16,9 +20,35 @@ def shares(values: dict[tuple[str, ...], list[float]]) -> list[float]:
     return stats.shares(frame, FACTORS, range(3), ["y"])["estimate"].tolist()
 
 
+def four_errors(share: float, n: int) -> float:
+    """Return four standard errors of a simulated share: the seeds of the draws are fixed."""
+    return 4 * np.sqrt(share * (1 - share) / n)
+
+
+def leads(table: pd.DataFrame) -> np.ndarray:
+    """Return for each factor whether the page says that it explains most."""
+    told = table["p_adjusted"] < ALPHA
+    behind = table["p_behind"] < ALPHA
+    return np.array([told[i] and behind.drop(index=i).all() for i in table.index])
+
+
+def effect(shape: tuple[int, ...], axis: int, squares: float = 1.0) -> np.ndarray:
+    """Return cell means of one factor's main effect, its first level apart from the rest.
+
+    Args:
+        squares: Their sum of squares over all cells.
+    """
+    means = np.zeros(shape)
+    means[(slice(None),) * axis + (0,)] = 1
+    means -= means.mean()
+    return means * np.sqrt(squares / (means**2).sum())
+
+
 def test_shares_sum_to_one(rng: np.random.Generator) -> None:
     """Whatever the cells are, the factors share all of the differences between them."""
-    assert sum(shares({cell: list(rng.normal(size=3)) for cell in CELLS})) == pytest.approx(1)
+    for scale in (0.01, 1.0, 10.0):
+        values = {cell: list(rng.normal(int(cell[0]), scale, size=3)) for cell in CELLS}
+        assert sum(shares(values)) == pytest.approx(1)
 
 
 def test_an_additive_response_is_shared_by_its_squares() -> None:
@@ -44,18 +74,125 @@ def test_a_share_and_its_interval_stay_between_0_and_1(
         assert 0 <= row.ci_low <= row.estimate <= row.ci_high <= 1
 
 
-def test_intervals_of_shares_cover(rng: np.random.Generator) -> None:
-    """95 % of the intervals from five seeds hold the mean share of many seeds."""
-    factors = {"a": ("0", "1"), "b": ("0", "1")}
-    cells = list(itertools.product("01", "01"))
-    means = [1.5 * int(a) + int(b) for a, b in cells]
+def test_seeds_that_change_nothing_leave_shares_without_interval_and_test() -> None:
+    """Equal runs of every seed say nothing of noise: no interval of width zero, no p of 0."""
+    table = stats.shares(
+        frame_of(
+            {cell: [3.1 * int(cell[0]) + 0.7 * int(cell[2])] * 3 for cell in CELLS}, "abc"
+        ),
+        FACTORS,
+        range(3),
+        ["y"],
+    )
+    assert table[["ci_low", "ci_high", "p", "p_adjusted", "p_behind"]].isna().all(axis=None)
 
-    def table(n: int) -> pd.DataFrame:
-        draws = rng.normal(means, 0.5, size=(n, 4)).T
-        frame = frame_of(dict(zip(cells, draws, strict=True)), list(factors))
-        return stats.shares(frame, factors, range(n), ["y"])
 
-    truth = table(3000)["estimate"][0]
-    intervals = [table(5).iloc[0] for _ in range(300)]
-    covered = np.mean([one["ci_low"] <= truth <= one["ci_high"] for one in intervals])
-    assert covered == pytest.approx(0.95, abs=4 * np.sqrt(0.95 * 0.05 / 300))
+NOISES = {
+    "equal": lambda rng, shape: rng.normal(size=shape),
+    "unequal": lambda rng, shape: (
+        rng.normal(size=shape) * np.where(np.arange(shape[1]) == 0, 5, 1)[:, None]
+    ),
+    "skewed": lambda rng, shape: rng.lognormal(size=shape),
+    "one in ten crashes": lambda rng, shape: (
+        rng.normal(size=shape) - 10 * (rng.random(shape) < 0.1)
+    ),
+}
+
+
+def false_headlines(
+    rng: np.random.Generator, noise: str, shape: tuple[int, ...], n: int, studies: int
+) -> tuple[float, float]:
+    """Return in how many studies without any effect a factor leads, and one is told at all."""
+    tables = [shares_of(NOISES[noise](rng, (n, *shape)), [0, 1]) for _ in range(studies)]
+    return np.mean([leads(table).any() for table in tables]), np.mean(
+        [table["p_adjusted"].min() < ALPHA for table in tables]
+    )
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("shape", [(2, 2), (2, 10)])
+@pytest.mark.parametrize("n", [3, 10])
+def test_noise_explains_nothing(
+    shape: tuple[int, ...], n: int, noise: str, rng: np.random.Generator
+) -> None:
+    """Without any effect a leader is named in 5 % of studies at most."""
+    false, told = false_headlines(rng, noise, shape, n, 150)
+    assert false <= ALPHA
+    assert told <= ALPHA + four_errors(ALPHA, 150)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("shape", [(2, 2), (2, 3), (2, 4), (2, 5), (2, 10), (2, 20), (3, 4)])
+@pytest.mark.parametrize("n", [2, 3, 5, 10, 30])
+def test_noise_explains_nothing_in_any_design(
+    shape: tuple[int, ...], n: int, noise: str, rng: np.random.Generator
+) -> None:
+    """Unequal numbers of levels, few seeds, outliers: at most 5 % of noise has a leader."""
+    false, told = false_headlines(rng, noise, shape, n, 1500)
+    assert false <= ALPHA
+    assert told <= ALPHA + four_errors(ALPHA, 1500)
+
+
+def wrong_headlines(
+    rng: np.random.Generator, shape: tuple[int, ...], n: int, size: float, studies: int
+) -> float:
+    """Return in how many studies one of two factors that explain equally much is the first."""
+    means = size * (effect(shape, 0) + effect(shape, 1))
+    return np.mean(
+        [
+            leads(shares_of(rng.normal(means, size=(n, *shape)), [0, 1])).any()
+            for _ in range(studies)
+        ]
+    )
+
+
+@pytest.mark.parametrize("n", [3, 10])
+def test_of_two_equal_factors_neither_explains_most(n: int, rng: np.random.Generator) -> None:
+    """Two factors with the same share have a first one in 5 % of studies at most."""
+    assert wrong_headlines(rng, (2, 5), n, 20, 300) < ALPHA + four_errors(ALPHA, 300)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("shape", [(2, 2), (2, 5), (2, 10)])
+@pytest.mark.parametrize("n", [3, 5, 10, 30])
+@pytest.mark.parametrize("size", [2, 5, 20])
+def test_of_two_equal_factors_neither_explains_most_in_any_design(
+    shape: tuple[int, ...], n: int, size: float, rng: np.random.Generator
+) -> None:
+    """The same for large and small effects, and unequal numbers of levels."""
+    assert wrong_headlines(rng, shape, n, size, 1500) < ALPHA + four_errors(ALPHA, 1500)
+
+
+def test_few_levels_do_not_hide_a_true_effect(rng: np.random.Generator) -> None:
+    """One SD between two levels leads over twenty levels without effect, never the reverse."""
+    means = np.zeros((2, 20))
+    means[0] = 1
+    found = [leads(shares_of(rng.normal(means, size=(10, 2, 20)), [0, 1])) for _ in range(100)]
+    first, second = np.mean(found, axis=0)
+    assert first > 0.95
+    assert second == 0
+
+
+@pytest.mark.parametrize(("n", "low"), [(3, 0.93), (10, 0.9)])
+@pytest.mark.parametrize("squares", [(4, 1), (1, 0), (100, 1), (100, 100)])
+def test_intervals_of_shares_cover(
+    n: int, low: float, squares: tuple[int, int], rng: np.random.Generator
+) -> None:
+    """95 % of the intervals hold the true share, be it 0, small or half of the whole."""
+    shape, studies = (2, 2), 400
+    means = sum(effect(shape, axis, size) for axis, size in enumerate(squares))
+    truth = squares[0] / sum(squares)
+    tables = [shares_of(rng.normal(means, size=(n, *shape)), [0, 1]) for _ in range(studies)]
+    covered = np.mean([t["ci_low"][0] <= truth <= t["ci_high"][0] for t in tables])
+    assert covered >= low
+
+
+def test_only_complete_seeds_are_shared_out(rng: np.random.Generator) -> None:
+    """A seed that lacks a cell counts in no share, and n says so."""
+    values = {cell: list(rng.normal(int(cell[0]), 0.1, size=3)) for cell in CELLS}
+    frame = frame_of(values, list(FACTORS))
+    whole = stats.shares(frame[frame["seed"] < 2], FACTORS, range(2), ["y"])
+    lacking = stats.shares(frame.drop(index=2), FACTORS, range(3), ["y"])
+    pd.testing.assert_frame_equal(whole, lacking)
+    assert set(lacking["n"]) == {2}

@@ -9,9 +9,9 @@ from scipy import stats as reference
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import DescrStatsW
 
-from bnexp.stats.estimate import BCA_FROM, bca, iqm, paired_t, prediction
+from bnexp.stats.estimate import BCA_FROM, bca, iqm, paired_t, prediction, spread
 from bnexp.stats.power import detectable
-from bnexp.stats.testing import equivalence_margin, holm, sign_flip, smallest_p, tost
+from bnexp.stats.testing import equivalence_margin, holm, sign_flip, smallest_p, t_test_p, tost
 
 VALUES = arrays(
     float, st.integers(2, 12), elements=st.floats(-100, 100).map(lambda x: round(x, 3))
@@ -19,7 +19,7 @@ VALUES = arrays(
 SPREAD = VALUES.filter(lambda values: np.ptp(values) > 0)
 
 
-@given(VALUES)
+@given(SPREAD)
 def test_sign_flips_are_those_counted_one_by_one(values: np.ndarray) -> None:
     """Joining two halves counts every flip once, ties included."""
     signs = np.array(np.meshgrid(*[[1, -1]] * len(values))).reshape(len(values), -1)
@@ -30,13 +30,23 @@ def test_sign_flips_are_those_counted_one_by_one(values: np.ndarray) -> None:
     assert sign_flip(values).error == 0
 
 
-@given(VALUES, st.floats(0.01, 100))
+@given(SPREAD, st.floats(0.01, 100))
 def test_p_does_not_know_units_or_directions(values: np.ndarray, scale: float) -> None:
     """Swapping the levels, another unit and another order of seeds leave p as it is."""
     p = sign_flip(values).p
     assert sign_flip(-values).p == p
     assert sign_flip(values[::-1]).p == p
     assert sign_flip(values * scale).p == p
+
+
+@given(st.floats(-100, 100), st.integers(2, 40))
+def test_seeds_that_change_nothing_show_nothing(value: float, n: int) -> None:
+    """Equal values have no interval of width zero, and no p-value however many there are."""
+    values = np.full(n, value)
+    found = [sign_flip(values).p, tost(values, 1e6).p, *bca(values), *prediction(values)]
+    found += [t_test_p(values), paired_t(values).ci_low, spread(values).ci_high]
+    assert np.isnan(found).all()
+    assert paired_t(values).estimate == value
 
 
 def test_p_never_falls_below_what_n_allows() -> None:

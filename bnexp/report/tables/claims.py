@@ -7,7 +7,7 @@ from bnexp.metrics.metric import Metric
 from bnexp.plural import counted
 from bnexp.report import links
 from bnexp.report.numbers import each, interval, shown
-from bnexp.report.tables.text import TableText, described
+from bnexp.report.tables.text import TableText, described, filled
 from bnexp.stats import REGIONS, RULE
 from bnexp.stats.estimate import CONFIDENCE
 from bnexp.stats.tables import Tables
@@ -22,6 +22,12 @@ def verdict(found: Any) -> str:
     return f"{found.verdict}{later}"
 
 
+def claimed(found: Any) -> str:
+    """Return what is claimed, and why it cannot be told where that is so."""
+    known = isinstance(found.reason, str) and found.reason  # a file has NaN for an empty text
+    return f"{found.claim} (cannot tell: {found.reason})" if known else str(found.claim)
+
+
 def claims_table(study: Declared, tables: Tables) -> TableText:
     """Return the verdicts with our numbers beside the sources'."""
     rows = []
@@ -30,10 +36,10 @@ def claims_table(study: Declared, tables: Tables) -> TableText:
         rows.append(
             [
                 verdict(found),
-                found.claim,
+                claimed(found),
                 found.source,
-                shown(what, found.reported, difference=claim.is_difference)
-                + _in_prediction(found),
+                shown(what, found.reported, difference=claim.is_difference),
+                found.verdict_run,
                 _region(
                     what, found.region_low, found.region_high, difference=claim.is_difference
                 ),
@@ -41,13 +47,14 @@ def claims_table(study: Declared, tables: Tables) -> TableText:
                 links.to_runs(str(found.n), links.of_claim(claim)),
             ]
         )
+    columns = ("verdict", "claim", "source", "reported", "as one run", "supported inside")
+    header, rows = filled([*columns, "ours [95 %]", "n"], rows)
     regions = "; ".join(REGIONS[kind] for kind in dict.fromkeys(tables.claims["kind"]))
     return TableText(
         "claims",
         "What the sources claimed",
-        f"{RULE} {regions[:1].upper()}{regions[1:]}. The sources' numbers are single runs; one "
-        "marked * lies outside the range in which 95 % of single runs of ours would lie.",
-        ["verdict", "claim", "source", "reported", "supported inside", "ours [95 %]", "n"],
+        f"{RULE} {regions[:1].upper()}{regions[1:]}.",
+        header,
         rows,
     )
 
@@ -58,11 +65,6 @@ def tally(tables: Tables) -> str:
     parts = [f"{counts[verdict]} {verdict}" for verdict in VERDICTS if verdict in counts]
     n = len(tables.claims)
     return f"Of {counted(n, 'claim')} of the sources: {', '.join(parts)}."
-
-
-def _in_prediction(found: Any) -> str:
-    """Return a mark where a source's single run is unlike any of ours."""
-    return "*" if found.reported_in_pi is not None and not found.reported_in_pi else ""
 
 
 def _region(what: Metric, low: float, high: float, *, difference: bool) -> str:
@@ -86,4 +88,5 @@ def _judged(what: Metric, found: Any, *, difference: bool) -> str:
     ends = (
         what.show(end, difference=difference) for end in (found.judged_low, found.judged_high)
     )
-    return f"{text}; {found.confidence:.0%} [{', '.join(ends)}]".replace("%;", " %;")
+    level = f"{100 * found.confidence:.4g}\N{NO-BREAK SPACE}%"
+    return f"{text}; {level} [{', '.join(ends)}]"

@@ -8,7 +8,17 @@ import pandas as pd
 from bnexp.metrics.metric import Metric
 from bnexp.plots import contrast_name
 from bnexp.report import links
-from bnexp.report.numbers import chance, column, each, ends, interval, p_value, percent, shown
+from bnexp.report.numbers import (
+    chance,
+    column,
+    each,
+    ends,
+    interval,
+    listed,
+    p_value,
+    percent,
+    shown,
+)
 from bnexp.report.tables.text import (
     MOST_ROWS,
     Hinted,
@@ -27,6 +37,11 @@ SEED_SD = Hinted(
 )
 DETECTS = Hinted(
     "detects", "the smallest effect that is found at this noise and n, with 80 % power at 5 %"
+)
+TOGETHER = Hinted(
+    "together [95\N{NO-BREAK SPACE}%]",
+    "interval that holds together with those of all comparisons of a response in this table, "
+    "planned and exploratory ones apart (Šidák); the other is of one comparison alone",
 )
 BCA = Hinted(
     "BCa [95\N{NO-BREAK SPACE}%]",
@@ -58,11 +73,16 @@ def effects_table(study: Declared, tables: Tables, effects: pd.DataFrame) -> Tab
     found: dict[tuple[str, str, str, str], dict[str, Any]] = defaultdict(dict)
     for one in each(effects):
         found[one.kind, one.factor, one.level_a, one.level_b][one.response] = one
+    turns: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for one in each(tables.reversals):
+        turns[one.factor, one.level_a, one.level_b].append(one.response)
     for (kind, factor, a, b), by_response in found.items():
         fewest, most = (f(by_response.values(), key=lambda one: one.n) for f in (min, max))
         n = str(most.n) if fewest.n == most.n else f"{fewest.n}\N{EN DASH}{most.n}"
         lost = _missing(fewest)
-        row = [contrast_name(factor, a, b), kind, lost]
+        turning = [responses[name].label for name in turns.get((factor, a, b), ())]
+        told = f"{kind}, reverses: {listed(turning)}" if turning and kind == "main" else kind
+        row = [contrast_name(factor, a, b), told, lost]
         for name, what in responses.items():
             one = by_response[name]
             row.append(interval(what, one, difference=True))
@@ -81,10 +101,12 @@ def effects_table(study: Declared, tables: Tables, effects: pd.DataFrame) -> Tab
         "effects",
         "What each factor changes",
         "Difference of two levels within each seed, averaged over the levels of all other "
-        "factors; its mean over the seeds and 95 % Student-t interval. An interaction is the "
+        "factors; its mean over the seeds and the 95 % Student-t interval of one effect alone. "
+        "An interaction is the "
         "difference of two such differences, not halved. The share is the part of the sum of "
         "squares between cells that a factor accounts for, an interaction counting equally "
-        "for its factors (Shapley value).",
+        "for its factors (Shapley value), without what noise adds to it; its interval is "
+        "Fieller's, for seeds whose differences are about normal.",
         header,
         rows,
         _noise(responses, effects),
@@ -127,6 +149,7 @@ def comparisons_table(study: Declared, tables: Tables, *, simple: bool) -> Table
                 interval(what, one, difference=True),
                 links.to_runs(str(one.n), only),
                 _missing(one),
+                ends(what, one.sim_low, one.sim_high, difference=True),
                 ends(what, one.bca_low, one.bca_high, difference=True),
                 shown(what, one.sd),
                 shown(what, one.mde),
@@ -140,7 +163,8 @@ def comparisons_table(study: Declared, tables: Tables, *, simple: bool) -> Table
         )
     header, texts = filled(
         [
-            *("comparison", "given", "response", "difference [95 %]", "n", "missing", BCA),
+            *("comparison", "given", "response", "difference [95 %]", "n", "missing"),
+            *(TOGETHER, BCA),
             *(SEED_SD, DETECTS, BETTER, RANKED, P_RANKED, P_T, P_FLIP, P_ADJUSTED),
         ],
         rows,

@@ -84,8 +84,10 @@ def footing_table(tables: Tables) -> TableText:
         "equal_footing",
         "On an equal footing",
         "The same comparison at each learning rate, and with each level at the learning rate "
-        "that suits it best. The best is chosen for a seed by the other seeds, on the "
-        "validation split where there is one; chosen on the test set it is optimistic.",
+        "that suits it best. The best is chosen by the first half of the seeds and compared in "
+        "the others, so that no luck is counted twice; n is of these. It is chosen on the "
+        "validation split where there is one; on the test set it is optimistic. Student-t "
+        "intervals of one comparison alone, for differences that are about normal.",
         ["comparison", "response", "learning rates", "values", "difference [95 %]", "n", "p"],
         rows,
     )

@@ -1,0 +1,180 @@
+"""The sentences that a page opens with, and the rules by which they are made."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from bnexp.metrics.metric import Metric
+from bnexp.plots import short
+from bnexp.report.numbers import each, listed
+from bnexp.report.tables.text import described
+from bnexp.stats.cells import response_array
+from bnexp.stats.limits import GUESSING, at_ceiling, at_chance, is_accuracy
+from bnexp.stats.reversals import SIDES
+from bnexp.stats.tables import Tables
+from bnexp.stats.testing import ALPHA
+from bnexp.store.study_file import Declared
+
+# A page has room for a few; the tables have all.
+MOST_PAIRS = 3
+
+RULE_OF_SHARES = (
+    "A share is corrected for noise: a factor without any effect has a share of zero. A factor "
+    "“explains most” if its effects are told from noise (a joint F test of all of them, "
+    "Holm-adjusted for the factors of a response) and its share exceeds that of every other "
+    "factor (paired t-tests at 5 %, adjusted for the factors too). Cells may differ in their "
+    "noise; the seeds have to be independent, and their differences about normal."
+)
+RULE_OF_REVERSALS = (
+    "An effect “reverses” if it is above zero at some levels of other factors and below at "
+    "others, both by t-tests adjusted for all such levels (Bonferroni), as the intervals given "
+    "for it are; its average over them says little."
+)
+RULE_OF_SIGNS = (
+    "The direction of a difference is settled if its simultaneous 95 % interval, which is the "
+    "one given here, excludes zero. It holds for all planned effects on a response together "
+    "(Šidák's adjustment of Student-t, for differences that are about normal): of 20 such "
+    "families 19 have no interval that misses the truth. The table of effects has the narrower "
+    "intervals of each effect alone."
+)
+
+
+def rule(study: Declared, tables: Tables) -> str:
+    """Return the rule by which the answers' sentences follow from their numbers."""
+    if len(study.varied) == 1:
+        return RULE_OF_SIGNS
+    return " ".join(
+        [RULE_OF_SHARES, RULE_OF_SIGNS, *[RULE_OF_REVERSALS] * (len(tables.reversals) > 0)]
+    )
+
+
+def leader(shares: Sequence[Any], some_settled: bool) -> tuple[str, bool]:
+    """Return which factor explains most, and whether the tests settle it.
+
+    Args:
+        shares: Rows of a response, the largest share first.
+        some_settled: Whether an effect is settled, though no factor be told as a whole.
+    """
+    first, *others = shares
+    if first.n == 0:
+        return "No share: every seed lacks a number in some cell.", False
+    if first.n == 1:
+        return "Not settled: one seed has no interval.", False
+    if all(math.isnan(share.p) for share in shares):
+        return "Cannot tell: the differences are the same for every seed.", False
+    told = [share for share in shares if share.p_adjusted < ALPHA]
+    if not told:
+        which = "Not settled which factor explains most."
+        return which if some_settled else "Nothing here is told from noise.", False
+    rivals = [one for one in others if not one.p_behind < ALPHA]
+    if first in told and not rivals:
+        return f"{short(first.factor)} explains most.", True
+    possible = [short(one.factor) for one in shares if one in [first, *told, *rivals]]
+    return f"Not settled: {listed(possible, 'or')}.", False
+
+
+def directions(settled: int, n: int) -> str:
+    """Return how many of n differences have a settled direction."""
+    if n == 1:
+        return "The direction is settled." if settled else "The direction is not settled."
+    return f"The direction of {settled} of {n} differences is settled."
+
+
+def reversed_effects(
+    study: Declared, what: Metric, turning: Mapping[str, Any], largest: str | None
+) -> str:
+    """Return which effects have no direction of their own, one of them with its cells.
+
+    Args:
+        largest: The factor that explains most, which is named before others; None if open.
+    """
+    if not turning:
+        return ""
+    named = largest if largest and largest in turning else next(iter(turning))
+    one = turning[named]
+    above, below = (
+        f"{what.show(end.estimate, difference=True)} with "
+        f"{named_levels(end.given, study.varied)}"
+        for end in ends_of(one)
+    )
+    whose = "Its effect" if named == largest else f"The effect of {short(named)}"
+    text = f" {whose} reverses: {compared(one)} is {above} and {below}."
+    others = [short(factor) for factor in turning if factor != named]
+    if others:
+        text += f" So {'does that' if len(others) == 1 else 'do those'} of {listed(others)}."
+    return text
+
+
+def ends_of(turning: Any) -> Iterator[SimpleNamespace]:
+    """Yield the two ends of an effect that reverses, as rows of their own."""
+    for side in SIDES:
+        estimate, low, high, given = (
+            getattr(turning, name + side) for name in ("", "low_", "high_", "given_")
+        )
+        yield SimpleNamespace(estimate=estimate, ci_low=low, ci_high=high, given=given)
+
+
+def limit(study: Declared, tables: Tables, response: str) -> str:
+    """Return why all cells are alike in an accuracy, or nothing."""
+    if not is_accuracy(response):
+        return ""
+    array = response_array(tables.runs, study.factors, study.seeds, response)
+    if at_chance(array).all():
+        return "in every cell most networks are no better than guessing"
+    return "in every cell most networks get all images right" if at_ceiling(array).all() else ""
+
+
+def guessing(study: Declared, tables: Tables) -> str:
+    """Return how many networks are at chance where it is most of a cell's, and which."""
+    array = response_array(tables.runs, study.factors, study.seeds, tables.accuracy)
+    cells = at_chance(array)
+    if not cells.any() or cells.all():
+        return ""
+    named = [
+        f"{short(key)} {level}"
+        for axis, (key, levels) in enumerate(study.factors.items())
+        if len(levels) > 1
+        for i, level in enumerate(levels)
+        if cells.take(i, axis).all()
+    ]
+    n, n_all = int((array <= GUESSING).sum()), int((~np.isnan(array)).sum())
+    most = f", most of those with {listed(named)}" if named else ""
+    by = described([tables.accuracy])[tables.accuracy].label
+    return f"{n} of {n_all} networks are no better than guessing in {by}{most}."
+
+
+def diverging(tables: Tables) -> str:
+    """Return at which levels runs diverge more often, as far as that is told from chance."""
+    told = tables.divergence[tables.divergence["p_adjusted"] < ALPHA]
+    found = []
+    for one in each(told.sort_values("p_adjusted", kind="stable")):
+        a = (one.level_a, f"{one.diverged_a} of {one.ended_a}")
+        b = (one.level_b, f"{one.diverged_b} of {one.ended_b}")
+        more_in_a = one.diverged_a * one.ended_b > one.diverged_b * one.ended_a
+        (more, its), (less, others) = (a, b) if more_in_a else (b, a)
+        found.append(f"{short(one.factor)} {more} than {less} ({its} and {others})")
+    if not found:
+        return ""
+    rest = (
+        f"; {len(found) - MOST_PAIRS} more in tables/divergence.csv"
+        if found[MOST_PAIRS:]
+        else ""
+    )
+    return (
+        f" Runs diverge more often with {'; with '.join(found[:MOST_PAIRS])}{rest}. Exact sign "
+        "tests over the seeds at 5 %, adjusted for all pairs of levels (Holm)."
+    )
+
+
+def named_levels(given: str, varied: Sequence[str]) -> str:
+    """Return the levels of the other factors, less those that have only one."""
+    levels = (pair.partition("=") for pair in given.split(", ") if pair)
+    return ", ".join(f"{short(key)} {level}" for key, _, level in levels if key in varied)
+
+
+def compared(main: Any) -> str:
+    """Return the levels of a contrast as a difference."""
+    return f"{main.level_a} \N{MINUS SIGN} {main.level_b}"

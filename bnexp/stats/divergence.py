@@ -1,0 +1,48 @@
+"""Whether one level loses more runs to divergence than another: a finding of its own."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from bnexp.stats.cells import Factors, diverged_array
+from bnexp.stats.factorial import all_contrasts, within_seeds
+from bnexp.stats.proportion import sign_test_p
+from bnexp.stats.testing import holm
+
+DIVERGENCE_COLUMNS = [
+    *("factor", "level_a", "level_b", "diverged_a", "ended_a", "diverged_b", "ended_b"),
+    *("n", "p", "p_adjusted"),
+]
+
+
+def divergence(runs: pd.DataFrame, factors: Factors, seeds: Sequence[int]) -> pd.DataFrame:
+    """Return how often runs diverge at two levels of a factor; empty where none does.
+
+    p is of the exact sign test over the n seeds that have all of their runs: in how many does
+    one level lose more runs than the other. Runs of a seed may diverge together, so seeds are
+    counted and not runs; nothing is assumed of the rates. `p_adjusted` is Holm's over all
+    pairs of levels.
+
+    Source: McNemar (1947), "Note on the sampling error of the difference between correlated
+    proportions", Psychometrika 12; exact, and of seeds with several runs each.
+    """
+    lost = diverged_array(runs, factors, seeds)
+    if not (lost == 1).any():
+        return pd.DataFrame(columns=DIVERGENCE_COLUMNS)
+    rows = []
+    for one in all_contrasts(factors):
+        if one.kind != "main":
+            continue
+        signs = np.sign(within_seeds(lost, one.weights))
+        counts = [_counted(lost[:, side]) for side in (one.weights > 0, one.weights < 0)]
+        n = int(np.count_nonzero(~np.isnan(signs)))
+        named = (one.factor, one.level_a, one.level_b)
+        rows.append([*named, *counts[0], *counts[1], n, sign_test_p(signs)])
+    table = pd.DataFrame(rows, columns=DIVERGENCE_COLUMNS[:-1])
+    return table.assign(p_adjusted=holm(table["p"].to_numpy()))
+
+
+def _counted(lost: np.ndarray) -> tuple[int, int]:
+    """Return how many runs diverged, and how many ended either way."""
+    return int(np.nansum(lost)), int(np.count_nonzero(~np.isnan(lost)))

@@ -1,0 +1,64 @@
+"""Where nothing can be told: no spread, every network at chance, every answer right."""
+
+import numpy as np
+import numpy.typing as npt
+
+from bnexp.config.schema import CHANCE
+from bnexp.metrics import ACCURACY, describe
+from bnexp.stats.estimate import Values, known, vary
+from bnexp.stats.factorial import within_seeds
+
+# A network that always says the same gets a tenth of ten classes right, of MNIST's up to .1135;
+# one that is not trained at all strays around that.
+GUESSING = 1.5 * CHANCE
+
+
+def is_accuracy(response: str) -> bool:
+    """Return whether a response is a share of right answers."""
+    try:
+        return describe(response).quantity == ACCURACY.quantity
+    except KeyError:
+        return False
+
+
+def at_chance(array: Values) -> npt.NDArray[np.bool_]:
+    """Return which cells are no better than guessing in most of their runs.
+
+    Args:
+        array: An accuracy by seed and cell, shape (S, ...), NaN where a run has none.
+    """
+    return _in_most(array <= GUESSING, array)
+
+
+def at_ceiling(array: Values) -> npt.NDArray[np.bool_]:
+    """Return which cells get everything right in most of their runs."""
+    return _in_most(array >= 1, array)
+
+
+def untold(array: Values, weights: Values, response: str, *, compares: bool) -> str:
+    """Return why a quantity cannot be told, or nothing if it can.
+
+    Args:
+        array: The response by seed and cell, shape (S, levels of each factor).
+        weights: Of the cells in it; shape (levels of each factor).
+        compares: Whether it is a difference. That one cell is at chance can be told.
+    """
+    values = known(within_seeds(array, weights))
+    if len(values) < 2:
+        return "one seed has no interval" if len(values) else "no seed has all of its runs"
+    cells = array[:, weights != 0]
+    if compares and is_accuracy(response):
+        if at_chance(cells).all():
+            return "most of what is compared is no better than guessing"
+        if at_ceiling(cells).all():
+            return "most of what is compared gets all images right"
+    if vary(values):
+        return ""
+    if not any(vary(known(cell)) for cell in array.reshape(len(array), -1).T):
+        return "it follows from the settings, no seed changes it"
+    return "it is the same in every seed" if compares else ""
+
+
+def _in_most(holds: npt.NDArray[np.bool_], array: Values) -> npt.NDArray[np.bool_]:
+    there = (~np.isnan(array)).sum(axis=0)
+    return np.asarray(2 * holds.sum(axis=0) > there)

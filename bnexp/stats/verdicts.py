@@ -1,0 +1,113 @@
+"""From numbers and a region to a verdict: supported, refuted or neither, in a family."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from bnexp.stats.estimate import Values, known, standard_error, vary
+from bnexp.stats.testing import ALPHA, smallest_p
+
+# Each side of an interval errs half as often as the interval.
+SIDES = 2
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One value a seed, and the open region that it, or its SD, is claimed to lie in.
+
+    Attributes:
+        values: Shape (S,), NaN where a seed has none.
+        of_sd: Whether the claim is of the SD over the seeds instead of the mean.
+        sides: 1 for two one-sided tests of equivalence, whose interval has twice the error.
+    """
+
+    values: Values
+    low: float
+    high: float
+    of_sd: bool = False
+    sides: int = SIDES
+
+    @property
+    def p(self) -> float:
+        """Return the smallest error with which a verdict is reached.
+
+        Where all runs are alike it is that of the sign test: most runs lie where these do.
+        """
+        found = known(self.values)
+        if not vary(found):
+            return smallest_p(len(found))
+        above_low, above_high = (self._above(found, end) for end in (self.low, self.high))
+        supported = max(above_low, 1 - above_high)
+        refuted = min(1 - above_low, above_high)
+        return min(self.sides * min(supported, refuted), 1.0)
+
+    def interval(self, error: float) -> tuple[float, float]:
+        """Return the interval that decides where this error is allowed; NaN without one."""
+        found = known(self.values)
+        if not vary(found):
+            alike = float(found[0]) if smallest_p(len(found)) <= error else math.nan
+            return alike, alike
+        freedom, tail = len(found) - 1, error / self.sides
+        if self.of_sd:
+            squares = freedom * float(found.var(ddof=1))
+            low, high = (squares / stats.chi2.ppf(at, freedom) for at in (1 - tail, tail))
+            return math.sqrt(low), math.sqrt(high)
+        half = float(stats.t.ppf(1 - tail, freedom)) * standard_error(found)
+        return float(found.mean()) - half, float(found.mean()) + half
+
+    def _above(self, found: Values, end: float) -> float:
+        """Return the one-sided p of the claim that the quantity lies above an end."""
+        freedom = len(found) - 1
+        if self.of_sd:
+            if end <= 0:
+                return 0.0
+            ratio = float(found.std(ddof=1)) / end
+            return float(stats.chi2.sf(freedom * ratio * ratio, freedom))
+        return float(stats.t.sf((found.mean() - end) / standard_error(found), freedom))
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A verdict, the error that it was allowed, and the interval that decided."""
+
+    verdict: str
+    error: float
+    low: float
+    high: float
+
+
+def decided(family: Sequence[Asked]) -> list[Decided]:
+    """Return the verdict on each of a family.
+
+    The one that is clearest is allowed the error of the family over its size, the next the
+    same over one less, and so on until one is not decided: no error is left for the others
+    (Holm). So 95 % of families hold no false verdict, of means that are about normal.
+
+    Args:
+        family: Each with two or more values.
+
+    Source: Holm (1979), "A simple sequentially rejective multiple test procedure".
+    """
+    p = np.array([one.p for one in family])
+    order = np.argsort(p, kind="stable")
+    found: dict[int, Decided] = {}
+    error, going = ALPHA, True
+    for rank, at in enumerate(order.tolist()):
+        if going:
+            error = ALPHA / (len(family) - rank)
+        interval = family[at].interval(error)
+        found[at] = Decided(_verdict(interval, family[at]), error, *interval)
+        going = going and found[at].verdict != "inconclusive"
+    return [found[at] for at in range(len(family))]
+
+
+def _verdict(interval: tuple[float, float], asked: Asked) -> str:
+    low, high = interval
+    if asked.low < low and high < asked.high:
+        return "supported"
+    if high < asked.low or low > asked.high:
+        return "refuted"
+    return "inconclusive"  # no interval either

@@ -1,0 +1,75 @@
+"""Agreement is shown, not what is left where a difference is not."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bnexp.stats.agreement import agree, differences
+from bnexp.stats.estimate import paired_t
+
+STUDIES = 2000
+
+
+def verdicts(
+    rng: np.random.Generator, n: int, difference: float, margins: dict[str, float]
+) -> pd.Series:
+    """Return how often two folders of n seeds are said to agree, to differ, or neither."""
+    frames = []
+    for shift in (difference, 0.0):
+        samples = rng.normal(shift, 1, size=(STUDIES, n))
+        rows = [vars(paired_t(sample)) | {"response": "y"} for sample in samples]
+        frames.append(pd.DataFrame(rows).assign(study=range(STUDIES)))
+    both = differences(*frames, ["study", "response"], margins)
+    answers = pd.Series([agree(row) for row in both.itertuples()])
+    return answers.value_counts(normalize=True).reindex(
+        ["agree", "differ", "cannot tell"], fill_value=0
+    )
+
+
+FOUR_ERRORS = 4 * np.sqrt(0.05 * 0.95 / STUDIES)
+
+
+@pytest.mark.parametrize("n", [3, 5, 30])
+def test_what_differs_by_the_margin_rarely_agrees(n: int, rng: np.random.Generator) -> None:
+    """Numbers that lie the margin apart are said to agree in 5 %, with few seeds in none."""
+    assert verdicts(rng, n, 1.5, {"y": 1.5})["agree"] <= 0.05 + FOUR_ERRORS
+    # The noise floor is an estimate itself.
+    assert verdicts(rng, n, 1.0, {})["agree"] <= 0.05 + FOUR_ERRORS
+
+
+@pytest.mark.parametrize("n", [3, 5, 30])
+def test_what_is_the_same_rarely_differs(n: int, rng: np.random.Generator) -> None:
+    """Equal truths are said to differ in 5 %, and to agree where there are seeds enough."""
+    found = verdicts(rng, n, 0.0, {})
+    assert found["differ"] <= 0.05 + FOUR_ERRORS
+    if n == 3:
+        assert found["cannot tell"] > 0.9  # wide intervals hold zero, and much else
+    if n == 30:
+        assert found["agree"] > 0.9
+
+
+def test_opposite_signs_do_not_agree_for_want_of_seeds() -> None:
+    """-2.34 and +3.36 with wide intervals are not called equal."""
+    rows = [
+        {"estimate": -2.34, "ci_low": -9.0, "ci_high": 4.3, "n": 5},
+        {"estimate": 3.36, "ci_low": -4.0, "ci_high": 10.7, "n": 5},
+    ]
+    first, second = (pd.DataFrame([row | {"response": "y"}]) for row in rows)
+    (row,) = differences(first, second, ["response"], {}).itertuples()
+    assert row.ci_low < 0 < row.ci_high
+    assert agree(row) == "cannot tell"
+
+
+def test_the_same_numbers_agree() -> None:
+    """A copy agrees with itself, with or without an interval; missing numbers do not."""
+    frame = pd.DataFrame(
+        {
+            "response": ["a", "b", "c"],
+            "estimate": [0.5, 7.0, np.nan],
+            "ci_low": [0.3, np.nan, np.nan],
+            "ci_high": [0.7, np.nan, np.nan],
+            "n": [3, 3, 0],
+        }
+    )
+    both = differences(frame, frame, ["response"], {})
+    assert [agree(row) for row in both.itertuples()] == ["agree", "agree", "cannot tell"]
