@@ -4,6 +4,7 @@ import argparse
 import importlib
 import signal
 import threading
+from contextlib import closing
 
 from bnexp.cli import plan
 from bnexp.cli.progress import Progress
@@ -44,33 +45,33 @@ def main(options: argparse.Namespace) -> int:
     if not todo and is_current(store):
         print(f"report: {store.page}")
         return 0
-    pool = FigurePool()
-    if todo:
-        # While the workers train, there is time to get ready for the report.
-        preparing = threading.Thread(target=_prepare_report, args=(pool,), daemon=True)
-        preparing.start()
-        try:
-            _train(design, store, todo, devices, fail_fast=options.fail_fast)
-        except KeyboardInterrupt:
-            interrupted = True
-        except FirstFailure:
-            pass
-        if not interrupted:
-            preparing.join()
-    else:
-        pool.start()
-    done = store.done() & design.run_ids
-    left = len(design.run_ids) - len(done)
-    if interrupted:
-        print(
-            f"interrupted: {len(done)} runs are finished and kept, {left} are missing; "
-            "the same command goes on from there"
-        )
-        return 130
-    if done:
-        from bnexp.report.reports import build  # pandas, matplotlib and scipy take seconds
+    with closing(FigurePool()) as pool:
+        if todo:
+            # While the workers train, there is time to get ready for the report.
+            preparing = threading.Thread(target=_prepare_report, args=(pool,), daemon=True)
+            preparing.start()
+            try:
+                _train(design, store, todo, devices, fail_fast=options.fail_fast)
+            except KeyboardInterrupt:
+                interrupted = True
+            except FirstFailure:
+                pass
+            if not interrupted:
+                preparing.join()
+        else:
+            pool.start()
+        done = store.done() & design.run_ids
+        left = len(design.run_ids) - len(done)
+        if interrupted:
+            print(
+                f"interrupted: {len(done)} runs are finished and kept, {left} are missing; "
+                "the same command goes on from there"
+            )
+            return 130
+        if done:
+            from bnexp.report.reports import build  # pandas, matplotlib and scipy take seconds
 
-        print(build(store, pool))
+            print(build(store, pool))
     for record in store.load(store.failed() & design.run_ids):
         print(f"failed: {record.title}: {record.reason}")
     if left:

@@ -5,9 +5,10 @@ import os
 import sys
 from collections import OrderedDict
 from types import ModuleType
+from weakref import WeakSet
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bnexp.config.networks import Custom
 from bnexp.config.schema import Config
@@ -33,9 +34,10 @@ def from_function(config: Config, model: Custom, seed: int) -> nn.Sequential:
         function = getattr(_imported(module_name, model), name)
     except UsageError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script may end by sys.exit
         raise UsageError(
-            f"model.function={model.function} cannot be imported from {os.getcwd()}: {error}"
+            f"model.function={model.function} cannot be imported from {os.getcwd()}: "
+            f"{type(error).__name__}: {error}"
         ) from None
     with torch.random.fork_rng(devices=[]):
         keyed_by = seed if model.init_seed is None else model.init_seed
@@ -43,19 +45,22 @@ def from_function(config: Config, model: Custom, seed: int) -> nn.Sequential:
         try:
             network = function(config, seed)
             _check_mode(network)
-            logits = network.eval()(torch.zeros(2, 1, 28, 28)) if _is_module(network) else None
+            given = (
+                network.eval()(torch.zeros(2, 1, 28, 28)) if _is_module(network) else network
+            )
         except UsageError as error:
             raise UsageError(f"model.function={model.function}: {error}") from None
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise UsageError(
                 f"model.function={model.function} fails: {type(error).__name__}: {error}"
             ) from error
-    if logits is None or logits.shape != (2, 10):
-        got = f"a {type(network).__name__}" if logits is None else tuple(logits.shape)
+    if not _is_module(network) or not isinstance(given, Tensor) or given.shape != (2, 10):
+        got = tuple(given.shape) if isinstance(given, Tensor) else f"a {type(given).__name__}"
         raise UsageError(
             f"model.function={model.function} should return a torch.nn.Module from images "
             f"(N, 1, 28, 28) to logits (N, 10), not {got}"
         )
+    _handed_out.update(network.modules())
     if not isinstance(network, nn.Sequential):
         network = nn.Sequential(OrderedDict(network=network))
     return network.train()
@@ -107,6 +112,11 @@ def _imported(name: str, model: Custom) -> ModuleType:
         sys.dont_write_bytecode = written
 
 
+# What a function has returned, as long as it lives: a layer that it did not make in the call
+# is in whatever mode bnexp has left it.
+_handed_out: WeakSet[nn.Module] = WeakSet()
+
+
 def _check_mode(network: object) -> None:
     """Check that no layer alone is in evaluation mode, which training would undo.
 
@@ -116,7 +126,7 @@ def _check_mode(network: object) -> None:
     if not isinstance(network, nn.Module) or not network.training:
         return
     for name, layer in network.named_modules():
-        if not layer.training:
+        if not layer.training and layer not in _handed_out:
             raise UsageError(
                 f"layer {name} ({type(layer).__name__}) is in evaluation mode, which training "
                 "undoes: let its class's train(mode) call super().train(False)"

@@ -32,6 +32,7 @@ def examine(config: Config) -> None:
     network, twin = build(config, config.seed), build(config, config.seed)
     try:
         with torch.random.fork_rng([]):
+            _check_own(network, twin)
             _check_seeded(network, twin)
             _check_groups(network)
             x = torch.rand(IMAGES, 1, PIXELS, PIXELS)
@@ -44,11 +45,17 @@ def examine(config: Config) -> None:
                     "the network draws from Python's or NumPy's random numbers, which no seed "
                     "of a run keys: let it draw with torch"
                 )
+            _check_repeats(build(config, config.seed), build(config, config.seed), x)
             _check_evaluation(network, x)
             if {"population", "batch"} & set(config.eval.statistics):
                 _check_statistics(network, twin, x)
     except UsageError as error:
         raise UsageError(f"model.function={config.model.function}: {error}") from error
+    except Exception as error:  # of a module that is not PyTorch's usual one
+        raise UsageError(
+            f"model.function={config.model.function}: the network cannot be looked into: "
+            f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        ) from error
 
 
 def _batch_sizes(config: Config) -> set[int]:
@@ -59,6 +66,24 @@ def _batch_sizes(config: Config) -> set[int]:
     if "batch" in config.eval.statistics:
         alone = alone or SIZES[config.data.name][1] % size == 1
     return {min(size, IMAGES), 1 if alone else min(size, IMAGES)}
+
+
+def _check_own(network: nn.Module, twin: nn.Module) -> None:
+    """Check that each call makes a network of its own, which learns."""
+    if not any(parameter.requires_grad for parameter in network.parameters()):
+        raise UsageError("none of the network's parameters learns (requires_grad)")
+    others = {id(tensor) for _, tensor in _named(twin)}
+    for name, tensor in _named(network):
+        if id(tensor) in others:
+            raise UsageError(
+                f"{name} is the same tensor whenever the function is called, so that a run "
+                "would go on from where another ended: make each layer within the function"
+            )
+
+
+def _named(network: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    yield from network.named_parameters()
+    yield from network.named_buffers()
 
 
 def _check_seeded(network: nn.Module, twin: nn.Module) -> None:
@@ -84,6 +109,21 @@ def _check_groups(network: nn.Module) -> None:
                 f"{_called(layer, names[layer])} normalizes groups of one value, which makes "
                 "each of them 0: let it have fewer groups, or leave it out"
             )
+
+
+@torch.no_grad()
+def _check_repeats(one: nn.Module, other: nn.Module, x: Tensor) -> None:
+    """Check that the networks of two calls do the same, with the same random numbers."""
+    results = []
+    for network in (one, other):
+        torch.manual_seed(0)
+        network.train()
+        results.append([network(x), network.eval()(x)])
+    if not all(map(_close, *results)):
+        raise UsageError(
+            "the network computes something else when the function is called again with the "
+            "same seed: let nothing that the calls share (a counter, a generator) count"
+        )
 
 
 @torch.no_grad()

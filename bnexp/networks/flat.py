@@ -85,12 +85,19 @@ def alike(one: nn.Module, other: nn.Module) -> bool:
     return (
         [(name, type(layer)) for name, layer in ours]
         == [(name, type(layer)) for name, layer in theirs]
+        and _first_uses(ours) == _first_uses(theirs)
         and _forms(one) == _forms(other)
         and all(
             _same(_settings(a), _settings(b))
             for (_, a), (_, b) in zip(ours, theirs, strict=True)
         )
     )
+
+
+def _first_uses(named: list[tuple[str, nn.Module]]) -> list[int]:
+    """Return at which place each module stands for the first time."""
+    first: dict[int, int] = {}
+    return [first.setdefault(id(layer), place) for place, (_, layer) in enumerate(named)]
 
 
 def _tensors(layer: nn.Module) -> dict[str, Tensor | None]:

@@ -75,8 +75,8 @@ class FigurePool:
         self.makes, self.helped = [], {}
         return files
 
-    def stop(self) -> None:
-        """End the helper, if there is one."""
+    def close(self) -> None:
+        """End the helper, if there is one, before Python itself would in its last moments."""
         if self.helper:
             self.helper.shutdown()
 

@@ -24,16 +24,13 @@ def build(store: Store, pool: FigurePool | None = None) -> str:
     """Write a study's tables, figures and reports; return a line that says where.
 
     Args:
-        pool: who draws; one that was started before has a helper process. It is
-            stopped.
+        pool: Who draws; one that was started before has a helper process.
 
     Raises:
         UsageError: If the folder holds no study, or no finished run of it.
     """
     pool = pool or FigurePool()
-    line = _write(_read(store), pool)
-    pool.stop()
-    return line
+    return _write(_read(store), pool)
 
 
 def build_all(
@@ -51,7 +48,6 @@ def build_all(
     analyses = [_read(store) for store in stores]
     comparison = compare(analyses)
     lines = [_write(analysis, pool) for analysis in analyses]
-    pool.stop()
     for ending, text in (
         ("md", markdown("comparison.md.j2", page=comparison)),
         ("html", html("comparison.html.j2", page=comparison)),

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from bnexp.errors import UsageError
 from bnexp.store import study_file
 from bnexp.store.json_files import parse, read_text, write_json
@@ -128,7 +130,7 @@ class Store:
                 path = self.run_file(run_id)
                 return _record(read_text(path), path)
             if (line := packed.get(run_id)) is not None:
-                return _record(line, f"the packed run {run_id} of {self.folder}")
+                return _record(line, f"the line of the packed run {run_id} of {self.folder}")
             before, packed = packed, self.packed.lines()
             if packed is before:
                 break
@@ -142,8 +144,15 @@ class Store:
         return study_file.read(self.study)
 
 
+_TYPE = TypeAdapter(RunRecord)
+
+
 def _record(text: str | bytes, where: Path | str) -> RunRecord:
+    parse(text, where)
     try:
-        return RunRecord(**parse(text, where))
-    except TypeError:
-        raise UsageError(f"{where} is not a run of bnexp: delete it and run again") from None
+        return _TYPE.validate_json(text)
+    except ValidationError as error:
+        field = ".".join(map(str, error.errors()[0]["loc"]))
+        raise UsageError(
+            f"{where} is not a run of bnexp (see {field}): delete it and run again"
+        ) from None

@@ -46,6 +46,8 @@ def stamp(path: Path) -> tuple[int, int, int] | None:
         found = path.stat()
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError:  # such as a link to itself: reading it will say so
+        return 0, 0, 0
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 

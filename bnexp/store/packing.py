@@ -62,7 +62,7 @@ def unpack(store: Store) -> None:
         for run_id, line in lines.items():
             path = store.run_file(run_id)
             if not path.exists():
-                data = parse(line, f"the packed run {run_id} of {store.folder}")
+                data = parse(line, f"the line of the packed run {run_id} of {store.folder}")
                 write_bytes(path, json_bytes(data))
         _settle(store.runs, *map(store.run_file, lines))
         for file in store.packed.files:

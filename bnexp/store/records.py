@@ -2,7 +2,9 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
+
+from pydantic import ConfigDict
 
 from bnexp.metrics.metric import Measured
 
@@ -27,6 +29,9 @@ class RunRecord:
         provenance: Where and with which versions it ran; not part of the result.
         error: Why it diverged or failed, else None.
     """
+
+    # Of what is read: nothing is converted, and JSON has neither NaN nor infinities.
+    __pydantic_config__: ClassVar = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
     schema_version: int
     run_id: str

@@ -17,8 +17,10 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
+from bnexp.config.schema import SIZES
 from bnexp.config.study import AnyClaim
 from bnexp.errors import UsageError
+from bnexp.metrics import describe
 from bnexp.store.json_files import parse, read_text, write_json
 from bnexp.store.records import SCHEMA_VERSION, RunRecord
 
@@ -40,6 +42,8 @@ def _whole(base: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f"lacks the section {section!r}")
     if not {"name", "train_size"} <= base["data"].keys():
         raise ValueError("lacks data.name or data.train_size")
+    if (name := base["data"]["name"]) not in list(SIZES):
+        raise ValueError(f"data.name {name!r} is unknown")
     return base
 
 
@@ -114,6 +118,11 @@ class Declared:
                 raise ValueError(f"cells: {cell.levels} are not levels of the factors")
             if len(cell.run_ids) != len(self.seeds):
                 raise ValueError(f"cells: {cell.levels} has not one run a seed")
+        for response in (*self.responses, *(claim.response for claim in self.claims)):
+            try:
+                describe(response)
+            except KeyError:
+                raise ValueError(f"no run reports a response {response!r}") from None
         for claim in self.claims:
             for key, level in claim.levels:
                 if level not in self.overrides.get(key, ()):

@@ -56,13 +56,15 @@ def _agree(make: Make, config: Config) -> bool:
     train = config.train.model_copy(update={"batch_size": BATCH})
     sgd = Sgd(name="sgd", lr=0.01, momentum=0.0, weight_decay=0.01)
     config = config.model_copy(update={"train": train, "optimizer": sgd})
-    own, mapped, fresh = ([make(seed).double() for seed in (0, 1)] for _ in range(3))
-    stack = Stack(mapped)
-    stepper = make_stepper(list(stack.learned.values()), [config] * len(own))
-    cohort.train_epoch(stack, stepper, split, order.expand(len(own), -1), config)
+    seeds = (0, 1)
+    stack = Stack([make(seed).double() for seed in seeds])
+    stepper = make_stepper(list(stack.learned.values()), [config] * len(seeds))
+    cohort.train_epoch(stack, stepper, split, order.expand(len(seeds), -1), config)
     stack.train(mode=False)
     logits = stack(images.double()).detach()
-    for row, (network, unused) in enumerate(zip(own, fresh, strict=True)):
+    for row, seed in enumerate(seeds):
+        # Made when their turn comes: what a call leaves elsewhere, the next one replaces.
+        network, unused = make(seed).double(), make(seed).double()
         plain.train_epoch(network, plain.make_optimizer(config, network), split, order, config)
         expected = [*_values(network), network.eval()(images.double()).detach()]
         found = [*_values(stack.network(row)), logits[row]]

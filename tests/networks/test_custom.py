@@ -10,6 +10,7 @@ from bnexp.config.schema import Config
 from bnexp.data.tensors import load
 from bnexp.errors import UsageError
 from bnexp.networks.build import build
+from bnexp.networks.examine import examine
 from bnexp.study.cohorts import Cohort
 from bnexp.study.design import Cell, Run
 from bnexp.train import train_cohort
@@ -95,6 +96,21 @@ def no_module(config, seed):
 
 def broken(config, seed):
     return nn.Sequential(nn.Linear(5, 10))
+
+def leaving(config, seed):
+    raise SystemExit(3)
+
+class Two(nn.Module):
+    def forward(self, x):
+        return x, x
+
+def two(config, seed):
+    return Two()
+
+activation = nn.ReLU()
+
+def activation_of_all(config, seed):
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, 12), activation, nn.Linear(12, 10))
 """
 SMALL = ("data=digits", "data.train_size=64", "train.epochs=2", "train.batch_size=32")
 
@@ -144,6 +160,8 @@ def test_all_of_it_is_keyed_by_the_seed(
         ("wrong_shape", r"logits \(N, 10\), not \(2, 3\)"),
         ("no_module", "not a int"),
         ("broken", "fails: RuntimeError"),
+        ("leaving", "fails: SystemExit: 3"),
+        ("two", "not a tuple"),
     ],
 )
 def test_a_wrong_function_says_what_is_wrong(
@@ -155,6 +173,25 @@ def test_a_wrong_function_says_what_is_wrong(
     """One message names the function and what it should have done."""
     with pytest.raises(UsageError, match=message):
         build(compose(*SMALL, *function(name)), 0)
+
+
+def test_a_module_that_ends_the_process_says_so(
+    compose: Callable[..., Config], function: Callable[[str], tuple[str, ...]]
+) -> None:
+    """A script that ends by `sys.exit` does not end the command as if all were done."""
+    Path("script_of_a_user.py").write_text("import sys\nsys.exit()\n")
+    with pytest.raises(UsageError, match=r"cannot be imported from .*: SystemExit"):
+        build(compose(*SMALL, "model=custom", "model.function=script_of_a_user:net"), 0)
+
+
+def test_a_layer_without_tensors_may_be_shared_by_all_networks(
+    compose: Callable[..., Config], function: Callable[[str], tuple[str, ...]]
+) -> None:
+    """It is in evaluation mode when the next one is made, but nobody wanted it so."""
+    config = compose(*SMALL, *function("activation_of_all"))
+    first = build(config, 0).eval()
+    examine(config)
+    assert build(config, 1)[2] is first[2]
 
 
 def test_the_function_must_be_named(compose: Callable[..., Config]) -> None:

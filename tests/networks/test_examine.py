@@ -1,8 +1,10 @@
 """What is known to go wrong with a user's network is said before it trains."""
 
+import itertools
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -95,6 +97,11 @@ class Random(nn.Module):
         return x * self.draw()
 
 
+class Closed(nn.Identity):
+    def register_forward_pre_hook(self, *given: object, **named: object) -> NoReturn:
+        raise RuntimeError("no hooks\nhere")
+
+
 def network(*layers: nn.Module) -> nn.Sequential:
     """Return layers of four units between an input and an output."""
     return nn.Sequential(nn.Flatten(), nn.Linear(784, 4), *layers, nn.Linear(4, 10))
@@ -171,6 +178,52 @@ def test_what_cannot_be_right_is_refused(
         examined(compose, monkeypatch, make, *overrides)
     assert str(caught.value).startswith("model.function=mine:net: ")
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kept", ["network", "layer", "generator", "counter"])
+def test_a_call_shares_nothing_with_another(
+    compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, kept: str
+) -> None:
+    """What a function keeps from call to call would let a run depend on those before it."""
+    whole, layer = network(), nn.Linear(4, 4)
+    generator, calls = torch.Generator(), itertools.count(1)
+
+    def build(config: Config, seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        call = next(calls)
+        return {
+            "network": whole,
+            "layer": network(layer),
+            "generator": network(Random(lambda: torch.rand(1, generator=generator).item())),
+            "counter": network(Random(lambda: call)),
+        }[kept].train()
+
+    monkeypatch.setattr(module, "build", build)
+    message = {
+        "network": "1.weight is the same tensor whenever",
+        "layer": "2.weight is the same tensor whenever",
+    }.get(kept, "computes something else when the function is called again")
+    with pytest.raises(UsageError, match=re.escape(message)):
+        examine(compose("model=custom", "data=digits"))
+
+
+def test_a_module_that_lets_nobody_in_is_named(
+    compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A compiled network, which takes no hooks, ends in one sentence and no traceback."""
+    with pytest.raises(UsageError, match="cannot be looked into: RuntimeError: no hooks"):
+        examined(compose, monkeypatch, lambda: [Closed()])
+
+
+def test_something_must_learn(
+    compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network without a parameter that learns is refused in so many words."""
+    frozen = network().requires_grad_(False)
+    for made in (frozen, nn.Sequential(nn.Flatten(), nn.AdaptiveAvgPool1d(10))):
+        monkeypatch.setattr(module, "build", lambda config, seed, made=made: made)
+        with pytest.raises(UsageError, match="none of the network's parameters learns"):
+            examine(compose("model=custom", "data=digits"))
 
 
 def test_weights_must_be_the_seeds(

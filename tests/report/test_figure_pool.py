@@ -51,7 +51,7 @@ def test_two_processes_draw_what_one_does() -> None:
     expected = drawn(FigurePool())
     assert [drawn(pool) for _ in range(3)] == [expected] * 3
     assert [len(files["png"]) > 0 for files in expected] == [True] * 3
-    pool.stop()
+    pool.close()
 
 
 def test_without_a_second_core_there_is_no_second_process(
@@ -62,7 +62,7 @@ def test_without_a_second_core_there_is_no_second_process(
     pool.start()
     assert multiprocessing.active_children() == []
     assert len(drawn(pool)) == len(MAKES)
-    pool.stop()
+    pool.close()
 
 
 @pytest.mark.parametrize("asked", [False, True])
@@ -79,7 +79,7 @@ def test_a_death_costs_no_figure(asked: bool, capfd: pytest.CaptureFixture[str])
     for make in makes:
         pool.add(make)
     assert pool.files() == drawn(FigurePool())
-    pool.stop()
+    pool.close()
     assert "".join(capfd.readouterr()) == ""
 
 
@@ -95,7 +95,7 @@ def test_a_figure_that_cannot_be_sent_is_drawn_here(
     pool.add(unsendable)
     assert len(pool.helped) == 1
     assert pool.files() == drawn(FigurePool())[:1]
-    pool.stop()
+    pool.close()
     assert "".join(capfd.readouterr()) == ""
 
 

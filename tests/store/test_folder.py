@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -210,12 +211,33 @@ def test_json_of_another_kind_is_named(store: Store, content: str) -> None:
         store.load(["0123"])
 
 
-@pytest.mark.parametrize("change", [{"extra": 1}, {"metrics": ...}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"extra": 1},
+        {"metrics": ...},
+        {"metrics": [1]},
+        {"metrics": {"test_accuracy": "high"}},
+        {"history": None},
+        {"history": [1]},
+        {"status": "fine"},
+        {"seed": "0"},
+    ],
+)
 def test_json_of_another_shape_is_named(store: Store, change: dict[str, object]) -> None:
-    """A file with a field too many or too few is no run."""
+    """A file with a field too many or too few, or of another type, is no run."""
     data = record("0123").to_json() | change
     write_json(store.runs / "0123.json", {k: v for k, v in data.items() if v is not ...})
     with pytest.raises(UsageError, match=r"0123\.json is not a run of bnexp"):
+        store.load(["0123"])
+
+
+@pytest.mark.parametrize("number", ["Infinity", "-Infinity", "NaN", "1e999"])
+def test_a_number_that_is_none_is_named(store: Store, number: str) -> None:
+    """An infinite accuracy would make every table wrong."""
+    text = json.dumps(record("0123").to_json() | {"metrics": {"test_accuracy": "here"}})
+    (store.runs / "0123.json").write_text(text.replace('"here"', number))
+    with pytest.raises(UsageError, match=r"0123\.json"):
         store.load(["0123"])
 
 

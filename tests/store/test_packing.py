@@ -264,6 +264,13 @@ def test_a_pack_that_is_no_file_is_not_waited_for(
         store.done()
 
 
+def test_a_pack_that_leads_nowhere_is_named(store: Store) -> None:
+    """A link to itself is one clear message."""
+    (store.folder / packed.ZIPPED).symlink_to(packed.ZIPPED)
+    with pytest.raises(UsageError, match=r"runs\.jsonl\.gz cannot be read .*symbolic links"):
+        store.done()
+
+
 def test_a_damaged_line_is_named(store: Store) -> None:
     """A run whose line is not whole says so when it is read."""
     line = '{"schema_version":1,"run_id":"a1","stu'

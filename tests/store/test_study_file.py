@@ -138,6 +138,9 @@ def test_a_folder_without_a_study(tmp_path: Path) -> None:
 MISSING = object()
 
 
+BASE = {section: {} for section in study_file.SECTIONS}
+
+
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
@@ -152,7 +155,13 @@ MISSING = object()
         ("cells", [{"levels": {"norm": "none"}}], "cells.0.run_ids: Field required"),
         ("claims", [{"kind": "guess"}], "claims.0: .*'guess'"),
         ("responses", "test_accuracy", "responses: Input should be a valid array"),
+        ("responses", ["beauty"], "no run reports a response 'beauty'"),
         ("base", {}, "base: lacks the section 'data'"),
+        (
+            "base",
+            BASE | {"data": {"name": ["digits"], "train_size": 1}},
+            "base: data.name .* is unknown",
+        ),
         ("base", [], "base: Input should be an object"),
         ("declared", "yesterday", "declared: "),
         ("declared", "2026-01-01T00:00:00", "declared: should name its time zone"),

@@ -24,6 +24,7 @@ from bnexp.train.stack import Stack
 from tests.train.user_networks import DENSE, TWISTS, Recipe, build, recipes
 
 CPU = torch.device("cpu")
+RELU = nn.ReLU()
 STEPS, BATCH, SEEDS = 2, 4, (0, 1)
 CLOSE = {"rtol": 1e-10, "atol": 1e-10}
 NETWORKS = 500  # that train at all
@@ -189,3 +190,34 @@ def test_kernels_of_single_layers_compute_what_was_meant(
 
     check()
     assert library() is None or changed > 3
+
+
+class ByTheLastCall(nn.Module):
+    """It does what its class was last told."""
+
+    factor = 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * type(self).factor
+
+
+def test_what_a_call_leaves_in_a_class_is_the_runs_own(compose: Callable[..., Config]) -> None:
+    """Of networks that would share what the last call has set, each trains alone."""
+
+    def make(seed: int) -> nn.Sequential:
+        torch.manual_seed(seed)
+        ByTheLastCall.factor = 1 + seed
+        return nn.Sequential(nn.Flatten(), nn.Linear(784, 10), ByTheLastCall())
+
+    assert program_for(make, compose("model=mlp"), CPU) == PLAIN
+
+
+def test_networks_that_use_their_modules_otherwise_are_no_stack() -> None:
+    """A run's program, and with it the last bit, does not depend on whom it trains with."""
+
+    def network(last: nn.Module) -> nn.Sequential:
+        first = nn.ReLU() if last is not RELU else RELU
+        return nn.Sequential(nn.Flatten(), nn.Linear(784, 9), first, nn.Linear(9, 10), last)
+
+    with pytest.raises(ValueError, match="differ in more than numbers"):
+        Stack([network(nn.ReLU()), network(RELU)])
