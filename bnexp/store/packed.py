@@ -57,7 +57,7 @@ def content(lines: Iterable[tuple[str, bytes]]) -> bytes:
 
 
 def _read(file: Path) -> dict[str, bytes]:
-    lines = {}
+    lines: dict[str, bytes] = {}
     try:
         if not stat.S_ISREG(file.stat().st_mode):  # reading a pipe would wait for ever
             raise ValueError("it is not an ordinary file")
@@ -66,7 +66,9 @@ def _read(file: Path) -> dict[str, bytes]:
             for number, line in enumerate(opened, 1):
                 if (found := _ID.match(line)) is None:
                     raise ValueError(f"line {number} is no run of bnexp")
-                lines[found[1].decode()] = line.rstrip(b"\n")
+                run_id, record = found[1].decode(), line.rstrip(b"\n")
+                if lines.setdefault(run_id, record) != record:
+                    raise ValueError(f"line {number} is another record of the run {run_id}")
     except FileNotFoundError:
         return {}  # it was unpacked just now
     except (OSError, EOFError, ValueError, zlib.error) as error:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from bnexp.config.networks import DenseHead
+from bnexp.config.networks import Custom, DenseHead
 from bnexp.config.schema import Config, Engine
 from bnexp.study.design import Run
 
@@ -50,8 +50,13 @@ def is_convolutional(config: Config) -> bool:
 
 
 def structure(config: Config) -> str:
-    """Return what runs of one cohort agree in: everything but numbers in the program."""
+    """Return what runs of one cohort agree in: everything but numbers in the program.
+
+    A network of one's own may be built otherwise for every number that it is told.
+    """
     dump = config.identity()
+    if isinstance(config.model, Custom):
+        return json.dumps(dump, sort_keys=True)
     for section, key in FREE:
         dump[section].pop(key, None)
     for section, key in FREE_WHERE_POSITIVE:

@@ -231,6 +231,12 @@ def test_a_plain_file_is_read_as_well(store: Store) -> None:
     assert store.load(IDS) == [record(run_id) for run_id in IDS]
 
 
+def twice(whole: bytes) -> bytes:
+    """Return the first line of a pack with another number in it."""
+    first = gzip.decompress(whole).splitlines(keepends=True)[0]
+    return first.replace(b"0.30000000000000004", b"0.5")
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -240,6 +246,7 @@ def test_a_plain_file_is_read_as_well(store: Store) -> None:
         lambda whole: gzip.compress(b'{"run_id": "a1"}\n'),
         lambda whole: gzip.compress(b'{"schema_version":1,"run_id":"../../a1","study":""}\n'),
         lambda whole: gzip.compress(b"\n"),
+        lambda whole: whole + gzip.compress(twice(whole)),
     ],
 )
 def test_a_damaged_pack_is_named(damage: Callable[[bytes], bytes], store: Store) -> None:

@@ -9,6 +9,7 @@ from bnexp.study.cohorts import (
     Cohort,
     make_cohorts,
     missing,
+    structure,
 )
 from bnexp.study.design import Cell, Run
 from tests import strategies
@@ -117,3 +118,14 @@ def test_a_given_size_is_kept(compose: Callable[..., Config]) -> None:
     runs = runs_of(compose("model=mlp"), list("abcdefg"))
     found = cohorts_of(runs, compose("engine.cohort=3"), workers=5)
     assert [(len(one.runs), one.size) for one in found] == [(3, 3), (3, 3), (1, 3)]
+
+
+def test_a_network_of_ones_own_trains_with_its_like_alone(
+    compose: Callable[..., Config],
+) -> None:
+    """Its function may read any number: runs with another one are of another structure."""
+    own = ("model=custom", "model.function=bnexp.networks.custom:example")
+    one, other = (compose(*own, f"optimizer.lr={lr}") for lr in (0.1, 0.2))
+    assert structure(one) != structure(other)
+    assert structure(one) == structure(compose(*own, "optimizer.lr=0.1"))
+    assert structure(compose("optimizer.lr=0.1")) == structure(compose("optimizer.lr=0.2"))
