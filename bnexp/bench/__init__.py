@@ -22,6 +22,8 @@ SIZES = (1, 8, 32, 128)
 RUNS, EPOCHS = 64, 10
 # Numbers of runs of studies whose cost per run is compared.
 GROWTH = (8, 32, 128)
+# Units of speeds, the more the better, and of a run's cost.
+SPEED, COST = "examples/s", "s/run"
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def bench(
                 f"{subject.name} study",
                 throughput,
                 mean_loop,
-                "examples/s",
+                SPEED,
                 f"the source's loop; ours: {RUNS} runs x {EPOCHS} epochs {how}",
             )
         )
@@ -123,7 +125,7 @@ def bench(
                 f"{subject.name} study, limit",
                 throughput,
                 limit / flop,
-                "examples/s",
+                SPEED,
                 f"{limit / 1e9:.0f} GFLOP/s of matrix products, {flop / 1e6:.2f} MFLOP each",
             )
         )
@@ -152,7 +154,7 @@ def _programs(name: str, config: Config, device: str, loop: float) -> list[Case]
             f"{name}, plain",
             _apart(measure.plain, config, device),
             loop,
-            "examples/s",
+            SPEED,
             f"{against}; ours: PyTorch's kernels, one worker",
         ),
     ]
@@ -160,7 +162,7 @@ def _programs(name: str, config: Config, device: str, loop: float) -> list[Case]
         speed = _apart(measure.cohort, config, device, size)
         if speed is not None:
             note = f"{against}; ours: {size} runs in one program, one worker"
-            found.append(Case(f"{name}, cohort {size}", speed, loop, "examples/s", note))
+            found.append(Case(f"{name}, cohort {size}", speed, loop, SPEED, note))
     return found
 
 
@@ -209,7 +211,7 @@ def _growth(subject: Subject, overrides: Sequence[str]) -> list[Case]:
             f"{subject.name} cost, {n} runs",
             cost,
             costs[GROWTH[0]],
-            "s/run",
+            COST,
             f"a run of a study of {GROWTH[0]}; one epoch, the whole command",
         )
         for n, cost in costs.items()

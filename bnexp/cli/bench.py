@@ -16,7 +16,7 @@ from bnexp.store.json_files import write_bytes, write_json
 
 def main(options: argparse.Namespace) -> int:
     """Run the command; return its exit code."""
-    from bnexp.bench import GROWTH, NORMS, SUBJECTS, bench  # imports torch
+    from bnexp.bench import COST, GROWTH, NORMS, SPEED, SUBJECTS, bench  # imports torch
     from bnexp.data.files import ensure
     from bnexp.train.device import provenance, resolve, settle
 
@@ -52,8 +52,8 @@ def main(options: argparse.Namespace) -> int:
         folder / f"{where['device']}.json",
         {"machine": where | {"workers": workers}, "cases": [asdict(case) for case in cases]},
     )
-    timed = [case for case in cases if case.unit == "examples/s"]
-    costs = [case for case in cases if case.unit == "s/run"]
+    timed = [case for case in cases if case.unit == SPEED]
+    costs = [case for case in cases if case.unit == COST]
     with plots.styled():
         figures = {
             "speed": plots.speeds(

@@ -86,7 +86,7 @@ def compare(analyses: Sequence[Analysis]) -> Comparison:
         for letter, analysis in lettered.items():
             part = _study_part(letter, analysis, lettered)
             parts.append(part)
-            brief.append(Brief(part.title, part.notes, _mains(part)))
+            brief.append(Brief(part.title, part.notes, _mains(analysis)))
     return Comparison(_folders(lettered), parts, brief)
 
 
@@ -103,8 +103,7 @@ def _pair_part(found: Pair, first: str, other: str, lettered: Mapping[str, Analy
 
 def _study_part(letter: str, analysis: Analysis, lettered: Mapping[str, Analysis]) -> Part:
     study, tables = analysis.study, analysis.tables
-    mains = tables.contrasts[tables.contrasts["kind"] == "main"]
-    found = [claims_table(study, tables), effects_table(study, tables, mains)]
+    found = [claims_table(study, tables), _effects(analysis)]
     prefixes = {"n": _address(letter, lettered)}
     return Part(
         letter,
@@ -112,6 +111,12 @@ def _study_part(letter: str, analysis: Analysis, lettered: Mapping[str, Analysis
         [study.question] if study.question else [],
         [_placed(table, letter, prefixes) for table in found if table.rows],
     )
+
+
+def _effects(analysis: Analysis, *, shares: bool = True) -> TableText:
+    contrasts = analysis.tables.contrasts
+    mains = contrasts[contrasts["kind"] == "main"]
+    return effects_table(analysis.study, analysis.tables, mains, shares=shares)
 
 
 def _address(letter: str, lettered: Mapping[str, Analysis]) -> str:
@@ -133,13 +138,10 @@ def _placed(table: TableText, part: str, prefixes: Mapping[str, str]) -> TableTe
     return dataclasses.replace(table, name=f"{part}-{table.name}", rows=rows)
 
 
-def _mains(part: Part) -> list[list[str]]:
-    """Return the main effects of a study on its own."""
-    for table in part.tables:
-        if table.name.endswith("-effects"):
-            plain = table.plain
-            return [row for row in [plain.header, *plain.rows] if row[1] != "share"]
-    return []
+def _mains(analysis: Analysis) -> list[list[str]]:
+    """Return the main effects of a study on its own, with their head, if it has any."""
+    table = _effects(analysis, shares=False).plain
+    return [table.header, *table.rows] if table.rows else []
 
 
 def _folders(lettered: Mapping[str, Analysis]) -> TableText:

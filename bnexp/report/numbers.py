@@ -8,6 +8,24 @@ import pandas as pd
 
 from bnexp.metrics.metric import Metric
 
+
+class Marked(str):
+    """A text that a page shows as something else than a text: by its kind, not its words.
+
+    Attributes:
+        kind: `loud` where something is missing and may not be overlooked, `absent` for a number
+            that there is none of, or what was found: `supported`, `refuted`, `inconclusive`,
+            `yes` or `no`.
+    """
+
+    kind: str
+
+    def __new__(cls, text: str, kind: str) -> "Marked":
+        marked = super().__new__(cls, text)
+        marked.kind = kind
+        return marked
+
+
 SHARE = Metric("share", "share", unit="%", scale=100)
 
 
@@ -30,7 +48,7 @@ def interval(
     """Return `estimate [low, high]`, without the brackets where there is no interval."""
     estimate, low, high = (float(getattr(row, key)) for key in (mean, "ci_low", "ci_high"))
     if math.isnan(estimate):
-        return "none"
+        return Marked("none", "absent")
     text = what.show(estimate, difference=difference)
     if math.isnan(low):
         return text

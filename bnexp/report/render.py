@@ -12,15 +12,12 @@ from markupsafe import Markup, escape
 
 from bnexp.report.figure_pool import ReportFigure
 from bnexp.report.links import Linked
+from bnexp.report.numbers import Marked
 from bnexp.report.page import Page
-from bnexp.report.tables.text import Loud
 
 Figures = Mapping[str, tuple[ReportFigure, Mapping[str, bytes]]]
 
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)( \[.*\].*| to .*)?|< \.0001|none")
-# By what stands in a cell, its class.
-VERDICTS = {verdict: verdict for verdict in ("supported", "refuted", "inconclusive")}
-VERDICTS |= {"agree": "yes", "differ": "no", "cannot tell": "inconclusive"}
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)( \[.*\].*| to .*)?|< \.0001")
 LINK = Markup('<a href="{address}">{shown}</a>')
 LINK_TO_RUNS = Markup(
     '<a href="{address}" data-only="{only}" title="show the runs that this comes from">'
@@ -112,12 +109,10 @@ def _linked(text: str) -> Markup:
 
 
 def _kind(text: str) -> Markup:
-    """Return the class of a cell, by what stands in it."""
+    """Return the class of a cell."""
     name = ""
-    if isinstance(text, Loud):
-        name = "loud"
-    elif text in VERDICTS:
-        name = VERDICTS[text]
+    if isinstance(text, Marked):
+        name = text.kind
     elif NUMBER.fullmatch(text):
         name = "number"
     elif len(text) > LONG_TEXT:

@@ -11,7 +11,7 @@ from bnexp.config.study import AnyClaim, EquivalenceClaim
 from bnexp.plots import contrast_name
 from bnexp.report import links
 from bnexp.report.analysis import Analysis
-from bnexp.report.numbers import each, interval
+from bnexp.report.numbers import Marked, each, interval
 from bnexp.report.tables.text import MOST_ROWS, TableText, described
 from bnexp.stats import agreement
 
@@ -25,6 +25,8 @@ RULE = (
     "alike, so that the intervals are wider than they had to be."
 )
 NOISE_FLOOR = "the noise floor, the SD of the same number over the seeds of both folders"
+# How a verdict on two folders looks, as the page's style names it.
+LOOKS = {"agree": "yes", "differ": "no", "cannot tell": "inconclusive"}
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def _effects(
                 *given,
                 what.label,
                 *sides,
-                agreement.agree(one),
+                _agree(one),
                 agreement.direction(one),
                 links.to_runs(str(one.n_first), only),
                 links.to_runs(str(one.n_second), only),
@@ -134,7 +136,7 @@ def _cells(analysis: Analysis, a: str, b: str, cells: pd.DataFrame) -> TableText
                 interval(what, here),
                 interval(what, there),
                 interval(what, difference, difference=True),
-                agreement.agree(one),
+                _agree(one),
                 links.to_runs(str(record["n_first"]), only),
                 links.to_runs(str(record["n_second"]), only),
             ]
@@ -180,6 +182,11 @@ def _sides(one: Any, mean: str) -> Iterator[_Side]:
     yield _Side(one.estimate, one.ci_low, one.ci_high)
 
 
+def _agree(row: object) -> str:
+    found = agreement.agree(row)
+    return Marked(found, LOOKS[found])
+
+
 def _columns(a: str, b: str) -> list[str]:
     return [f"{a} [95 %]", f"{b} [95 %]", f"{a} \N{MINUS SIGN} {b} [95 %]"]
 
@@ -205,8 +212,7 @@ def _margin(margins: Mapping[str, float]) -> str:
 
 def _tally(frame: pd.DataFrame) -> str:
     answers = [agreement.agree(row) for row in each(frame)]
-    kinds = ("agree", "differ", "cannot tell")
-    counts = [(answers.count(kind), kind) for kind in kinds]
+    counts = [(answers.count(kind), kind) for kind in LOOKS]
     told = ", ".join(f"{n} {kind}" for n, kind in counts if n) or "none"
     return told.replace("cannot tell", "cannot be told")
 

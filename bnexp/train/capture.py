@@ -42,7 +42,6 @@ class CapturedStep:
         with torch.no_grad():
             for tensor, value in zip(state, before, strict=True):
                 tensor.copy_(value)
-            self._correct.zero_()
 
     def __call__(self, index: Tensor, correct: Tensor) -> Tensor:
         """Take a step, as the captured one does."""

@@ -38,6 +38,7 @@ def test_the_cost_of_a_run_is_the_commands_by_its_runs(
     found = bench._growth(SUBJECTS[1], [])
     assert [case.ours for case in found] == [8 / n for n in bench.GROWTH]
     assert {case.reference for case in found} == {8 / bench.GROWTH[0]}
+    assert {case.unit for case in found} == {bench.COST} == {"s/run"}
 
 
 def test_the_operations_of_an_example(compose: Callable[..., Config]) -> None:

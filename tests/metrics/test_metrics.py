@@ -89,6 +89,8 @@ def test_a_response_that_no_run_reports(name: str) -> None:
         ("train_loss", 0.4671, False, "0.467"),
         ("train_loss", 0.25, True, "+0.250"),
         ("train_loss", 123.456, False, "123.5"),
+        ("train_loss", 999.94, False, "999.9"),
+        ("train_loss", 1000.0, False, "1000"),
         ("train_loss", 12345.678, False, "12346"),
         ("examples_per_s", 114405.5, True, "+114406"),
         ("train_loss", 1.2345e30, False, "1.23e+30"),

@@ -150,6 +150,9 @@ def test_a_sweep_s_lines_have_their_levels_colours_and_both_ends() -> None:
     figure = plots.sweep(cells, runs, SWEPT, RESPONSES, axis="optimizer.lr")
     for response, axes, scale in zip(RESPONSES, figure.axes, (100, 1), strict=True):
         drawn = errorbars(axes)
+        left, right = (np.asarray(one.lines[0].get_xdata()) for one in axes.containers)
+        assert (left < right).all()  # in the order of the levels, around their number
+        np.testing.assert_allclose(np.sqrt(left * right), [0.1, 1.0])
         for level in SWEPT["norm"]:
             colour = colour_of(level, SWEPT)
             here = cells[(cells["response"] == response) & (cells["norm"] == level)]
@@ -238,6 +241,70 @@ def test_running_statistics_stand_left_and_population_statistics_right() -> None
             expected = runs.loc[runs["norm"] == level, metric] * 100
             np.testing.assert_allclose(values[at == ticks[name]], expected)
         assert to_hex(dots.get_color()) == colour_of(level, FACTORS)
+
+
+def test_a_run_without_one_of_both_statistics_is_no_line() -> None:
+    """A panel counts and draws the runs that have both numbers."""
+    runs = runs_of(FACTORS)
+    runs["test_accuracy_population"] = runs["test_accuracy"] + 0.01
+    runs.loc[runs.index[runs["norm"] == "batch"][0], "test_accuracy_population"] = np.nan
+    figure = plots.statistics(runs, FACTORS, ("test_accuracy", "test_accuracy_population"))
+    for n, axes in zip((8, 7), figure.axes, strict=True):
+        assert axes.get_title().endswith(f"\n{n} runs")
+        assert len(axes.lines[0].get_xdata()) == 2 * n
+
+
+def test_a_source_s_number_stands_where_ours_would() -> None:
+    """A diamond is in its row, in the unit of the axis: cells and differences in per cent."""
+    runs = runs_of(FACTORS)
+    cells = stats.cells(runs, FACTORS, range(4), RESPONSES)
+    contrasts = stats.contrasts(runs, FACTORS, range(4), RESPONSES)
+    main = contrasts[contrasts["kind"] == "main"].iloc[0]
+    compared = (main["factor"], main["level_a"], main["level_b"])
+    for figure, row, place in (
+        (plots.cell_means(cells, runs, FACTORS, RESPONSES, {(RESPONSES[0], 2): 0.5}), 2, 50),
+        (plots.effects(contrasts, RESPONSES, {(RESPONSES[0], *compared): 0.03}), 0, 3),
+    ):
+        (diamond,) = (
+            one for one in figure.axes[0].lines if one.get_markerfacecolor() == "none"
+        )
+        assert np.ravel(diamond.get_xdata()) == pytest.approx([place])
+        assert np.round(np.ravel(diamond.get_ydata())) == pytest.approx([row])
+
+
+def test_the_band_of_a_unit_reaches_from_its_lowest_to_its_highest_percentile() -> None:
+    """In each cell's panel and its level's colour, with the median as a line in it."""
+    names = ("low", "median", "high")
+    rows = [
+        {"norm": norm, "epoch": epoch, "low": -at - epoch, "median": at, "high": at + 2 * epoch}
+        for at, norm in enumerate(("none", "batch"))
+        for epoch in (1, 2)
+    ]
+    factors = {"norm": ("none", "batch")}
+    figure = plots.unit_inputs(pd.DataFrame(rows), factors, names)
+    for at, (norm, axes) in enumerate(zip(factors["norm"], figure.axes, strict=True)):
+        (band,), (line,) = axes.collections, axes.lines
+        path = band.get_paths()[0].vertices
+        for epoch in (1, 2):
+            drawn = path[path[:, 0] == epoch][:, 1]
+            assert (drawn.min(), drawn.max()) == (-at - epoch, at + 2 * epoch)
+        assert set(line.get_ydata()) == {at}
+        assert {to_hex(line.get_color()), to_hex(band.get_facecolor()[0])} == {
+            colour_of(norm, factors)
+        }
+
+
+def test_a_threshold_that_no_run_reached_has_no_panel() -> None:
+    """A figure of time to accuracies shows those that tell cells apart, easier ones first."""
+    runs = runs_of(FACTORS).assign(
+        epochs_to_80=[1, 2] * 8, epochs_to_90=[1, np.nan] * 8, epochs_to_99=np.nan
+    )
+    epochs = pd.concat([runs.assign(epoch=epoch) for epoch in (1, 2)])
+    shares = stats.reached(runs, epochs, {"norm": FACTORS["norm"]})
+    said = words(plots.time_to_accuracy(shares, {"norm": FACTORS["norm"]}))
+    assert "80 % accuracy" in said
+    assert "90 % accuracy" in said
+    assert "99 % accuracy" not in said
 
 
 def test_the_band_of_a_time_to_accuracy_has_both_ends_of_its_interval() -> None:

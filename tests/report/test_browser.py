@@ -139,10 +139,22 @@ def test_numbers_are_sorted_by_value(tab: Tab) -> None:
     assert shown[0] < 0 < shown[-1]
 
 
+def test_a_cell_without_a_number_comes_last(tab: Tab) -> None:
+    """In either direction, whatever word stands there instead of a number."""
+    number = header(tab, "cells").index("accuracy (test), %")
+    first = f'document.querySelector("#cells tbody tr").cells[{number}]'
+    tab.run(f'{first}.textContent = "none"; {first}.className = "absent"')
+    for direction in ("ascending", "descending"):
+        assert click_header(tab, "cells", number) == direction
+        assert column(tab, "cells", number)[-1] == "none"
+
+
 def test_words_are_sorted_as_words(tab: Tab) -> None:
     """A column of levels goes by the alphabet, and only one column claims to be sorted."""
     assert click_header(tab, "cells", 0) == "ascending"
     assert column(tab, "cells", 0) == ["batch", "batch", "none", "none"]
+    click_header(tab, "cells", 0)  # a level that is called none is not a missing number
+    assert column(tab, "cells", 0) == ["none", "none", "batch", "batch"]
     assert click_header(tab, "cells", 1) == "ascending"
     assert tab.run('document.querySelectorAll("#cells [aria-sort]").length') == 1
 

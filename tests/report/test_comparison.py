@@ -16,6 +16,7 @@ from bnexp.report.analysis import Analysis
 from bnexp.report.comparison import Comparison, compare
 from bnexp.report.render import html, markdown
 from bnexp.report.reports import build_all
+from bnexp.report.side_by_side import _identical
 from bnexp.stats import agreement
 from bnexp.stats.tables import Tables
 from bnexp.store.folder import Store
@@ -145,6 +146,13 @@ def test_a_changed_run_is_found(tmp_path: Path) -> None:
     assert "one has none" in text
 
 
+def test_runs_that_differ_in_one_metric_are_not_identical() -> None:
+    """The page names the metrics that differ, whatever the others do."""
+    runs = pd.DataFrame({"metric": ["a", "b"], "n": 2, "n_equal": [2, 1]})
+    assert _identical(runs) == "They share 2 runs; these metrics differ: b."
+    assert _identical(runs.head(1)) == "They share 2 runs, with identical metrics."
+
+
 def test_different_studies_follow_one_another(tmp_path: Path) -> None:
     """Other factors make another study: no difference is computed, each is told in turn."""
     first = folder(tmp_path / "x", 0.05, "range(3)")
@@ -157,6 +165,14 @@ def test_different_studies_follow_one_another(tmp_path: Path) -> None:
     assert [part.title for part in comparison.parts] == ["A: norm+model.pool", "B: norm"]
     assert "agree" not in text
     assert "norm: layer \N{MINUS SIGN} none" in text
+    # In short, each has its main effects; a factor's share is in the full table.
+    assert "norm: share of the differences" in text
+    of_first, of_second = ([row[0] for row in brief.rows[1:]] for brief in comparison.brief)
+    assert of_first == [
+        "norm: batch \N{MINUS SIGN} none",
+        "pool: max \N{MINUS SIGN} avg",
+    ]
+    assert of_second == ["norm: layer \N{MINUS SIGN} none"]
 
 
 def test_links_lead_to_each_report(tmp_path: Path) -> None:

@@ -104,6 +104,7 @@ RATIO = {"definition": "near_best", "factor": "norm", "level_a": "batch", "level
         ([(4.0, 16.0), (2.0, 30.0)], "Larger with norm batch than with none."),
         ([(0.1, 0.5), (0.2, 0.9)], "Larger with norm none than with batch."),
         ([(4.0, 16.0), (0.5, 3.0)], "Not settled between batch and none."),
+        ([(0.1, 0.5), (0.5, 3.0)], "Not settled between batch and none."),
     ],
 )
 def test_the_answer_of_a_sweep_is_its_ratio(

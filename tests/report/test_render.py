@@ -2,7 +2,8 @@
 
 import pytest
 
-from bnexp.report.render import _cell, _linked
+from bnexp.report.numbers import Marked
+from bnexp.report.render import _cell, _kind, _linked
 
 
 @pytest.mark.parametrize("mark", ["\\", "|", "<", ">", "`", "$"])
@@ -21,3 +22,12 @@ def test_no_mark_of_html_works_in_a_cell(mark: str) -> None:
     """Each character that begins a tag, an entity or an attribute is escaped."""
     assert mark not in str(_linked(mark)).replace("&", "", 1)
     assert str(_linked(mark)).startswith("&")
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"), [("none", "absent"), ("yes", "yes"), ("refuted", "refuted")]
+)
+def test_a_level_is_no_verdict_and_no_missing_number(word: str, kind: str) -> None:
+    """A level may have any name: a cell is shown by what it is, not by its words."""
+    assert str(_kind(word)) == ""
+    assert str(_kind(Marked(word, kind))) == f' class="{kind}"'

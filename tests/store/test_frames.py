@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bnexp.store.frames import runs_frame
+from bnexp.store.frames import epochs_frame, runs_frame
 from bnexp.study.design import Run
 from tests.fabricate import planted, redeclared
 
@@ -82,3 +82,30 @@ def test_a_difference_needs_both_its_metrics(tmp_path: Path) -> None:
     columns = frame(tmp_path, test_accuracy=0.75, train_eval_accuracy=1.0)
     assert "population_gain" not in columns
     assert columns["generalization_gap"] == pytest.approx([0.25] * 4)
+
+
+def test_an_epoch_is_of_its_run(tmp_path: Path) -> None:
+    """Each row has the levels and the seed of the run whose history it is from."""
+
+    def measured(run: Run) -> dict[str, float | None]:
+        return {"test_accuracy": 0.5}
+
+    design, store = planted(["norm=none,batch", "seed=3,5"], tmp_path, measured)
+    study = store.read_study()
+    losses = {run.run_id: float(number) for number, run in enumerate(design.runs)}
+    records = [
+        replace(record, history=[{"epoch": at, "loss": losses[record.run_id]} for at in (1, 2)])
+        for record in store.load(study.run_ids)
+    ]
+    rows = epochs_frame(study, records).to_dict("records")
+    expected = [
+        {
+            "norm": run.cell.labels["norm"],
+            "seed": run.seed,
+            "epoch": at,
+            "loss": losses[run.run_id],
+        }
+        for run in design.runs
+        for at in (1, 2)
+    ]
+    assert rows == expected

@@ -231,6 +231,20 @@ def test_a_plain_file_is_read_as_well(store: Store) -> None:
     assert store.load(IDS) == [record(run_id) for run_id in IDS]
 
 
+def test_a_file_that_is_edited_in_its_place_is_read_again(store: Store) -> None:
+    """Its size and its place on the disk stay; that it is newer is enough."""
+    pack(store)
+    text = gzip.decompress((store.folder / packed.ZIPPED).read_bytes())
+    plain = store.folder / packed.PLAIN
+    plain.write_bytes(text)
+    before = store.packed.lines()
+    assert store.packed.lines() is before
+    with plain.open("r+b") as file:
+        file.write(text.replace(b"0.30000000000000004", b"0.50000000000000000"))
+    os.utime(plain, ns=(1, plain.stat().st_mtime_ns + 1))
+    assert {one.metrics["test_accuracy"] for one in store.load(IDS)} == {0.5}
+
+
 def twice(whole: bytes) -> bytes:
     """Return the first line of a pack with another number in it."""
     first = gzip.decompress(whole).splitlines(keepends=True)[0]

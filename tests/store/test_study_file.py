@@ -247,3 +247,21 @@ def test_other_times_and_seeds_alone_make_no_new_plan(
         changed = dataclasses.replace(later, **change)
         assert changed.after(first).declared == later.declared
         assert changed.after(first).earlier == first.declarations
+
+
+def test_a_factor_of_one_level_is_not_varied(
+    store: Store, design_of: Callable[..., Design]
+) -> None:
+    """It is a factor of the design, and no two runs differ in it."""
+    store.declare(design_of("norm=none,batch", "seed=range(2)").declaration())
+    declared = redeclared(store)
+    one = dataclasses.replace(
+        declared,
+        overrides={**declared.overrides, "model.pool": {"avg": ("model.pool=avg",)}},
+        runs=tuple(
+            dataclasses.replace(cell, levels={**cell.levels, "model.pool": "avg"})
+            for cell in declared.runs
+        ),
+    )
+    assert list(one.factors) == ["norm", "model.pool"]
+    assert one.varied == ["norm"]

@@ -95,6 +95,15 @@ def test_every_worker_gets_a_part(compose: Callable[..., Config]) -> None:
     assert {one.size for one in cohorts_of(many, compose(), workers=2)} == {None}
 
 
+def test_one_more_layer_is_another_structure(compose: Callable[..., Config]) -> None:
+    """How much is dropped or disturbed is a number of the program; nothing at all is not."""
+    for key, others in (("model.dropout", ("model=mlp",)), ("norm.noise", ("norm=noisy",))):
+        none, some, more = (
+            structure(compose(*others, f"{key}={value}")) for value in (0.0, 0.2, 0.5)
+        )
+        assert none != some == more
+
+
 def test_structures_stay_whole_where_each_worker_has_one(
     compose: Callable[..., Config],
 ) -> None:

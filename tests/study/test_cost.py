@@ -26,6 +26,15 @@ def test_time_is_counted_part_by_part(compose: Callable[..., Config], n_val: int
         assert run_s(config, speed) == expected
 
 
+def test_the_last_epoch_s_population_is_all_of_the_training_set(
+    compose: Callable[..., Config],
+) -> None:
+    """Before, a curve's population statistics are of the first 10,000 images."""
+    settings = ("data=fashion_mnist", "train.epochs=3", "norm=batch")
+    config = compose(*settings, "eval.statistics=[running,population]")
+    assert run_s(config, Speed(1, 0, 0, 1)) == 2 * 10_000 + 60_000
+
+
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=9), st.integers(1, 4))
 def test_a_study_takes_as_long_as_its_busiest_worker(
     compose: Callable[..., Config], counts: list[int], workers: int

@@ -120,6 +120,27 @@ def test_what_is_kept_in_memory_makes_no_difference(
         assert same(state(network), expected)
 
 
+@pytest.mark.usefixtures("small_batches")
+def test_inputs_are_kept_only_where_they_fit(
+    trained: Callable[..., nn.Sequential],
+    dataset: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is too large is computed again from the images, for each normalization in turn."""
+    network = trained("preset=d2l_bn")
+    calls = []
+    first, forward = network[0], network[0].forward
+    monkeypatch.setattr(first, "forward", lambda x: calls.append(len(x)) or forward(x))
+    passes = {}
+    for stored_bytes in (10_000, 10**9):
+        monkeypatch.setattr(module, "STORED_BYTES", stored_bytes)
+        calls.clear()
+        with population_statistics(network, dataset.train):
+            # Less than a whole one is a batch that shows that nothing is left to be found.
+            passes[stored_bytes] = sum(calls) // len(dataset.train)
+    assert passes == {10_000: len(normalizers(network)), 10**9: 1}
+
+
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(
     "block",
@@ -211,6 +232,18 @@ def test_batch_statistics_depend_on_the_company(
     assert evaluate(network, dataset.test, 8)[0] == pytest.approx(
         evaluate(network, mixed, 8)[0], rel=1e-6
     )
+
+
+def test_under_batch_statistics_nothing_draws(
+    trained: Callable[..., nn.Sequential], dataset: Dataset
+) -> None:
+    """All but the normalizations evaluates: dropout leaves nothing out, no stream moves."""
+    network = trained("preset=d2l_bn", "model.dropout=0.5")
+    before = torch.get_rng_state()
+    with batch_statistics(network):
+        one, other = (evaluate(network, dataset.test, 8) for _ in range(2))
+    assert one == other
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_norm_layers_are_found(compose: Callable[..., Config]) -> None:

@@ -61,3 +61,22 @@ def test_the_mean_loss_weighs_minibatches_by_their_images(
     assert finished(compose("train.epochs=1"), dataset, [0.5])["train_loss"] == pytest.approx(
         1.5
     )
+
+
+def test_the_speed_is_of_all_epochs(compose: Callable[..., Config], dataset: Dataset) -> None:
+    """Images and seconds of every epoch count: twelve images in one and a half seconds."""
+    found = finished(compose("train.epochs=3"), dataset, [0.1, 0.2, 0.3])
+    assert (found["wall_s"], found["examples_per_s"]) == (1.5, 8)
+
+
+def test_a_run_diverges_at_its_first_bad_step(
+    compose: Callable[..., Config], dataset: Dataset
+) -> None:
+    """Of several steps without a finite loss the first counts, from 1, over all epochs."""
+    log = Log(compose("train.epochs=2"), 0, dataset)
+    for losses in ([1.0, 1.0], [1.0, NAN, float("inf")]):
+        log.trained(torch.tensor(losses), [2] * len(losses), 1, 0.5)
+    log.tested(named("test", "", NAN, 0.1))
+    found = log.outcome(named("train_eval", "", NAN, 0.1), nn.Linear(1, 1))
+    assert (found.status, found.metrics["diverged_step"]) == ("diverged", 4)
+    assert found.error == "the loss is not finite at step 4 (epoch 2)"

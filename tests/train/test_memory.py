@@ -177,6 +177,16 @@ def test_a_size_is_chosen_whose_evaluation_fits(
     assert set(watched.made) <= {1, 8, 32}
 
 
+def test_what_a_program_took_is_what_it_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A share of a GPU's free memory stays free; what others had reserved is not its own."""
+    told = {"memory_reserved": 100, "max_memory_reserved": 350, "mem_get_info": (1000, 5000)}
+    for name, value in {**told, "empty_cache": None, "reset_peak_memory_stats": None}.items():
+        monkeypatch.setattr(torch.cuda, name, lambda *device, value=value: value)
+    room = memory.Room(torch.device("cuda"))
+    assert (room.bytes, room.taken()) == (900, 250)
+    assert (memory.Room(CPU).bytes, memory.Room(CPU).taken()) == (float("inf"), 0)
+
+
 class FakeRoom:
     """A device of 100 bytes, of which a run takes 5 where it evaluates, 1 where it trains."""
 

@@ -104,6 +104,15 @@ def test_a_probe_sees_no_more_minibatches_than_tell_it_something(
     assert len(probes._batches(PROBES["batch_noise"], 1)) == MOST_MINIBATCHES < 100
 
 
+def test_a_run_has_the_number_of_its_end(compose: Callable[..., Config]) -> None:
+    """One that is measured after every epoch and at the end is that of the end, not a mean."""
+    config = compose(*SMALL, "model=mlp", "norm=batch", "train.epochs=2", "eval.affine=true")
+    outcome = alone(config, 1)
+    first, last = (epoch["gamma_max_fc1"] for epoch in outcome.history)
+    assert first != last
+    assert outcome.metrics["gamma_max_fc1"] == last
+
+
 def test_a_number_that_nothing_declares_is_refused(
     compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from bnexp.metrics.metric import Metric
 from bnexp.plural import counted
 from bnexp.report import links
-from bnexp.report.numbers import each, interval, shown
+from bnexp.report.numbers import Marked, each, interval, shown
 from bnexp.report.tables.text import TableText, described, filled
 from bnexp.stats import REGIONS, RULE
 from bnexp.stats.estimate import CONFIDENCE
@@ -18,8 +18,9 @@ VERDICTS = ("supported", "refuted", "inconclusive")
 
 def verdict(found: Any) -> str:
     """Return a claim's verdict; one that was declared after the first run says so."""
-    later = " (exploratory)" if found.declared == "exploratory" else ""
-    return f"{found.verdict}{later}"
+    if found.declared == "exploratory":
+        return f"{found.verdict} (exploratory)"
+    return Marked(found.verdict, found.verdict)
 
 
 def claimed(found: Any) -> str:

@@ -63,8 +63,14 @@ P_FLIP = Hinted("p sign-flip", "assumes no distribution, and cannot fall below 2
 P_ADJUSTED = Hinted("p adjusted", "Holm's on it, over this table's comparisons of a response")
 
 
-def effects_table(study: Declared, tables: Tables, effects: pd.DataFrame) -> TableText:
-    """Return main effects and interactions, a column for each response."""
+def effects_table(
+    study: Declared, tables: Tables, effects: pd.DataFrame, *, shares: bool = True
+) -> TableText:
+    """Return main effects and interactions, a column for each response.
+
+    Args:
+        shares: Whether the factors' shares follow; with one factor its share is all there is.
+    """
     responses = described(tables.responses)
     header = ["comparison", "kind", "missing"]
     for what in responses.values():
@@ -89,9 +95,9 @@ def effects_table(study: Declared, tables: Tables, effects: pd.DataFrame) -> Tab
             row += [shown(what, one.sd), shown(what, one.mde)]
         only = links.of_contrast(study.factors, factor, a, b, "")
         rows.append([*row, links.to_runs(n, only)])
-    # With one factor its share is all there is.
-    shares = tables.shares if tables.shares["factor"].nunique() > 1 else tables.shares.iloc[:0]
-    for share, group in shares.groupby("factor", sort=False):
+    several = shares and tables.shares["factor"].nunique() > 1
+    of_factors = tables.shares.iloc[: None if several else 0]
+    for share, group in of_factors.groupby("factor", sort=False):
         row = [f"{share}: share of the differences between cells", "share", ""]
         for one in each(group):
             row += [percent(one), "", ""]

@@ -11,7 +11,7 @@ import pandas as pd
 from bnexp.metrics import describe
 from bnexp.metrics.metric import Metric
 from bnexp.report import links
-from bnexp.report.numbers import chance, column, each, interval, shown
+from bnexp.report.numbers import Marked, chance, column, each, interval, shown
 from bnexp.stats.tables import Tables
 from bnexp.store.study_file import Declared
 
@@ -28,10 +28,6 @@ class Hinted(str):
         hinted = super().__new__(cls, name)
         hinted.hint = hint
         return hinted
-
-
-class Loud(str):
-    """A text that says that something is missing, and may not be overlooked."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +122,7 @@ def _divergence(cell: Any, n_ended: int) -> str:
     """Return how often a cell's runs diverge."""
     rate = chance(cell.divergence_rate, cell.divergence_low, cell.divergence_high)
     count = f"{cell.n_diverged} of {n_ended}".replace(" ", "\N{NO-BREAK SPACE}")
-    return Loud(f"{rate}, {count}") if cell.n_diverged else rate
+    return Marked(f"{rate}, {count}", "loud") if cell.n_diverged else rate
 
 
 def missing(n_diverged: int, n_untrained: int, n_silent: int = 0) -> str:
@@ -138,7 +134,7 @@ def missing(n_diverged: int, n_untrained: int, n_silent: int = 0) -> str:
     reasons = ("diverged", "failed or not trained", "without a number")
     counts = (n_diverged, n_untrained, n_silent)
     parts = [f"{n} {why}" for n, why in zip(counts, reasons, strict=True) if n]
-    return Loud(", ".join(parts)) if parts else ""
+    return Marked(", ".join(parts), "loud") if parts else ""
 
 
 def silent(contrasts: Any) -> Any:

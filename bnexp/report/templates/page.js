@@ -29,19 +29,18 @@ function themeButton() {
   document.querySelector("header").prepend(button);
 }
 
-// A number, perhaps with a unit or an interval behind it; null where the cell has none.
+// A number, perhaps with a unit or an interval behind it.
 const NUMBER = /^(?:< )?([+\-\u2212]?(?:\d+\.?\d*|\.\d+)(?:e[+\-\u2212]?\d+)?)(?:[ %].*)?$/i;
 const words = new Intl.Collator(undefined, {numeric: true});
 
 function toNumber(text) {
-  if (text === "" || text === "none") return null;
   const found = NUMBER.exec(text);
   return found ? parseFloat(found[1].replaceAll("\u2212", "-")) : NaN;
 }
 
-function comparison(texts) {
+function comparison(texts, absent) {
   const numbers = texts.map(toNumber);
-  if (numbers.some(Number.isNaN)) return (a, b) => words.compare(texts[a], texts[b]);
+  if (numbers.some((number, i) => Number.isNaN(number) && !absent[i])) return (a, b) => words.compare(texts[a], texts[b]);
   return (a, b) => numbers[a] - numbers[b];
 }
 
@@ -92,11 +91,12 @@ function operate(section) {
       heads.forEach(other => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", up ? "ascending" : "descending");
       const texts = cells.map(row => row[column]);
-      const none = texts.map(text => text === "" || text === "none");
-      const compare = comparison(texts);
+      const absent = rows.map(row =>
+        row.cells[column].textContent === "" || row.cells[column].className === "absent");
+      const compare = comparison(texts, absent);
       // Rows without a value come last in either direction.
       const order = rows.map((_, i) => i).sort((a, b) =>
-        none[a] - none[b] || (none[a] ? 0 : (up ? 1 : -1) * compare(a, b)));
+        absent[a] - absent[b] || (absent[a] ? 0 : (up ? 1 : -1) * compare(a, b)));
       table.tBodies[0].append(...order.map(i => rows[i]));
     });
   });

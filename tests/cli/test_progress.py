@@ -1,0 +1,45 @@
+"""What is said of a training while it goes on."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+
+from bnexp.cli import progress
+from bnexp.cli.progress import Progress, duration
+from bnexp.config.schema import Config
+from bnexp.study.design import Cell, Run
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (89.4, "89 s"),
+        (90, "2 min"),
+        (89 * 60, "89 min"),
+        (90 * 60, "1.5 h"),
+        (100 * 3600, "100.0 h"),
+    ],
+)
+def test_a_time_has_the_unit_that_one_says(seconds: float, said: str) -> None:
+    """Seconds below one and a half minutes, minutes below one and a half hours."""
+    assert duration(seconds) == said
+
+
+def test_the_time_left_is_as_much_as_the_epochs_left_took(
+    compose: Callable[..., Config],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """After one of four runs, three times what it took; after the last, nothing."""
+    now = 100.0
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now))
+    cell = Cell({}, compose("train.epochs=2"))
+    runs = [Run(f"r{seed}", cell, seed) for seed in range(4)]
+    with Progress(runs, 1) as bars:
+        for run in runs:
+            now += 20
+            bars.run(run.record("study", "ok", provenance={}, metrics={"test_accuracy": 0.5}))
+    _, first, *_, last = capsys.readouterr().out.splitlines()
+    assert first == "[1/4] ok seed=0 test accuracy 0.500 - 60 s left"
+    assert last == "[4/4] ok seed=3 test accuracy 0.500"
