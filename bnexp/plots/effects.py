@@ -63,7 +63,7 @@ def effects(
             if (response, *name) in reported:
                 add_source(axes, row, reported[response, *name] * what.scale)
         better = {"higher": "right", "lower": "left"}.get(what.better)
-        label = wrapped(f"change in {what.label}", what.unit_difference)
+        label = wrapped(f"change in {what.words}", what.details, what.unit_difference)
         axes.set_xlabel(label + (f"\n{better} is better" if better else ""))
         axes.margins(x=0.12)
     share_x(panels, responses)
@@ -126,7 +126,7 @@ def interaction(
         axes.set_xticks(range(len(names)), names)
         axes.set_xlim(-0.4, len(names) - 0.6)
         axes.set_xlabel(short(axis))
-        axes.set_ylabel(wrapped(what.label, what.unit))
+        axes.set_ylabel(wrapped(what.words, what.details, what.unit))
     add_legend(figure, level_handles(lines, factors))
     rest = [short(key) for key in factors if key not in by]
     over = f", averaged over {', '.join(rest)}" if rest else ""

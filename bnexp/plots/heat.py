@@ -70,7 +70,7 @@ def heat_map(
                 axes.set_ylabel(short(by[0]) if column == 0 else "")
         mappable, beside = mpl.cm.ScalarMappable(norm, colours), grid[lines].ravel()
         bar = figure.colorbar(mappable, ax=beside, pad=0.02, aspect=20 * len(lines))
-        bar.set_label(wrapped(what.label, what.unit))
+        bar.set_label(wrapped(what.words, what.details, what.unit))
         bar.outline.set_visible(False)
     left_out = f"; {more} more combinations are in cells.csv" if more else ""
     shown = cells[cells["response"].isin([response for response, _ in rows])]

@@ -106,7 +106,7 @@ def learning_curves(
     if wide := is_wide(what, least, most):
         grid[0, 0].set(yscale="log", ylim=(least / 1.2, min(most * 1.2, highest)))  # of all
     for axes in grid[:, 0]:
-        axes.set_ylabel(wrapped(label or what.label, what.unit))
+        axes.set_ylabel(wrapped(label or what.words, "" if label else what.details, what.unit))
     handles = level_handles(first, factors) if first else []
     handles += [
         Line2D([], [], color="grey", linestyle=dashes, label=name)
@@ -173,7 +173,7 @@ def cell_means(
         for row in range(len(names)):
             if (response, row) in reported:
                 add_source(axes, row, reported[response, row] * what.scale)
-        axes.set_xlabel(wrapped(what.label, what.unit))
+        axes.set_xlabel(wrapped(what.words, what.details, what.unit))
         axes.margins(x=0.08)
     share_x(panels, responses)
     axes = panels[0]
@@ -224,7 +224,7 @@ def statistics(runs: pd.DataFrame, factors: Factors, pairs: tuple[str, str]) -> 
         axes.set_title(f"{title}\n{len(here)} runs")
     what = describe(pairs[0])
     for axes in grid[:, 0]:
-        axes.set_ylabel(wrapped(what.label, what.unit))
+        axes.set_ylabel(wrapped(what.words, what.details, what.unit))
     for axes in grid.flat[max(len(levels) - columns, 0) : len(levels)]:
         axes.set_xlabel("statistics in evaluation")
     add_note(figure, "a line is one run: the same weights, evaluated twice")

@@ -261,12 +261,18 @@ def with_values(
     return [name for name in responses if name not in lacking], note
 
 
-def wrapped(label: str, unit: str) -> str:
-    """Return an axis label with its unit, broken into lines that fit beside a panel."""
-    text = f"{label} ({unit})" if unit else label
+def wrapped(words: str, details: str, unit: str) -> str:
+    """Return an axis label, broken into lines that fit beside a panel where it is long.
+
+    Args:
+        words: What is measured.
+        details: What tells it from others of the same words, if anything.
+        unit: Its unit, if it has one.
+    """
+    parts = [words, *(f"({part})" for part in (details, unit) if part)]
+    text = " ".join(parts)
     if len(text) <= 28:
         return text
-    parts = [*label.replace(" (", "\n(", 1).split("\n"), *([f"({unit})"] if unit else [])]
     return "\n".join(line for part in parts for line in textwrap.wrap(part, 30))
 
 

@@ -103,7 +103,7 @@ def sweep(
                 _strip(below[-1], here, place)
         _limit(line[0], runs, response)
         what = describe(response)
-        line[0].set_ylabel(wrapped(what.label, what.unit))
+        line[0].set_ylabel(wrapped(what.words, what.details, what.unit))
         for axes in below[:1]:
             axes.set_ylabel("diverged (%)")
         for axes in (*line, *below):

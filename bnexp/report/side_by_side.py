@@ -212,9 +212,9 @@ def _margin(margins: Mapping[str, float]) -> str:
 
 def _tally(frame: pd.DataFrame) -> str:
     answers = [agreement.agree(row) for row in each(frame)]
-    counts = [(answers.count(kind), kind) for kind in LOOKS]
-    told = ", ".join(f"{n} {kind}" for n, kind in counts if n) or "none"
-    return told.replace("cannot tell", "cannot be told")
+    words = {"agree": "agree", "differ": "differ", "cannot tell": "cannot be told"}
+    counts = [(answers.count(kind), told) for kind, told in words.items()]
+    return ", ".join(f"{n} {told}" for n, told in counts if n) or "none"
 
 
 def _identical(runs: pd.DataFrame) -> str:
