@@ -135,6 +135,11 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument(
             "-m", "--multirun", action="store_true", help="sweep keys with several values"
         )
+        sub.add_argument(
+            "--replace",
+            action="store_true",
+            help="report fewer seeds or cells than the folder does now; its runs are kept",
+        )
         if name == "run":
             sub.add_argument("--dry-run", action="store_true", help="the same as bnexp plan")
             sub.add_argument(

@@ -17,6 +17,7 @@ from bnexp.study.cohorts import make_cohorts, missing
 from bnexp.study.cost import estimate_s
 from bnexp.study.declare import folder_of, open_design
 from bnexp.study.design import Design, Run
+from bnexp.study.held import Held
 
 MOST_CELLS = 40
 # Beside the training: the command's start, and the report, which shows every cell (measured).
@@ -25,10 +26,8 @@ COMMAND_S, REPORT_S_A_CELL = 2.0, 0.1
 
 def main(options: argparse.Namespace) -> int:
     """Run the command; return its exit code."""
-    design = open_design(options.overrides, options.multirun, options.config_dir)
-    study = design.study
-    store = Store(folder_of(study))
-    done = store.done()
+    design, store, held = opened(options)
+    study, done = design.study, held.done
     todo = missing(design.runs, done)
     print(headline(design, len(todo)))
     print(f"question  {study.question}")
@@ -44,8 +43,30 @@ def main(options: argparse.Namespace) -> int:
     if todo:
         print(_effort(design, todo))
     print_others(design, done)
-    print("bnexp run with the same arguments trains them" if todo else "nothing to train")
+    loss = None if options.replace else held.loss(design)
+    if loss:
+        print(f"bnexp run with the same arguments stops: {loss}")
+    else:
+        print("bnexp run with the same arguments trains them" if todo else "nothing to train")
     return 0
+
+
+def opened(options: argparse.Namespace) -> tuple[Design, Store, Held]:
+    """Return the design that is asked for, its folder and what is there.
+
+    Seeds that the folder adds are announced in one line.
+    """
+    asked = open_design(options.overrides, options.multirun, options.config_dir)
+    store = Store(folder_of(asked.study))
+    held = Held.of(store)
+    design = held.with_seeds(asked)
+    n_seeds, n_declared = len(design.study.seeds), len(asked.study.seeds)
+    if n_seeds > n_declared:
+        print(
+            f"{n_seeds} seeds: {n_declared} as declared and {n_seeds - n_declared} more that "
+            "the folder holds"
+        )
+    return design, store, held
 
 
 def _effort(design: Design, todo: list[Run]) -> str:

@@ -8,16 +8,15 @@ from contextlib import closing
 
 from bnexp.cli import plan
 from bnexp.cli.progress import Progress
-from bnexp.config.compose import Composer
 from bnexp.data.files import ensure
 from bnexp.engine import EpochDone, devices_of, execute, n_workers
+from bnexp.errors import UsageError
 from bnexp.report.current import is_current
 from bnexp.report.figure_pool import FigurePool
 from bnexp.store.folder import Store
 from bnexp.store.records import RunRecord
 from bnexp.study.cohorts import make_cohorts, missing
-from bnexp.study.declare import declare, folder_of
-from bnexp.study.design import Design, Run, enumerate_design
+from bnexp.study.design import Design, Run
 
 
 class FirstFailure(Exception):
@@ -28,11 +27,7 @@ def main(options: argparse.Namespace) -> int:
     """Run the command; return its exit code."""
     if options.dry_run:
         return plan.main(options)
-    with Composer(options.config_dir) as composer:
-        study = declare(composer, options.overrides, multirun=options.multirun)
-        store = Store(folder_of(study))
-        done = store.done()
-        design = enumerate_design(study, lambda settings: composer.resolve(settings)[0])
+    design, store, done = _opened(options)
     todo = missing(design.runs, done)
     print(plan.headline(design, len(todo)))
     plan.print_others(design, done)
@@ -80,6 +75,18 @@ def main(options: argparse.Namespace) -> int:
             f"{store.runs}/*.failed.json, and the same command tries them again"
         )
     return 1 if left else 0
+
+
+def _opened(options: argparse.Namespace) -> tuple[Design, Store, set[str]]:
+    """Return the design that is asked for, its folder and the runs that are done.
+
+    Raises:
+        UsageError: If the folder would report less than it does, and nobody asked for that.
+    """
+    design, store, held = plan.opened(options)
+    if (loss := held.loss(design)) and not options.replace:
+        raise UsageError(loss)
+    return design, store, held.done
 
 
 def _prepare_report(pool: FigurePool) -> None:

@@ -231,5 +231,9 @@ def write(path: Path, declared: Declared) -> None:
         UsageError: If what is there cannot be read.
     """
     if path.exists():
-        declared = declared.after(read(path))
+        before = read(path)
+        declared = declared.after(before)
+        # The same by another command: what is published keeps its bytes.
+        if dataclasses.replace(declared, command=before.command) == before:
+            return
     write_json(path, _TYPE.dump_python(declared, mode="json", by_alias=True))

@@ -85,8 +85,10 @@ def declare(composer: Composer, arguments: Sequence[str], *, multirun: bool) -> 
         command=_command(overrides, multirun=multirun),
         question=spec.question if spec else _question(choice.factors),
         source=spec.source if spec else "",
+        from_file=file is not None,
         factors=choice.factors,
         seeds=choice.seeds,
+        seeds_asked="seed" in said,
         fixed=fixed,
         responses=_responses(spec, base),
         # A few steps on other data answer nothing.

@@ -39,8 +39,10 @@ class Study:
 
     Attributes:
         command: What to type to run it again, without this machine's paths and devices.
+        from_file: Whether a study file declares it.
         fixed: Settings that hold in every cell.
         seeds: The replicates, shared by all cells: comparisons are paired by seed.
+        seeds_asked: Whether `seed=` named them.
         responses: Outcomes that the report answers with, the primary one first.
     """
 
@@ -48,8 +50,10 @@ class Study:
     command: str
     question: str
     source: str
+    from_file: bool
     factors: tuple[Factor, ...]
     seeds: tuple[int, ...]
+    seeds_asked: bool
     fixed: tuple[Setting, ...]
     responses: tuple[str, ...]
     claims: tuple[AnyClaim, ...]

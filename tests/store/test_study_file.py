@@ -101,6 +101,20 @@ def test_what_was_planned_stays_planned(store: Store, design_of: Callable[..., D
     assert store.read_study().declared > LONG_AGO
 
 
+def test_the_same_design_by_another_command_keeps_the_file(
+    store: Store, design_of: Callable[..., Design]
+) -> None:
+    """A study.json is written again only if it declares something else."""
+    store.declare(design_of("study=gamma_beta", "budget=full").declaration())
+    redeclared(store, declared=LONG_AGO)
+    before = store.study.stat().st_mtime_ns, store.study.read_bytes()
+    store.declare(design_of("study=gamma_beta", "seed=range(60)").declaration())
+    assert (store.study.stat().st_mtime_ns, store.study.read_bytes()) == before
+    store.declare(design_of("study=gamma_beta", "seed=range(61)").declaration())
+    assert len(store.read_study().seeds) == 61
+    assert "seed=range(61)" in store.read_study().command
+
+
 def test_earlier_declarations_are_kept(store: Store, design_of: Callable[..., Design]) -> None:
     """Each change of the question is on record, and coming back keeps the first time."""
     first = design_of("norm=none,batch", "seed=range(2)")

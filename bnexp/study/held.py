@@ -1,0 +1,97 @@
+"""What a results folder holds of a study: seeds that belong to it, results to be kept."""
+
+import itertools
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from bnexp.plural import counted
+from bnexp.store.folder import Store
+from bnexp.store.study_file import Declared
+from bnexp.study.design import Design, Study
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a folder holds before a command begins; no record is read for that.
+
+    Attributes:
+        done: The ids of its finished runs.
+        declared: What its tables and report cover, None where nothing was declared.
+    """
+
+    folder: Path
+    done: set[str]
+    declared: Declared | None
+
+    @classmethod
+    def of(cls, store: Store) -> Self:
+        """Return what a folder holds.
+
+        Raises:
+            UsageError: If its `study.json` or its packed runs are damaged.
+        """
+        declared = store.read_study() if store.study.exists() else None
+        return cls(store.folder, store.done(), declared)
+
+    def with_seeds(self, design: Design) -> Design:
+        """Return a design with the seeds that the folder holds of its cells.
+
+        Results that are there are not left out because a study file, or a sweep's default,
+        has fewer seeds; where `seed=` names them, it decides. The seeds to look for are
+        those that were declared, and all from 0 on up to the first that no cell has.
+        """
+        study = design.study
+        if study.seeds_asked:
+            return design
+
+        def is_held(seed: int) -> bool:
+            return any(cell.run_id(seed) in self.done for cell in design.cells)
+
+        known = self.declared.seeds if self.declared else ()
+        found = [*filter(is_held, known), *itertools.takewhile(is_held, itertools.count())]
+        seeds = tuple(dict.fromkeys([*found, *study.seeds]))
+        if len(seeds) == len(study.seeds):
+            return design
+        return replace(
+            design, study=replace(study, seeds=seeds, command=_command(study, seeds))
+        )
+
+    def loss(self, design: Design) -> str | None:
+        """Return what tables and report would lose to a smaller design, and how to keep it.
+
+        For a study that a file declares that holds whatever its settings: `budget=smoke`
+        changes them. A sweep of other settings is another question under the same name.
+        """
+        if (before := self.declared) is None:
+            return None
+        done = [[run_id in self.done for run_id in cell.run_ids] for cell in before.runs]
+        n_cells = sum(map(any, done))
+        n_seeds = sum(map(any, zip(*done, strict=True)))
+        now = design.study
+        if len(now.seeds) >= n_seeds and len(design.cells) >= n_cells:
+            return None
+        seed = before.seeds[0]
+        reported = {cell.run_ids[0] for cell in before.runs}
+        is_other = reported.isdisjoint(cell.run_id(seed) for cell in design.cells)
+        if is_other and not now.from_file:
+            return None
+        return (
+            f"{self.folder} reports {counted(n_seeds, 'seed')} x {counted(n_cells, 'cell')}; "
+            f"{counted(len(now.seeds), 'seed')} x {counted(len(design.cells), 'cell')}"
+            f"{' of other settings' if is_other else ''} would take their place in tables, "
+            "figures and report. Choose another folder with name=OTHER, or add --replace; "
+            "the runs are kept either way"
+        )
+
+
+def _command(study: Study, seeds: Sequence[int]) -> str:
+    """Return what to type for these seeds in a folder that does not hold them."""
+    program, verb, *arguments = shlex.split(study.command)
+    if not study.from_file and "-m" not in arguments:
+        arguments.insert(0, "-m")
+    in_order = list(seeds) == list(range(len(seeds)))
+    values = f"range({len(seeds)})" if in_order else ",".join(map(str, seeds))
+    return shlex.join([program, verb, *arguments, f"seed={values}"])
