@@ -54,7 +54,7 @@ def main(options: argparse.Namespace) -> int:
 def opened(options: argparse.Namespace) -> tuple[Design, Store, Held]:
     """Return the design that is asked for, its folder and what is there.
 
-    Seeds that the folder adds are announced in one line.
+    A line says which seeds the folder adds, or what a narrower design leaves out.
     """
     asked = open_design(options.overrides, options.multirun, options.config_dir)
     store = Store(folder_of(asked.study))
@@ -66,6 +66,8 @@ def opened(options: argparse.Namespace) -> tuple[Design, Store, Held]:
             f"{n_seeds} seeds: {n_declared} as declared and {n_seeds - n_declared} more that "
             "the folder holds"
         )
+    if note := held.narrowed(design):
+        print(note)
     return design, store, held
 
 

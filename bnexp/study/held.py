@@ -4,6 +4,7 @@ import itertools
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -60,31 +61,57 @@ class Held:
         )
 
     def loss(self, design: Design) -> str | None:
-        """Return what tables and report would lose to a smaller design, and how to keep it.
+        """Return why a design must not take the place of what the folder reports, if so.
 
-        For a study that a file declares that holds whatever its settings: `budget=smoke`
-        changes them. A sweep of other settings is another question under the same name.
+        That is where a study that a file declares is asked for with other settings, as by
+        `budget=smoke`, and fewer seeds or cells. A sweep of other settings is another
+        question under the same name, and seeds or levels that are named are asked for.
         """
-        if (before := self.declared) is None:
-            return None
-        done = [[run_id in self.done for run_id in cell.run_ids] for cell in before.runs]
-        n_cells = sum(map(any, done))
-        n_seeds = sum(map(any, zip(*done, strict=True)))
-        now = design.study
-        if len(now.seeds) >= n_seeds and len(design.cells) >= n_cells:
-            return None
-        seed = before.seeds[0]
-        reported = {cell.run_ids[0] for cell in before.runs}
-        is_other = reported.isdisjoint(cell.run_id(seed) for cell in design.cells)
-        if is_other and not now.from_file:
+        if not design.study.from_file or not self._is_smaller(design, other=True):
             return None
         return (
-            f"{self.folder} reports {counted(n_seeds, 'seed')} x {counted(n_cells, 'cell')}; "
-            f"{counted(len(now.seeds), 'seed')} x {counted(len(design.cells), 'cell')}"
-            f"{' of other settings' if is_other else ''} would take their place in tables, "
-            "figures and report. Choose another folder with name=OTHER, or add --replace; "
-            "the runs are kept either way"
+            f"{self.folder} reports {self._size}; {_size(design)} of other settings would "
+            "take their place in tables, figures and report. Choose another folder with "
+            "name=OTHER, or add --replace; the runs are kept either way"
         )
+
+    def narrowed(self, design: Design) -> str | None:
+        """Return what a design of the same settings leaves out of what the folder reports."""
+        if not self._is_smaller(design, other=False):
+            return None
+        return (
+            f"tables and report cover {_size(design)} from now on, not the {self._size} that "
+            "they did; the runs are kept, and the command without what narrows it reports "
+            "them again"
+        )
+
+    def _is_smaller(self, design: Design, *, other: bool) -> bool:
+        """Return whether a design has fewer seeds or cells, and other or the same settings."""
+        if (before := self.declared) is None:
+            return False
+        n_seeds, n_cells = self._reported
+        if len(design.study.seeds) >= n_seeds and len(design.cells) >= n_cells:
+            return False
+        reported = {cell.run_ids[0] for cell in before.runs}
+        ids = (cell.run_id(before.seeds[0]) for cell in design.cells)
+        return reported.isdisjoint(ids) == other
+
+    @cached_property
+    def _reported(self) -> tuple[int, int]:
+        """Return the numbers of seeds and cells with a finished run of what was declared."""
+        if self.declared is None:
+            return 0, 0
+        done = [[run_id in self.done for run_id in cell.run_ids] for cell in self.declared.runs]
+        return sum(map(any, zip(*done, strict=True))), sum(map(any, done))
+
+    @property
+    def _size(self) -> str:
+        n_seeds, n_cells = self._reported
+        return f"{counted(n_seeds, 'seed')} x {counted(n_cells, 'cell')}"
+
+
+def _size(design: Design) -> str:
+    return f"{counted(len(design.study.seeds), 'seed')} x {counted(len(design.cells), 'cell')}"
 
 
 def _command(study: Study, seeds: Sequence[int]) -> str:

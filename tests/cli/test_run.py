@@ -60,10 +60,8 @@ def test_a_clone_keeps_its_seeds_and_files(
     assert said.endswith("nothing to train\n")
 
 
-@pytest.mark.parametrize(
-    "smaller", [["seed=range(3)"], ["norm=batch"], SHORT, [*SHORT, "seed=range(3)"]]
-)
-def test_a_smaller_design_stops_before_anything_is_written(
+@pytest.mark.parametrize("smaller", [SHORT, [*SHORT, "seed=range(3)"]])
+def test_a_smaller_design_of_other_settings_stops_before_anything_is_written(
     smaller: list[str], published: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Exit code 2 and one message, no run and no changed file; plan says the same."""
@@ -76,6 +74,23 @@ def test_a_smaller_design_stops_before_anything_is_written(
     last = capsys.readouterr().out.splitlines()[-1]
     assert last == f"bnexp run with the same arguments stops: {message[len('bnexp: ') : -1]}"
     assert content(published) == before
+
+
+@pytest.mark.parametrize(
+    ("narrower", "covered"),
+    [("seed=range(3)", "3 seeds x 4 cells"), ("norm=batch", "7 seeds x 2 cells")],
+)
+def test_what_is_narrowed_by_name_is_followed_with_a_word(
+    narrower: str, covered: str, published: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Runs stay, the page covers what was asked for, and the whole study comes back."""
+    runs = published.done()
+    assert main(["run", "study=quickstart", narrower]) == 0
+    assert f"tables and report cover {covered} from now on" in capsys.readouterr().out
+    assert published.done() == runs
+    assert main(["run", "study=quickstart"]) == 0
+    assert "from now on" not in capsys.readouterr().out
+    assert published.read_study().seeds == tuple(range(7))
 
 
 def test_a_trial_at_the_smallest_size_leaves_what_is_published(
@@ -95,12 +110,12 @@ def test_less_is_reported_when_that_is_asked_for(
 ) -> None:
     """--replace reports the smaller design and keeps every run; the larger one comes back."""
     runs = published.done()
-    smaller = ["study=quickstart", "seed=range(3)", "--replace"]
+    smaller = ["study=quickstart", "seed=0", "norm=batch", *SHORT, "--replace"]
     assert main(["plan", *smaller]) == 0
-    assert capsys.readouterr().out.endswith("nothing to train\n")
+    assert "stops" not in capsys.readouterr().out
     assert main(["run", *smaller]) == 0
-    assert published.read_study().seeds == (0, 1, 2)
-    assert published.done() == runs
+    assert published.read_study().seeds == (0,)
+    assert published.done() > runs
     assert main(["run", "study=quickstart"]) == 0
     assert published.read_study().seeds == tuple(range(7))
 

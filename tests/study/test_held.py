@@ -35,13 +35,24 @@ def opened(weird_path: Path) -> Callable[..., Design]:
 
 
 @pytest.fixture
-def loss(weird_path: Path) -> Callable[..., str | None]:
-    """Return a function from arguments to what the folder would report less."""
+def held(weird_path: Path) -> Callable[..., tuple[Held, Design]]:
+    """Return a function from arguments to what the folder holds, and the design."""
+
+    def found(*arguments: str) -> tuple[Held, Design]:
+        asked = open_design([*arguments, f"results_dir='{weird_path}'"], True, None)
+        there = Held.of(Store(folder_of(asked.study)))
+        return there, there.with_seeds(asked)
+
+    return found
+
+
+@pytest.fixture
+def said(held: Callable[..., tuple[Held, Design]]) -> Callable[..., str | None]:
+    """Return a function from arguments to what is said of a smaller design, if it is one."""
 
     def text(*arguments: str) -> str | None:
-        asked = open_design([*arguments, f"results_dir='{weird_path}'"], True, None)
-        held = Held.of(Store(folder_of(asked.study)))
-        return held.loss(held.with_seeds(asked))
+        there, design = held(*arguments)
+        return there.loss(design) or there.narrowed(design)
 
     return text
 
@@ -133,29 +144,47 @@ def test_the_command_names_the_seeds_that_joined(
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
-        (["study=bias", "seed=range(4)"], "; 4 seeds x 6 cells would take"),
-        (["study=bias", "seed=100,101"], "; 2 seeds x 6 cells would take"),
-        (["study=bias", "model.bias=true"], "; 7 seeds x 3 cells would take"),
-        (
-            ["study=bias", "model.bias=true", "seed=range(20)"],
-            "; 20 seeds x 3 cells would take",
-        ),
         (["study=bias", "budget=smoke"], "; 1 seed x 6 cells of other settings would take"),
         (["study=bias", "train.epochs=1"], "; 5 seeds x 6 cells of other settings would take"),
     ],
 )
-def test_a_smaller_design_says_what_would_be_lost(
-    asked: list[str], says: str, weird_path: Path, loss: Callable[..., str | None]
+def test_a_smaller_design_of_other_settings_says_what_would_be_lost(
+    asked: list[str], says: str, weird_path: Path, held: Callable[..., tuple[Held, Design]]
 ) -> None:
-    """Fewer seeds or cells of a declared study are named, with two ways to go on."""
+    """What a declared study reports is named, with two ways to go on."""
     plant(weird_path, "study=bias", "seed=range(7)")
-    said = loss(*asked)
+    there, design = held(*asked)
+    said = there.loss(design)
     assert said is not None
     assert "\n" not in said
     assert said.startswith(f"{weird_path / 'bias'} reports 7 seeds x 6 cells")
     assert says in said
     assert "name=OTHER" in said
     assert "--replace" in said
+    assert there.narrowed(design) is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "covered"),
+    [
+        (["study=bias", "seed=range(4)"], "4 seeds x 6 cells"),
+        (["study=bias", "seed=100,101"], "2 seeds x 6 cells"),
+        (["study=bias", "model.bias=true"], "7 seeds x 3 cells"),
+        (["study=bias", "model.bias=true", "seed=range(20)"], "20 seeds x 3 cells"),
+    ],
+)
+def test_a_design_that_is_narrowed_is_followed_and_says_so(
+    asked: list[str], covered: str, weird_path: Path, held: Callable[..., tuple[Held, Design]]
+) -> None:
+    """Seeds and levels that are named were asked for; what is no longer covered is said."""
+    plant(weird_path, "study=bias", "seed=range(7)")
+    there, design = held(*asked)
+    assert there.loss(design) is None
+    said = there.narrowed(design)
+    assert said is not None
+    assert said.startswith(
+        f"tables and report cover {covered} from now on, not the 7 seeds x 6 cells"
+    )
 
 
 @pytest.mark.parametrize(
@@ -171,44 +200,44 @@ def test_a_smaller_design_says_what_would_be_lost(
     ],
 )
 def test_a_design_that_is_not_smaller_loses_nothing(
-    asked: list[str], weird_path: Path, loss: Callable[..., str | None]
+    asked: list[str], weird_path: Path, said: Callable[..., str | None]
 ) -> None:
     """The same again, more of it, as much with other settings, another folder: all go on."""
     plant(weird_path, "study=bias", "seed=range(7)")
-    assert loss(*asked) is None
+    assert said(*asked) is None
 
 
 def test_a_sweep_of_other_settings_is_another_question(
-    weird_path: Path, loss: Callable[..., str | None]
+    weird_path: Path, said: Callable[..., str | None]
 ) -> None:
     """Under one name, fewer seeds of the same cells are a loss, of other ones they are not."""
     plant(weird_path, *SWEEP, "seed=range(3)")
-    assert loss(*SWEEP, "seed=range(2)") is not None
-    assert loss("norm=batch", "name=mine") is not None
-    assert loss(*SWEEP, "seed=range(2)", "optimizer.lr=0.5") is None
+    assert said(*SWEEP, "seed=range(2)") is not None
+    assert said("norm=batch", "name=mine") is not None
+    assert said(*SWEEP, "seed=range(2)", "optimizer.lr=0.5") is None
 
 
 def test_what_has_not_run_is_not_lost(
-    weird_path: Path, loss: Callable[..., str | None]
+    weird_path: Path, said: Callable[..., str | None]
 ) -> None:
     """Of a study that was declared and interrupted, only what it can report counts."""
     arguments = [*SWEEP, "seed=range(3)", f"results_dir='{weird_path}'"]
     design = open_design(arguments, True, None)
     store = Store(folder_of(design.study))
     store.declare(design.declaration())
-    assert loss(*SWEEP, "seed=7") is None
+    assert said(*SWEEP, "seed=7") is None
     for run in design.runs[:3]:  # seed 0 of both cells, seed 1 of one
         store.save(record_of(run, {"test_accuracy": 0.5}))
-    assert loss(*SWEEP, "seed=range(2)") is None
-    assert "reports 2 seeds x 2 cells" in (loss(*SWEEP, "seed=0") or "")
+    assert said(*SWEEP, "seed=range(2)") is None
+    assert "not the 2 seeds x 2 cells" in (said(*SWEEP, "seed=0") or "")
 
 
 def test_a_first_run_has_nothing_to_keep(
-    weird_path: Path, opened: Callable[..., Design], loss: Callable[..., str | None]
+    weird_path: Path, opened: Callable[..., Design], said: Callable[..., str | None]
 ) -> None:
     """In an empty folder a study is as declared."""
     assert opened("study=quickstart").study.seeds == (0, 1, 2, 3, 4)
-    assert loss("study=quickstart") is None
+    assert said("study=quickstart") is None
     assert list(weird_path.iterdir()) == []
 
 
