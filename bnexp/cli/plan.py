@@ -105,7 +105,10 @@ def _effort(design: Design, todo: list[Run]) -> str:
 def print_others(design: Design, done: set[str]) -> None:
     """Print how many runs a folder holds beside a design's."""
     if others := len(done - design.run_ids):
-        print(f"the folder holds {others} other runs, of other settings or code; they are kept")
+        print(
+            f"the folder holds {others} other runs, of other seeds, settings or code; "
+            "they are kept"
+        )
 
 
 def headline(design: Design, n_todo: int) -> str:

@@ -127,7 +127,7 @@ def test_an_edited_network_trains_again(
     said = capsys.readouterr().out
     assert said.count("0 done, 1 to train") == 2
     assert said.count("1 done, 0 to train") == 1
-    assert said.count("the folder holds 1 other runs, of other settings or code") == 2
+    assert said.count("the folder holds 1 other runs, of other seeds, settings or code") == 2
     assert ids[0] == ids[2] != ids[1]
     page = (tmp_path / "results/single/report.md").read_text()
     assert f"edited_net.py, widths.py (fingerprint {record['config']['model']['code']})" in page

@@ -226,7 +226,10 @@ def test_what_has_not_run_is_not_lost(
     store = Store(folder_of(design.study))
     store.declare(design.declaration())
     assert said(*SWEEP, "seed=7") is None
-    for run in design.runs[:3]:  # seed 0 of both cells, seed 1 of one
+    first, *more = design.runs[:3]  # seed 0 of both cells, seed 1 of one
+    store.save(record_of(first, {"test_accuracy": 0.5}))
+    assert said("norm=none", "name=mine", "seed=0") is None
+    for run in more:
         store.save(record_of(run, {"test_accuracy": 0.5}))
     assert said(*SWEEP, "seed=range(2)") is None
     assert "not the 2 seeds x 2 cells" in (said(*SWEEP, "seed=0") or "")
