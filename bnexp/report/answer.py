@@ -29,12 +29,17 @@ from bnexp.store.study_file import Declared
 # A compact block shows no more rows; the table of effects has all.
 MOST_ROWS = 6
 
+UNTOLD = "cannot be told, too many runs are missing"
 SIMULTANEOUS = "95\N{NO-BREAK SPACE}%, simultaneous"
 
 
 @dataclass(frozen=True)
 class Line:
-    """One factor, or one pair of its levels: what it changes and what it explains."""
+    """One factor, or one pair of its levels: what it changes and what it explains.
+
+    Attributes:
+        told: Whether the effect is a number, to which the unit belongs.
+    """
 
     factor: str
     comparison: str
@@ -42,6 +47,7 @@ class Line:
     settled: bool
     share: str
     width: float
+    told: bool = True
 
 
 @dataclass(frozen=True)
@@ -167,15 +173,17 @@ def _factor_line(
 
 def _line(study: Declared, what: Metric, main: Any, share: Any, comparison: str) -> Line:
     only = links.of_contrast(study.factors, main.factor, main.level_a, main.level_b, "")
+    told = not _none(main)
     known = share is not None and not _none(share)  # if one is not, none is
     ends = SimpleNamespace(estimate=main.estimate, ci_low=main.sim_low, ci_high=main.sim_high)
     return Line(
         factor=short(main.factor),
         comparison=comparison,
-        effect=links.to_runs(interval(what, ends, difference=True), only),
+        effect=links.to_runs(interval(what, ends, difference=True), only) if told else UNTOLD,
         settled=main.sim_low > 0 or main.sim_high < 0,
         share=percent(share) if known else "",
         width=round(100 * share.estimate, 1) if known else 0,
+        told=told,
     )
 
 

@@ -45,15 +45,18 @@ def shown(what: Metric, value: float | None, *, difference: bool = False) -> str
 def interval(
     what: Metric, row: object, *, mean: str = "estimate", difference: bool = False
 ) -> str:
-    """Return `estimate [low, high]`, without the brackets where there is no interval."""
+    """Return `estimate [low, high]`, or what of it is known."""
     estimate, low, high = (float(getattr(row, key)) for key in (mean, "ci_low", "ci_high"))
     if math.isnan(estimate):
         return Marked("none", "absent")
     text = what.show(estimate, difference=difference)
-    if math.isnan(low):
-        return text
-    ends = (what.show(end, difference=difference) for end in (low, high))
-    return f"{text} [{', '.join(ends)}]"
+    return text if math.isnan(low) else f"{text} {bracketed(what, low, high, difference)}"
+
+
+def bracketed(what: Metric, low: float, high: float, difference: bool = False) -> str:
+    """Return `[low, high]`, or `(at least low)` where nothing bounds it from above."""
+    first, last = (what.show(end, difference=difference) for end in (low, high))
+    return f"(at least {first})" if math.isinf(high) else f"[{first}, {last}]"
 
 
 def ends(what: Metric, low: float, high: float, *, difference: bool = False) -> str:

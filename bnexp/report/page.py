@@ -20,6 +20,7 @@ from bnexp.report.tables.text import (
     runs_table,
     silent,
 )
+from bnexp.stats.incomplete import ASSUMES, METHOD
 from bnexp.stats.tables import Tables
 from bnexp.store.records import RunRecord
 from bnexp.store.study_file import Declared
@@ -142,6 +143,7 @@ def _lacking(study: Declared, tables: Tables) -> str:
     if not lost["n_missing"].any():
         return ""
     most, without = lost.max(), silent(lost)
+    n_fitted = int((tables.contrasts["method"] == METHOD).sum())
     why = missing(most["n_diverged"], most["n_untrained"], without.max())
     names = [f"“{describe(name).label}”" for name in without[without > 0].index.unique()]
     return (
@@ -149,6 +151,7 @@ def _lacking(study: Declared, tables: Tables) -> str:
         f"(up to {why.replace(', ', ', up to ')}"
         + (f" for {', '.join(names)}" if names else "")
         + ")."
+        + (f" {n_fitted} of {len(lost)} comparisons are {ASSUMES}." if n_fitted else "")
     )
 
 

@@ -60,7 +60,7 @@ def leader(shares: Sequence[Any], some_settled: bool) -> tuple[str, bool]:
     """
     first, *others = shares
     if first.n == 0:
-        return "No share: every seed lacks a number in some cell.", False
+        return "No share: too many runs are missing.", False
     if first.n == 1:
         return "Not settled: one seed has no interval.", False
     if all(math.isnan(share.p) for share in shares):

@@ -1,14 +1,15 @@
 """Estimates with intervals: cells, paired contrasts, shares of variation, claims.
 
 Frames in, frames out. Every comparison is paired by seed: a contrast is computed within
-each seed, and its interval comes from the spread of these values over the seeds. Runs
-that diverged have no loss and no accuracy, so they drop out of means; every row says of
+each seed, and its interval comes from the spread of these values over the seeds; where
+seeds lack runs, from what each contributes to a fit with the seeds as blocks. Runs that
+diverged have no loss and no accuracy, so they drop out of means; every row says of
 how many seeds it is made (`n`) and why it lacks some, `cells` gives their rate, and the
 ranked comparison of `contrasts` counts them as the worst.
 
-`estimate`, `squares`, `testing`, `proportion`, `power` and `logistic` are the arithmetic of
-one quantity; `factorial` says which comparisons a factorial holds; the other modules make one
-table each.
+`estimate`, `squares`, `incomplete`, `testing`, `proportion`, `power` and `logistic` are the
+arithmetic of one quantity; `factorial` says which comparisons a factorial holds; the other
+modules make one table each.
 """
 
 from bnexp.stats.caveats import caveats

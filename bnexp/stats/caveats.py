@@ -8,6 +8,7 @@ import pandas as pd
 
 from bnexp.metrics import TIMES
 from bnexp.stats.cells import Factors
+from bnexp.stats.incomplete import ASSUMES, METHOD
 from bnexp.stats.testing import ALPHA, smallest_p
 
 CAVEAT_COLUMNS = ["code", "response", "value", "text"]
@@ -116,6 +117,8 @@ def _about_responses(main: pd.DataFrame) -> Iterator[CaveatRow]:
                 f"{short['n_diverged'].max()} by divergence and {short['n_untrained'].max()} "
                 "by runs that failed or are not trained"
             )
+            if n_fitted := int((short["method"] == METHOD).sum()):
+                text += f"; {n_fitted} of these are {ASSUMES}"
             yield "pairs_missing", name, len(short), text
 
 

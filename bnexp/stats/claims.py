@@ -21,7 +21,8 @@ from bnexp.config.study import (
 )
 from bnexp.stats.cells import Factors, response_array
 from bnexp.stats.estimate import Values, paired_t, prediction, spread
-from bnexp.stats.factorial import difference_weights, within_seeds
+from bnexp.stats.factorial import difference_weights
+from bnexp.stats.incomplete import seed_values
 from bnexp.stats.limits import untold
 from bnexp.stats.testing import tost
 from bnexp.stats.verdicts import SIDES, Asked, decided
@@ -33,6 +34,7 @@ RULE = (
     "the 95 % interval of a claim alone, so that all claims of a study together hold no false "
     "verdict in 95 % of studies (Holm's levels; Student-t, for about normal differences)."
 )
+UNBOUNDED = "no runs show what an SD is at most: a rare one that fails may not be among them"
 # The region of each kind, as the report prints it after the rule.
 REGIONS = {
     "value": "a value claims the reported number plus or minus the tolerance that the study "
@@ -48,7 +50,8 @@ REGIONS = {
     "stated amount, which is zero unless the study file says otherwise",
     "threshold": "a threshold claims all above, or all below, the stated number",
     "spread": "a spread claims that the standard deviation of runs that differ in their seed "
-    "alone is above, or below, the stated number (chi-square, normal runs)",
+    "alone is above, or below, the stated number; runs show what it is at least (jackknife), "
+    "so that it is below a number can be refuted, and not supported",
 }
 
 CLAIM_COLUMNS = [
@@ -106,6 +109,8 @@ def judge(
                 "p": row["asked"].p,
                 "n_family": len(family),
             }
+            if row["asked"].of_sd and row["region_high"] < math.inf:
+                row["reason"] = "" if row["verdict"] == "refuted" else UNBOUNDED
             if math.isnan(decision.low):
                 row["reason"] = "too few seeds to show that all runs are alike"
     return pd.DataFrame(rows, columns=CLAIM_COLUMNS)
@@ -117,7 +122,7 @@ def _asked(
     """Return what is known of a claim before it is judged; what it asks is under `asked`."""
     array = response_array(runs, factors, seeds, claim.response)
     weights = _claimed(claim, array, factors)
-    values = within_seeds(array, weights)
+    values = seed_values(array, weights)
     of_sd = isinstance(claim, SpreadClaim)
     low, high = _region(claim)
     reported = math.nan if claim.reported is None else claim.reported
@@ -214,4 +219,4 @@ def _size(factor: str, claim: DominanceClaim, array: Values, factors: Factors) -
     """
     first, second = factors[factor]
     weights = _difference((factor, second, first), claim.given, array, factors)
-    return weights * (-1 if np.nansum(within_seeds(array, weights)) < 0 else 1)
+    return weights * (-1 if np.nansum(seed_values(array, weights)) < 0 else 1)

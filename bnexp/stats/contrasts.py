@@ -20,6 +20,7 @@ from bnexp.stats.estimate import (
     vary,
 )
 from bnexp.stats.factorial import Contrast, all_contrasts, within_seeds
+from bnexp.stats.incomplete import METHOD, fitted
 from bnexp.stats.power import minimum_detectable_effect
 from bnexp.stats.proportion import (
     Share,
@@ -66,7 +67,10 @@ def contrasts(
         p_adjusted: Holm's, within the planned main effects and interactions of a response;
             apart from these within its planned simple effects, and within what is
             exploratory.
-        p_t: The p that belongs to the t interval.
+        p_t: The p that belongs to the t interval; also `p` where `method` is least squares,
+            of a contrast for which seeds lack runs (`incomplete`). Then `n` counts the seeds
+            that contribute, `sd` and `skewness` are of what each does, and there is no
+            bootstrap.
         sim_low, sim_high: Student-t interval that holds together with those of its family of
             `n_family` comparisons, the one that Holm's adjustment is made in; `ci_low` and
             `ci_high` are of one comparison alone.
@@ -92,6 +96,7 @@ def contrasts(
         better = sign_for_better(response)
         for contrast in all_contrasts(factors):
             values = within_seeds(array, contrast.weights)
+            fit = fitted(array, contrast.weights)
             planned = was_declared(contrast, response)
             rows.append(
                 {
@@ -102,7 +107,7 @@ def contrasts(
                     "response": response,
                     "kind": contrast.kind,
                     "declared": "planned" if planned else "exploratory",
-                    **_estimated(values),
+                    **(_estimated(values) if fit is None else _estimated_by_fit(fit)),
                     **_share("improvement", improvement(values, better)),
                     **_with_diverged(values, array, diverged, contrast, better),
                 }
@@ -154,6 +159,18 @@ def _estimated(values: Values) -> dict[str, object]:
         "skewness": _skewness(found),
         "mde": minimum_detectable_effect(values),
         "equivalence_margin": equivalence_margin(values),
+    }
+
+
+def _estimated_by_fit(fit: Values) -> dict[str, object]:
+    """Return what follows from what each seed contributes: nothing that needs whole seeds."""
+    without = ("smallest_p", "effect_size", "bca_low", "bca_high")
+    return {
+        **_estimated(fit),
+        "method": METHOD,
+        "p": t_test_p(fit),
+        "p_error": 0.0,
+        **dict.fromkeys(without, math.nan),
     }
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bnexp.stats.cells import Factors, diverged_array
-from bnexp.stats.factorial import all_contrasts, within_seeds
+from bnexp.stats.factorial import all_contrasts
 from bnexp.stats.proportion import sign_test_p
 from bnexp.stats.testing import holm
 
@@ -19,10 +19,10 @@ DIVERGENCE_COLUMNS = [
 def divergence(runs: pd.DataFrame, factors: Factors, seeds: Sequence[int]) -> pd.DataFrame:
     """Return how often runs diverge at two levels of a factor; empty where none does.
 
-    p is of the exact sign test over the n seeds that have all of their runs: in how many does
-    one level lose more runs than the other. Runs of a seed may diverge together, so seeds are
-    counted and not runs; nothing is assumed of the rates. `p_adjusted` is Holm's over all
-    pairs of levels.
+    p is of the exact sign test over the n seeds: in how many does one level lose more runs
+    than the other, of the conditions at which both ended. Runs of a seed may diverge together,
+    so seeds are counted and not runs; nothing is assumed of the rates. `p_adjusted` is Holm's
+    over all pairs of levels.
 
     Source: McNemar (1947), "Note on the sampling error of the difference between correlated
     proportions", Psychometrika 12; exact, and of seeds with several runs each.
@@ -34,9 +34,11 @@ def divergence(runs: pd.DataFrame, factors: Factors, seeds: Sequence[int]) -> pd
     for one in all_contrasts(factors):
         if one.kind != "main":
             continue
-        signs = np.sign(within_seeds(lost, one.weights))
-        counts = [_counted(lost[:, side]) for side in (one.weights > 0, one.weights < 0)]
-        n = int(np.count_nonzero(~np.isnan(signs)))
+        a, b = (lost[:, side] for side in (one.weights > 0, one.weights < 0))
+        counts = _counted(a), _counted(b)
+        paired = ~np.isnan(a - b)  # one condition a column
+        signs = np.sign(np.nansum(a - b, axis=1))[paired.any(axis=1)]
+        n = len(signs)
         named = (one.factor, one.level_a, one.level_b)
         rows.append([*named, *counts[0], *counts[1], n, sign_test_p(signs)])
     table = pd.DataFrame(rows, columns=DIVERGENCE_COLUMNS[:-1])

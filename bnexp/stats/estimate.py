@@ -84,21 +84,45 @@ def standard_error(values: Values) -> float:
 
 
 def spread(values: Values) -> Estimate:
-    """Return the SD of runs that differ in their seed, with its 95 % interval.
+    """Return the SD of runs that differ in their seed, and what it is at least.
 
-    The interval is that of chi-square, which holds for normally distributed runs only; of
-    runs with heavy tails it is too short.
+    There is no upper end: of runs of which one in a hundred fails, most samples hold none that
+    failed, and whatever they are, the SD of all is larger by any factor (Bahadur and Savage
+    1956, "The nonexistence of certain statistical procedures in nonparametric problems"). The
+    lower end is that of a two-sided 95 % interval of log SD by the jackknife, which normal
+    runs miss in 1 %, runs with heavy tails, skewed ones and ones of which some crash in 5 % or
+    fewer. That of chi-square misses up to 22 % of such runs, and its upper end up to 53 %.
+
+    Source: Miller (1968), "Jackknifing variances", Annals of Mathematical Statistics 39.
     """
     values = known(values)
     n = len(values)
     if not vary(values):
         return Estimate(0.0 if n > 1 else math.nan, math.nan, math.nan, n)
     sd = float(values.std(ddof=1))
-    low, high = (
-        sd * math.sqrt((n - 1) / stats.chi2.ppf(q, n - 1))
-        for q in ((1 + CONFIDENCE) / 2, (1 - CONFIDENCE) / 2)
+    return Estimate(sd, at_least(values, (1 - CONFIDENCE) / 2), math.inf, n)
+
+
+def at_least(values: Values, tail: float) -> float:
+    """Return what the SD of values that vary is above, but for an error of a tail."""
+    return math.exp(
+        math.log(values.std(ddof=1))
+        - t_quantile(1 - tail, len(values) - 1) * log_sd_error(values)
     )
-    return Estimate(sd, low, high, n)
+
+
+def log_sd_error(values: Values) -> float:
+    """Return the standard error of log SD, each value left out in turn.
+
+    Infinite where what is left has no spread, as with two values.
+    """
+    n = len(values)
+    squares = (values - values.mean()) ** 2
+    left = squares.sum() - squares * n / (n - 1)
+    if left.min() <= squares.sum() * 1e-12:
+        return math.inf
+    logs = np.log(left) / 2
+    return float(math.sqrt((n - 1) * logs.var()))
 
 
 def prediction(values: Values) -> tuple[float, float]:

@@ -6,7 +6,7 @@ import numpy.typing as npt
 from bnexp.config.schema import CHANCE
 from bnexp.metrics import ACCURACY, describe
 from bnexp.stats.estimate import Values, known, vary
-from bnexp.stats.factorial import within_seeds
+from bnexp.stats.incomplete import seed_values
 
 # A network that always says the same gets a tenth of ten classes right, of MNIST's up to .1135;
 # one that is not trained at all strays around that.
@@ -43,9 +43,9 @@ def untold(array: Values, weights: Values, response: str, *, compares: bool) -> 
         weights: Of the cells in it; shape (levels of each factor).
         compares: Whether it is a difference. That one cell is at chance can be told.
     """
-    values = known(within_seeds(array, weights))
+    values = known(seed_values(array, weights))
     if len(values) < 2:
-        return "one seed has no interval" if len(values) else "no seed has all of its runs"
+        return "one seed has no interval" if len(values) else "too many of its runs are missing"
     cells = array[:, weights != 0]
     if compares and is_accuracy(response):
         if at_chance(cells).all():

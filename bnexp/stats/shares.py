@@ -9,6 +9,7 @@ from scipy import stats
 
 from bnexp.stats.cells import Factors, response_array
 from bnexp.stats.estimate import CONFIDENCE, Values, t_quantile
+from bnexp.stats.incomplete import whole_seeds
 from bnexp.stats.squares import corrected, covariance, noise_p, products
 from bnexp.stats.testing import holm
 
@@ -26,7 +27,8 @@ def shares(
     The sum of squares between the true means of the cells, as far as it can be told from the
     noise of the seeds (`squares`), is shared out among the factors; an interaction counts
     equally for its own. A factor without any effect has a share of 0, however many levels it
-    has. Only seeds that have every cell take part.
+    has. Where seeds lack cells, what each of them contributes to the cells takes their place
+    (`incomplete`), or, if that says too little, only seeds that have every cell take part.
 
     Columns beside the estimate:
         ci_low, ci_high: 95 % interval of the ratio of two sums of squares; all of 0 to 1
@@ -53,7 +55,7 @@ def shares_of(array: Values, varied: Sequence[int]) -> pd.DataFrame:
         array: A response by seed and cell, shape (S, levels of each factor).
         varied: The factors that have more than one level.
     """
-    complete = array[~np.isnan(array).reshape(len(array), -1).any(axis=1)]
+    complete = whole_seeds(array)
     numbers = [name for name in SHARE_COLUMNS[2:] if name != "n"]
     table = pd.DataFrame(math.nan, index=range(array.ndim - 1), columns=numbers)
     if len(complete) > 1 and varied:

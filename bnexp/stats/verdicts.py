@@ -7,7 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from bnexp.stats.estimate import Values, known, standard_error, vary
+from bnexp.stats.estimate import (
+    Values,
+    at_least,
+    known,
+    log_sd_error,
+    standard_error,
+    vary,
+)
 from bnexp.stats.testing import ALPHA, smallest_p
 
 # Each side of an interval errs half as often as the interval.
@@ -20,7 +27,8 @@ class Asked:
 
     Attributes:
         values: Shape (S,), NaN where a seed has none.
-        of_sd: Whether the claim is of the SD over the seeds instead of the mean.
+        of_sd: Whether the claim is of the SD over the seeds instead of the mean: that it is
+            above `low`, or below `high`, either above zero.
         sides: 1 for two one-sided tests of equivalence, whose interval has twice the error.
     """
 
@@ -39,6 +47,9 @@ class Asked:
         found = known(self.values)
         if not vary(found):
             return smallest_p(len(found))
+        if self.of_sd:  # bounded from below alone: one end decides, for the claim or against
+            end = self.low if math.isinf(self.high) else self.high
+            return min(self.sides * self._above(found, end), 1.0)
         above_low, above_high = (self._above(found, end) for end in (self.low, self.high))
         supported = max(above_low, 1 - above_high)
         refuted = min(1 - above_low, above_high)
@@ -52,9 +63,7 @@ class Asked:
             return alike, alike
         freedom, tail = len(found) - 1, error / self.sides
         if self.of_sd:
-            squares = freedom * float(found.var(ddof=1))
-            low, high = (squares / stats.chi2.ppf(at, freedom) for at in (1 - tail, tail))
-            return math.sqrt(low), math.sqrt(high)
+            return at_least(found, tail), math.inf
         half = float(stats.t.ppf(1 - tail, freedom)) * standard_error(found)
         return float(found.mean()) - half, float(found.mean()) + half
 
@@ -62,10 +71,8 @@ class Asked:
         """Return the one-sided p of the claim that the quantity lies above an end."""
         freedom = len(found) - 1
         if self.of_sd:
-            if end <= 0:
-                return 0.0
             ratio = float(found.std(ddof=1)) / end
-            return float(stats.chi2.sf(freedom * ratio * ratio, freedom))
+            return float(stats.t.sf(math.log(ratio) / log_sd_error(found), freedom))
         return float(stats.t.sf((found.mean() - end) / standard_error(found), freedom))
 
 
@@ -106,7 +113,7 @@ def decided(family: Sequence[Asked]) -> list[Decided]:
 
 def _verdict(interval: tuple[float, float], asked: Asked) -> str:
     low, high = interval
-    if asked.low < low and high < asked.high:
+    if asked.low < low and (high < asked.high or math.isinf(asked.high)):
         return "supported"
     if high < asked.low or low > asked.high:
         return "refuted"

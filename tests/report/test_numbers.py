@@ -1,11 +1,12 @@
 """Numbers at the edges of each format."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 
 from bnexp.metrics import describe
-from bnexp.report.numbers import chance, p_value, shown
+from bnexp.report.numbers import chance, interval, p_value, shown
 
 
 @pytest.mark.parametrize(
@@ -24,6 +25,13 @@ from bnexp.report.numbers import chance, p_value, shown
 def test_a_p_value_has_four_digits(value: float, text: str) -> None:
     """Below .0001, and nowhere else, it is said to be below .0001."""
     assert p_value(value) == text
+
+
+def test_what_nothing_bounds_from_above_is_at_least_something() -> None:
+    """An SD has a lower end alone, and no page prints an end at infinity."""
+    accuracy = describe("test_accuracy")
+    found = SimpleNamespace(estimate=0.02, ci_low=0.01, ci_high=math.inf)
+    assert interval(accuracy, found) == "2.00 (at least 1.00)"
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,25 @@ def test_verdict_follows_from_the_interval(claim: AnyClaim, verdict: str) -> Non
     assert table["verdict"].tolist() == [verdict]
 
 
+@pytest.mark.parametrize(
+    ("claim", "verdict"),
+    [
+        (spread(above=0.2), "supported"),
+        (spread(above=2.0), "inconclusive"),
+        (spread(below=0.2), "refuted"),
+        (spread(below=5.0), "inconclusive"),
+    ],
+)
+def test_runs_show_what_an_sd_is_at_least_alone(
+    claim: SpreadClaim, verdict: str, rng: np.random.Generator
+) -> None:
+    """Thirty runs of SD 1 are above .2; that they are below 5 none of them can show."""
+    frame = frame_of({cell: rng.normal(size=30) for cell in VALUES}, list(FACTORS))
+    row = stats.judge([claim], frame, FACTORS, range(30)).iloc[0]
+    assert row["verdict"] == verdict
+    assert ("at most" in row["reason"]) == (claim.below == 5.0)
+
+
 def test_dominance_compares_sizes_whatever_their_sign() -> None:
     """A factor that lowers the response much dominates one that raises it a little."""
     flipped = {

@@ -48,6 +48,24 @@ def test_chance_is_not_a_finding(studies: int, rng: np.random.Generator) -> None
     assert (lost({"none": 0.9, "batch": 0.0}, rng, 40)["p_adjusted"] < 0.05)[0]
 
 
+def test_runs_that_are_not_trained_leave_the_others_to_compare(
+    rng: np.random.Generator,
+) -> None:
+    """With a third of the runs missing divergence is still told, and chance still is not."""
+    cells = {cell: [0.5] * 20 for cell in CELLS}
+    told = {0.9: 0, 0.3: 0}
+    for chance in told:
+        for _ in range(100):
+            frame = frame_of(cells, list(FACTORS))
+            chances = frame["norm"].map({"none": chance, "batch": 0.3}).to_numpy()
+            gone = rng.random(len(frame)) < chances
+            frame.loc[gone, ["y", "status"]] = [np.nan, "diverged"]
+            frame = frame[rng.random(len(frame)) > 1 / 3]
+            told[chance] += stats.divergence(frame, FACTORS, range(20))["p_adjusted"][0] < 0.05
+    assert told[0.9] >= 70
+    assert told[0.3] <= 5
+
+
 def test_without_divergence_there_is_no_table() -> None:
     """Where all runs finished there is nothing to compare."""
     frame = frame_of({cell: [0.5] * 3 for cell in CELLS}, list(FACTORS))

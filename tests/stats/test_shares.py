@@ -188,8 +188,48 @@ def test_intervals_of_shares_cover(
     assert covered >= low
 
 
-def test_only_complete_seeds_are_shared_out(rng: np.random.Generator) -> None:
-    """A seed that lacks a cell counts in no share, and n says so."""
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("shape", [(2, 2), (2, 10)])
+@pytest.mark.parametrize("studies", [150, pytest.param(1500, marks=pytest.mark.thorough)])
+def test_lost_runs_name_no_leader(
+    shape: tuple[int, ...], noise: str, studies: int, rng: np.random.Generator
+) -> None:
+    """With a third of the runs missing neither noise nor a tie of two factors has a leader."""
+    equals = 3 * (effect(shape, 0) + effect(shape, 1))
+    told, false, tied, covered = [], [], [], []
+    for _ in range(studies):
+        array = NOISES[noise](rng, (10, *shape)) + rng.normal(0, 3, size=(10, 1, 1))
+        array[rng.random(array.shape) < 1 / 3] = np.nan
+        of_noise, of_equals = shares_of(array, [0, 1]), shares_of(array + equals, [0, 1])
+        if of_noise["n"][0] < 5:
+            continue
+        told.append(of_noise["p_adjusted"].min() < ALPHA)
+        false.append(leads(of_noise).any())
+        tied.append(leads(of_equals).any())
+        covered.append(of_equals["ci_low"][0] <= 0.5 <= of_equals["ci_high"][0])
+    assert len(told) > 0.9 * studies
+    assert np.mean(false) <= ALPHA
+    assert np.mean(told) <= ALPHA + four_errors(ALPHA, studies)
+    assert np.mean(tied) <= ALPHA + four_errors(ALPHA, studies)
+    assert np.mean(covered) >= 0.95 - four_errors(ALPHA, studies)
+
+
+def test_a_leader_is_found_in_what_is_left(rng: np.random.Generator) -> None:
+    """A factor with nine tenths of the squares leads, though a third of the runs is lost."""
+    shape = (2, 3)
+    means = 9 * effect(shape, 0) + 3 * effect(shape, 1)
+    found = []
+    for _ in range(50):
+        array = rng.normal(means, size=(10, *shape)) + rng.normal(0, 3, size=(10, 1, 1))
+        array[rng.random(array.shape) < 1 / 3] = np.nan
+        found.append(shares_of(array, [0, 1]))
+    assert np.mean([leads(table)[0] for table in found]) > 0.9
+    shares_found = [table["estimate"][0] for table in found]
+    assert np.nanmean(shares_found) == pytest.approx(0.9, abs=0.02)
+
+
+def test_of_few_runs_only_complete_seeds_are_shared_out(rng: np.random.Generator) -> None:
+    """Where too little is left of a cell, seeds that lack it count in no share; n says so."""
     values = {cell: list(rng.normal(int(cell[0]), 0.1, size=3)) for cell in CELLS}
     frame = frame_of(values, list(FACTORS))
     whole = stats.shares(frame[frame["seed"] < 2], FACTORS, range(2), ["y"])

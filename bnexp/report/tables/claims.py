@@ -6,7 +6,7 @@ from typing import Any
 from bnexp.metrics.metric import Metric
 from bnexp.plural import counted
 from bnexp.report import links
-from bnexp.report.numbers import Marked, each, interval, shown
+from bnexp.report.numbers import Marked, bracketed, each, interval, shown
 from bnexp.report.tables.text import TableText, described, filled
 from bnexp.stats import REGIONS, RULE
 from bnexp.stats.estimate import CONFIDENCE
@@ -86,8 +86,6 @@ def _judged(what: Metric, found: Any, *, difference: bool) -> str:
     text = interval(what, found, difference=difference)
     if found.confidence == CONFIDENCE or math.isnan(found.judged_low):
         return text
-    ends = (
-        what.show(end, difference=difference) for end in (found.judged_low, found.judged_high)
-    )
+    judged = bracketed(what, found.judged_low, found.judged_high, difference)
     level = f"{100 * found.confidence:.4g}\N{NO-BREAK SPACE}%"
-    return f"{text}; {level} [{', '.join(ends)}]"
+    return f"{text}; {level} {judged}"

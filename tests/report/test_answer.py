@@ -1,0 +1,85 @@
+"""The answer that a page opens with, of a study that has lost runs."""
+
+from pathlib import Path
+
+import numpy as np
+
+from bnexp.report.answer import UNTOLD, answers
+from bnexp.report.page import page
+from bnexp.stats.tables import Tables
+from bnexp.store.folder import Store
+from bnexp.study.design import Run
+from tests.fabricate import planted
+
+SIXTEEN = [
+    *("norm=none,batch", "model.pool=avg,max", "optimizer.lr=0.1,0.2,0.4,0.8"),
+    "seed=range(10)",
+]
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+
+
+def test_lost_runs_leave_an_answer(tmp_path: Path, rng: np.random.Generator) -> None:
+    """Of 160 runs 34 diverged and 12 are not there: the page still says what BN changes."""
+    diverge = iter(rng.permutation(80) < 34)
+
+    def measure(run: Run) -> dict[str, float | None]:
+        batch = run.cell.labels["norm"] == "batch"
+        accuracy = None if not batch and next(diverge) else rng.normal(0.7 + 0.04 * batch, 0.01)
+        return {"test_accuracy": accuracy, "train_loss": accuracy and 1 - accuracy}
+
+    _, store = planted(SIXTEEN, tmp_path, measure)
+    for path in rng.choice(sorted(store.runs.iterdir()), 12, replace=False):
+        path.unlink()
+    study = store.read_study()
+    tables = Tables(study, store.load(study.run_ids))
+    assert (tables.runs["status"] == "ok").sum() < 160 - 34
+    assert not tables.runs.groupby("seed").size().eq(16).all()
+    for answer in answers(study, tables):
+        assert answer.sentence == "norm explains most."
+        assert not any(UNTOLD in line.effect for line in answer.lines)
+    norm = tables.contrasts.iloc[0]
+    assert (norm["n"], norm["sim_low"] < 0.04 < norm["sim_high"]) == (10, True)
+    warnings = page(study, tables, tables.records, 0).warnings
+    assert any("with norm none than batch" in text for text in warnings)  # they diverge more
+    assert any("nothing to do with their results" in text for text in warnings)
+
+
+def test_a_third_of_a_published_study_less_widens_its_intervals(
+    rng: np.random.Generator,
+) -> None:
+    """What the whole study settles is settled by two thirds of its runs, less sharply."""
+    study = (store := Store(RESULTS / "pooling_vs_bn")).read_study()
+    records = store.load(study.run_ids)
+    kept = [one for one in records if rng.random() > 1 / 3]
+    whole, left = Tables(study, records), Tables(study, kept)
+    settled = [
+        {one.response: one.sentence for one in answers(study, tables) if one.settled}
+        for tables in (whole, left)
+    ]
+    assert settled[0] == settled[1]
+    assert len(settled[0]) >= 2
+    of_whole, of_left = (
+        table.contrasts[table.contrasts["kind"] == "main"] for table in (whole, left)
+    )
+    assert (of_left["n"] >= 8).all()
+    width = (of_left["sim_high"] - of_left["sim_low"]) / (
+        of_whole["sim_high"] - of_whole["sim_low"]
+    )
+    assert 1.1 < width.mean() < 3
+    assert (of_left["sim_low"] < of_whole["estimate"]).all()
+    assert (of_left["sim_high"] > of_whole["estimate"]).all()
+
+
+def test_a_cell_without_runs_is_said_in_words(tmp_path: Path) -> None:
+    """Where a cell always diverges no number is made up, and none is called nothing."""
+
+    def lost(run: Run) -> dict[str, float | None]:
+        gone = run.cell.labels == {"norm": "none", "model.pool": "max"}
+        return dict.fromkeys(("test_accuracy", "train_loss"), None if gone else 0.5)
+
+    arguments = ["norm=none,batch", "model.pool=avg,max", "seed=range(5)"]
+    _, store = planted(arguments, tmp_path, lost)
+    study = store.read_study()
+    (answer, *_) = answers(study, Tables(study, store.load(study.run_ids)))
+    assert answer.sentence == "No share: too many runs are missing."
+    assert [line.effect for line in answer.lines] == [UNTOLD, UNTOLD]
