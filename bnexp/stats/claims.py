@@ -24,6 +24,7 @@ from bnexp.stats.estimate import Values, paired_t, prediction, spread
 from bnexp.stats.factorial import difference_weights
 from bnexp.stats.incomplete import seed_values
 from bnexp.stats.limits import untold
+from bnexp.stats.looks import ONE_LOOK, Looks
 from bnexp.stats.testing import tost
 from bnexp.stats.verdicts import SIDES, Asked, decided
 
@@ -68,6 +69,8 @@ def judge(
     factors: Factors,
     seeds: Sequence[int],
     was_declared: Callable[[AnyClaim], bool] = lambda claim: True,
+    *,
+    looks: Looks = ONE_LOOK,
 ) -> pd.DataFrame:
     """Return the verdict on each claim, by `RULE` and the region of its kind in `REGIONS`.
 
@@ -89,7 +92,7 @@ def judge(
         declared: `planned`, or `exploratory` where it was declared after the first run.
         reason: Why nothing can be told, whatever the numbers are; the verdict is inconclusive.
     """
-    rows = [_asked(claim, runs, factors, seeds) for claim in claims]
+    rows = [_asked(claim, runs, factors, seeds, looks) for claim in claims]
     for row, claim in zip(rows, claims, strict=True):
         row["declared"] = "planned" if was_declared(claim) else "exploratory"
     for declared in ("planned", "exploratory"):
@@ -117,7 +120,7 @@ def judge(
 
 
 def _asked(
-    claim: AnyClaim, runs: pd.DataFrame, factors: Factors, seeds: Sequence[int]
+    claim: AnyClaim, runs: pd.DataFrame, factors: Factors, seeds: Sequence[int], looks: Looks
 ) -> dict[str, Any]:
     """Return what is known of a claim before it is judged; what it asks is under `asked`."""
     array = response_array(runs, factors, seeds, claim.response)
@@ -149,7 +152,7 @@ def _asked(
         "reason": untold(array, weights, claim.response, compares=claim.is_difference or of_sd),
         "verdict_mean": "inconclusive",
         "verdict_run": "" if in_pi is None else "ordinary" if in_pi else "not ordinary",
-        "asked": Asked(values, low, high, of_sd=of_sd, sides=sides),
+        "asked": Asked(values, low, high, of_sd=of_sd, sides=sides, looks=looks),
     }
 
 

@@ -16,11 +16,11 @@ from bnexp.stats.estimate import (
     bca,
     known,
     paired_t,
-    t_quantile,
     vary,
 )
 from bnexp.stats.factorial import Contrast, all_contrasts, within_seeds
 from bnexp.stats.incomplete import METHOD, fitted
+from bnexp.stats.looks import ONE_LOOK, Looks
 from bnexp.stats.power import minimum_detectable_effect
 from bnexp.stats.proportion import (
     Share,
@@ -59,6 +59,8 @@ def contrasts(
     seeds: Sequence[int],
     responses: Sequence[str],
     was_declared: WasDeclared = lambda contrast, response: True,
+    *,
+    looks: Looks = ONE_LOOK,
 ) -> pd.DataFrame:
     """Return every main effect, two-factor interaction and simple effect.
 
@@ -66,14 +68,15 @@ def contrasts(
         p, p_error: Exact sign-flip permutation p; its standard error where it was drawn.
         p_adjusted: Holm's, within the planned main effects and interactions of a response;
             apart from these within its planned simple effects, and within what is
-            exploratory.
+            exploratory. It holds at any of several looks, as do `sim_low` and `sim_high`; all
+            else is of one look.
         p_t: The p that belongs to the t interval; also `p` where `method` is least squares,
             of a contrast for which seeds lack runs (`incomplete`). Then `n` counts the seeds
             that contribute, `sd` and `skewness` are of what each does, and there is no
             bootstrap.
-        sim_low, sim_high: Student-t interval that holds together with those of its family of
+        sim_low, sim_high: Interval (`looks`) that holds together with those of its family of
             `n_family` comparisons, the one that Holm's adjustment is made in; `ci_low` and
-            `ci_high` are of one comparison alone.
+            `ci_high` are of one comparison alone. NaN where so few seeds settle nothing.
         smallest_p: What p cannot fall below with this n.
         bca_low, bca_high: Bootstrap interval from n = 20.
         mde: The smallest effect that this n and spread detect with 80 % power.
@@ -88,6 +91,7 @@ def contrasts(
 
     Args:
         was_declared: Whether a contrast of a response was declared before the first run.
+        looks: Whether results are looked at while seeds are added.
     """
     rows = []
     for response in responses:
@@ -115,9 +119,10 @@ def contrasts(
     table = pd.DataFrame(rows, columns=CONTRAST_COLUMNS)
     simple = table["kind"] == "simple"
     for _, family in table.groupby([table["response"], simple, table["declared"]], sort=False):
-        table.loc[family.index, "p_adjusted"] = holm(family["p"].to_numpy())
+        n = family["n"].to_numpy()
+        table.loc[family.index, "p_adjusted"] = holm(looks.p(family["p"].to_numpy(), n))
         n_family = int(family["ci_low"].notna().sum())
-        wider = _times_wider(family["n"].to_numpy(), error_of_each(n_family))
+        wider = _times_wider(n, error_of_each(n_family), looks)
         for end in ("low", "high"):
             half = (family[f"ci_{end}"] - family["estimate"]) * wider
             table.loc[family.index, f"sim_{end}"] = family["estimate"] + half
@@ -125,14 +130,19 @@ def contrasts(
     return table
 
 
-def _times_wider(n: npt.NDArray[np.intp], error: float) -> Values:
-    """Return how many times wider than a 95 % t interval one with another error is."""
+def family_of(factors: Factors) -> int:
+    """Return how many planned main effects and interactions of a response go together."""
+    return sum(one.kind != "simple" for one in all_contrasts(factors))
+
+
+def _times_wider(n: npt.NDArray[np.intp], error: float, looks: Looks) -> Values:
+    """Return how many times wider than a 95 % t interval another one is, NaN if infinitely."""
     ends = [
-        [t_quantile(1 - one / 2, size - 1) if size > 1 else math.nan for size in n.tolist()]
-        for one in (error, 1 - CONFIDENCE)
+        [one.reach(of, size) if size > 1 else math.nan for size in n.tolist()]
+        for one, of in ((looks, error), (ONE_LOOK, 1 - CONFIDENCE))
     ]
     wide, alone = np.array(ends)
-    return np.asarray(wide / alone)
+    return np.where(np.isinf(wide), math.nan, wide / alone)
 
 
 def _estimated(values: Values) -> dict[str, object]:

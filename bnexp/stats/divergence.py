@@ -7,6 +7,7 @@ import pandas as pd
 
 from bnexp.stats.cells import Factors, diverged_array
 from bnexp.stats.factorial import all_contrasts
+from bnexp.stats.looks import ONE_LOOK, Looks
 from bnexp.stats.proportion import sign_test_p
 from bnexp.stats.testing import holm
 
@@ -16,13 +17,15 @@ DIVERGENCE_COLUMNS = [
 ]
 
 
-def divergence(runs: pd.DataFrame, factors: Factors, seeds: Sequence[int]) -> pd.DataFrame:
+def divergence(
+    runs: pd.DataFrame, factors: Factors, seeds: Sequence[int], *, looks: Looks = ONE_LOOK
+) -> pd.DataFrame:
     """Return how often runs diverge at two levels of a factor; empty where none does.
 
     p is of the exact sign test over the n seeds: in how many does one level lose more runs
     than the other, of the conditions at which both ended. Runs of a seed may diverge together,
     so seeds are counted and not runs; nothing is assumed of the rates. `p_adjusted` is Holm's
-    over all pairs of levels.
+    over all pairs of levels, and holds at each of several looks.
 
     Source: McNemar (1947), "Note on the sampling error of the difference between correlated
     proportions", Psychometrika 12; exact, and of seeds with several runs each.
@@ -42,7 +45,7 @@ def divergence(runs: pd.DataFrame, factors: Factors, seeds: Sequence[int]) -> pd
         named = (one.factor, one.level_a, one.level_b)
         rows.append([*named, *counts[0], *counts[1], n, sign_test_p(signs)])
     table = pd.DataFrame(rows, columns=DIVERGENCE_COLUMNS[:-1])
-    return table.assign(p_adjusted=holm(table["p"].to_numpy()))
+    return table.assign(p_adjusted=holm(looks.p(table["p"].to_numpy(), table["n"].to_numpy())))
 
 
 def _counted(lost: np.ndarray) -> tuple[int, int]:

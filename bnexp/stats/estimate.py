@@ -100,15 +100,13 @@ def spread(values: Values) -> Estimate:
     if not vary(values):
         return Estimate(0.0 if n > 1 else math.nan, math.nan, math.nan, n)
     sd = float(values.std(ddof=1))
-    return Estimate(sd, at_least(values, (1 - CONFIDENCE) / 2), math.inf, n)
+    reach = t_quantile((1 + CONFIDENCE) / 2, n - 1)
+    return Estimate(sd, at_least(values, reach), math.inf, n)
 
 
-def at_least(values: Values, tail: float) -> float:
-    """Return what the SD of values that vary is above, but for an error of a tail."""
-    return math.exp(
-        math.log(values.std(ddof=1))
-        - t_quantile(1 - tail, len(values) - 1) * log_sd_error(values)
-    )
+def at_least(values: Values, reach: float) -> float:
+    """Return the lower end for an SD, so many standard errors of its log below it."""
+    return math.exp(math.log(values.std(ddof=1)) - reach * log_sd_error(values))
 
 
 def log_sd_error(values: Values) -> float:

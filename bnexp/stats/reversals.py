@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from bnexp.stats.cells import Factors
-from bnexp.stats.estimate import CONFIDENCE, t_quantile
+from bnexp.stats.estimate import CONFIDENCE
 from bnexp.stats.factorial import all_contrasts
+from bnexp.stats.looks import ONE_LOOK, Looks
 from bnexp.stats.testing import ALPHA
 
 SIDES = ("up", "down")
@@ -18,7 +19,9 @@ REVERSAL_COLUMNS = [
 ]
 
 
-def reversals(contrasts: pd.DataFrame, factors: Factors) -> pd.DataFrame:
+def reversals(
+    contrasts: pd.DataFrame, factors: Factors, *, looks: Looks = ONE_LOOK
+) -> pd.DataFrame:
     """Return the pairs of levels whose difference is settled in both directions.
 
     A difference reverses if one of its simple effects is above zero and another below, both
@@ -44,7 +47,10 @@ def reversals(contrasts: pd.DataFrame, factors: Factors) -> pd.DataFrame:
             pairs[one.factor, one.level_a, one.level_b][given].append(position)
     rows = []
     for response, table in contrasts.groupby("response", sort=False):
-        estimate, p_t = (table[name].to_numpy(dtype=np.float64) for name in ("estimate", "p_t"))
+        estimate, p_t, n = (
+            table[name].to_numpy(dtype=np.float64) for name in ("estimate", "p_t", "n")
+        )
+        p_t = looks.p(p_t, n)
         for pair, by_given in pairs.items():
             family = [at for some in by_given.values() for at in some]
             n_simple = int(np.count_nonzero(~np.isnan(p_t[family])))
@@ -58,18 +64,17 @@ def reversals(contrasts: pd.DataFrame, factors: Factors) -> pd.DataFrame:
                 row = dict(zip(REVERSAL_COLUMNS, [*pair, response, n_simple], strict=False))
                 row["p"] = n_simple * p_t[[*ends]].max()
                 for side, end in zip(SIDES, ends, strict=True):
-                    row |= _side(side, table.iloc[end], n_simple)
+                    row |= _side(side, table.iloc[end], n_simple, looks)
                 rows.append(row)
                 break
     return pd.DataFrame(rows, columns=REVERSAL_COLUMNS)
 
 
-def _side(side: str, simple: Any, n_simple: int) -> dict[str, object]:
+def _side(side: str, simple: Any, n_simple: int, looks: Looks) -> dict[str, object]:
     """Return a simple effect with the interval that holds for all of its pair together."""
-    tail = (1 - CONFIDENCE) / 2
-    wider = t_quantile(1 - tail / n_simple, simple["n"] - 1)
+    wider = looks.reach((1 - CONFIDENCE) / n_simple, simple["n"])
     half = (simple["ci_high"] - simple["estimate"]) * wider
-    half /= t_quantile(1 - tail, simple["n"] - 1)
+    half /= ONE_LOOK.reach(1 - CONFIDENCE, simple["n"])
     return {
         f"given_{side}": simple["given"],
         side: simple["estimate"],

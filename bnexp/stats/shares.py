@@ -10,6 +10,7 @@ from scipy import stats
 from bnexp.stats.cells import Factors, response_array
 from bnexp.stats.estimate import CONFIDENCE, Values, t_quantile
 from bnexp.stats.incomplete import whole_seeds
+from bnexp.stats.looks import ONE_LOOK, Looks
 from bnexp.stats.squares import corrected, covariance, noise_p, products
 from bnexp.stats.testing import holm
 
@@ -20,7 +21,12 @@ SHARE_COLUMNS = [
 
 
 def shares(
-    runs: pd.DataFrame, factors: Factors, seeds: Sequence[int], responses: Sequence[str]
+    runs: pd.DataFrame,
+    factors: Factors,
+    seeds: Sequence[int],
+    responses: Sequence[str],
+    *,
+    looks: Looks = ONE_LOOK,
 ) -> pd.DataFrame:
     """Return which share of the variation between cells each factor accounts for.
 
@@ -36,19 +42,20 @@ def shares(
         p, p_adjusted: Of the joint test that the factor changes nothing, alone or with
             others; Holm's over the factors.
         p_behind: That it explains as much as the factor with the largest share, adjusted for
-            all factors that could be called so; NaN for that one.
+            all factors that could be called so; NaN for that one. Every p holds at each of
+            several looks.
 
     Source: Fieller (1954), "Some problems in interval estimation", for the interval.
     """
     varied = [axis for axis, levels in enumerate(factors.values()) if len(levels) > 1]
     tables = []
     for response in responses:
-        table = shares_of(response_array(runs, factors, seeds, response), varied)
+        table = shares_of(response_array(runs, factors, seeds, response), varied, looks)
         tables.append(table.assign(factor=list(factors), response=response))
     return pd.concat(tables, ignore_index=True)[SHARE_COLUMNS]
 
 
-def shares_of(array: Values, varied: Sequence[int]) -> pd.DataFrame:
+def shares_of(array: Values, varied: Sequence[int], looks: Looks = ONE_LOOK) -> pd.DataFrame:
     """Return the columns of `shares` from `estimate` on, a row for each factor.
 
     Args:
@@ -61,11 +68,11 @@ def shares_of(array: Values, varied: Sequence[int]) -> pd.DataFrame:
     if len(complete) > 1 and varied:
         of_factors = products(complete)
         table[["estimate", "ci_low", "ci_high"]] = _shared_out(of_factors)
-        p = np.array([noise_p(of_factors[axis]) for axis in varied])
+        p = looks.p([noise_p(of_factors[axis]) for axis in varied], len(complete))
         table.loc[varied, "p"] = p
         table.loc[varied, "p_adjusted"] = holm(p)
         if not np.isnan(p).all():
-            table.loc[varied, "p_behind"] = _behind(of_factors[varied])
+            table.loc[varied, "p_behind"] = _behind(of_factors[varied], looks)
     table["n"] = len(complete)
     return table
 
@@ -90,7 +97,7 @@ def _shared_out(of_factors: Values) -> Values:
     return np.column_stack([share, np.minimum(low, share), np.maximum(high, share)])
 
 
-def _behind(of_factors: Values) -> Values:
+def _behind(of_factors: Values, looks: Looks) -> Values:
     """Return the p-value of each factor that the one with the largest share exceeds it not.
 
     One-sided t-tests of the paired difference. "Explains most" needs all of them. Where
@@ -103,6 +110,6 @@ def _behind(of_factors: Values) -> Values:
     p = np.full(len(ahead), math.nan)
     there = error > 0
     t = corrected(ahead)[there] / error[there]
-    p[there] = np.minimum(len(ahead) * stats.t.sf(t, n - 1), 1)
+    p[there] = np.minimum(len(ahead) * looks.p(stats.t.sf(t, n - 1), n), 1)
     p[first] = math.nan
     return p

@@ -15,6 +15,7 @@ from bnexp.stats.estimate import (
     standard_error,
     vary,
 )
+from bnexp.stats.looks import ONE_LOOK, Looks
 from bnexp.stats.testing import ALPHA, smallest_p
 
 # Each side of an interval errs half as often as the interval.
@@ -30,6 +31,7 @@ class Asked:
         of_sd: Whether the claim is of the SD over the seeds instead of the mean: that it is
             above `low`, or below `high`, either above zero.
         sides: 1 for two one-sided tests of equivalence, whose interval has twice the error.
+        looks: Whether the verdict has to hold at any of several looks.
     """
 
     values: Values
@@ -37,6 +39,7 @@ class Asked:
     high: float
     of_sd: bool = False
     sides: int = SIDES
+    looks: Looks = ONE_LOOK
 
     @property
     def p(self) -> float:
@@ -46,26 +49,33 @@ class Asked:
         """
         found = known(self.values)
         if not vary(found):
-            return smallest_p(len(found))
+            return float(self.looks.p(smallest_p(len(found)), len(found)))
         if self.of_sd:  # bounded from below alone: one end decides, for the claim or against
             end = self.low if math.isinf(self.high) else self.high
-            return min(self.sides * self._above(found, end), 1.0)
+            return self._both(found, self._above(found, end))
         above_low, above_high = (self._above(found, end) for end in (self.low, self.high))
         supported = max(above_low, 1 - above_high)
         refuted = min(1 - above_low, above_high)
-        return min(self.sides * min(supported, refuted), 1.0)
+        return self._both(found, min(supported, refuted))
 
     def interval(self, error: float) -> tuple[float, float]:
         """Return the interval that decides where this error is allowed; NaN without one."""
         found = known(self.values)
         if not vary(found):
-            alike = float(found[0]) if smallest_p(len(found)) <= error else math.nan
+            alike = float(found[0]) if self.p <= error else math.nan
             return alike, alike
-        freedom, tail = len(found) - 1, error / self.sides
+        reach = self.looks.reach(SIDES / self.sides * error, len(found))
         if self.of_sd:
-            return at_least(found, tail), math.inf
-        half = float(stats.t.ppf(1 - tail, freedom)) * standard_error(found)
+            return at_least(found, reach), math.inf
+        half = reach * standard_error(found)
         return float(found.mean()) - half, float(found.mean()) + half
+
+    def _both(self, found: Values, one_sided: float) -> float:
+        """Return the p of all sides from that of one."""
+        if one_sided > 1 / SIDES:
+            return min(self.sides * one_sided, 1.0)
+        both = float(self.looks.p(SIDES * one_sided, len(found)))
+        return self.sides / SIDES * both
 
     def _above(self, found: Values, end: float) -> float:
         """Return the one-sided p of the claim that the quantity lies above an end."""
