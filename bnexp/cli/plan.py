@@ -5,6 +5,7 @@ import argparse
 from bnexp.cli.columns import print_columns
 from bnexp.cli.progress import duration
 from bnexp.config.schema import Local, Ray
+from bnexp.config.until import Until
 from bnexp.data.files import absent, ensure
 from bnexp.engine import devices_of, n_workers
 from bnexp.engine.devices import resolve
@@ -18,6 +19,7 @@ from bnexp.study.cost import estimate_s
 from bnexp.study.declare import folder_of, open_design
 from bnexp.study.design import Design, Run
 from bnexp.study.held import Held
+from bnexp.study.until import in_words
 
 MOST_CELLS = 40
 # Beside the training: the command's start, and the report, which shows every cell (measured).
@@ -37,6 +39,8 @@ def main(options: argparse.Namespace) -> int:
         levels = ", ".join(level.label for level in factor.levels)
         print(f"factor    {factor.key}: {levels}")
     print(f"seeds     {_seeds(study.seeds)} (shared by all cells: comparisons are paired)")
+    if study.until is not None:
+        print(f"until     {_range(design, study.until)}")
     print(f"folder    {store.folder}")
     print()
     _print_cells(design, done)
@@ -62,13 +66,29 @@ def opened(options: argparse.Namespace) -> tuple[Design, Store, Held]:
     design = held.with_seeds(asked)
     n_seeds, n_declared = len(design.study.seeds), len(asked.study.seeds)
     if n_seeds > n_declared:
+        more = "that the folder holds" if design.study.until is None else "added to them before"
         print(
-            f"{n_seeds} seeds: {n_declared} as declared and {n_seeds - n_declared} more that "
-            "the folder holds"
+            f"{n_seeds} seeds: {n_declared} as declared and {n_seeds - n_declared} more {more}"
         )
     if note := held.narrowed(design):
         print(note)
     return design, store, held
+
+
+def _range(design: Design, until: Until) -> str:
+    """Return the rule for more seeds, and how many seeds and runs it can come to."""
+    from bnexp.stats.contrasts import family_of  # scipy and pandas take a second
+    from bnexp.stats.looks import fewest
+    from bnexp.stats.testing import error_of_each
+
+    factors = design.declaration().factors
+    n_seeds, n_cells = len(design.study.seeds), len(design.cells)
+    most = max(until.most, n_seeds)
+    return (
+        f"{in_words(until)}, which takes {fewest(error_of_each(family_of(factors)))} seeds at "
+        f"least, or {most} seeds: {until.step} at a time are added to {n_seeds}, so "
+        f"{n_seeds * n_cells} to {counted(most * n_cells, 'run')}"
+    )
 
 
 def _effort(design: Design, todo: list[Run]) -> str:

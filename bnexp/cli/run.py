@@ -11,12 +11,14 @@ from bnexp.cli.progress import Progress
 from bnexp.data.files import ensure
 from bnexp.engine import EpochDone, devices_of, execute, n_workers
 from bnexp.errors import UsageError
+from bnexp.plural import counted
 from bnexp.report.current import is_current
 from bnexp.report.figure_pool import FigurePool
 from bnexp.store.folder import Store
 from bnexp.store.records import RunRecord
 from bnexp.study.cohorts import make_cohorts, missing
 from bnexp.study.design import Design, Run
+from bnexp.study.until import with_more
 
 
 class FirstFailure(Exception):
@@ -32,11 +34,13 @@ def main(options: argparse.Namespace) -> int:
     print(plan.headline(design, len(todo)))
     plan.print_others(design, done)
     interrupted = False
-    if todo:
+    if todo or design.study.until:
         # A request to stop is a Ctrl-C: what is finished is kept either way.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         devices = _ready(design)
     store.declare(design.declaration())
+    if not todo:
+        design, todo = _looked(design, store)
     if not todo and is_current(store):
         print(f"report: {store.page}")
         return 0
@@ -46,7 +50,9 @@ def main(options: argparse.Namespace) -> int:
             preparing = threading.Thread(target=_prepare_report, args=(pool,), daemon=True)
             preparing.start()
             try:
-                _train(design, store, todo, devices, fail_fast=options.fail_fast)
+                while todo:
+                    _train(design, store, todo, devices, fail_fast=options.fail_fast)
+                    design, todo = _looked(design, store)
             except KeyboardInterrupt:
                 interrupted = True
             except FirstFailure:
@@ -67,14 +73,20 @@ def main(options: argparse.Namespace) -> int:
             from bnexp.report.reports import build  # pandas, matplotlib and scipy take seconds
 
             print(build(store, pool))
+    return _ended(design, store, left)
+
+
+def _ended(design: Design, store: Store, left: int) -> int:
+    """Print what failed; return the exit code."""
+    if not left:
+        return 0
     for record in store.load(store.failed() & design.run_ids):
         print(f"failed: {record.title}: {record.reason}")
-    if left:
-        print(
-            f"{left} of {left + len(done)} runs did not finish; their errors are in "
-            f"{store.runs}/*.failed.json, and the same command tries them again"
-        )
-    return 1 if left else 0
+    print(
+        f"{left} of {len(design.run_ids)} runs did not finish; their errors are in "
+        f"{store.runs}/*.failed.json, and the same command tries them again"
+    )
+    return 1
 
 
 def _opened(options: argparse.Namespace) -> tuple[Design, Store, set[str]]:
@@ -87,6 +99,33 @@ def _opened(options: argparse.Namespace) -> tuple[Design, Store, set[str]]:
     if (loss := held.loss(design)) and not options.replace:
         raise UsageError(loss)
     return design, store, held.done
+
+
+def _looked(design: Design, store: Store) -> tuple[Design, list[Run]]:
+    """Return a design with more seeds and what of it is to be trained, if a rule asks for it.
+
+    Else the same design, with nothing to train. It says in one line what the look has shown.
+    """
+    until = design.study.until
+    while until is not None:
+        if store.failed() & design.run_ids:
+            print("no seeds are added while runs fail")
+            break
+        from bnexp.report.looks import look  # pandas and scipy take seconds
+
+        n_seeds = len(design.study.seeds)
+        more = min(until.step, until.most - n_seeds)
+        told, met = look(store)
+        if met or more <= 0:
+            end = "no more seeds are needed" if met else "no more seeds are allowed"
+            print(f"{told}; {end}", flush=True)
+            break
+        print(f"{told}; {counted(more, 'seed')} more", flush=True)
+        design = with_more(design, n_seeds + more)
+        store.declare(design.declaration())
+        if todo := missing(design.runs, store.done()):
+            return design, todo
+    return design, []
 
 
 def _prepare_report(pool: FigurePool) -> None:

@@ -24,6 +24,7 @@ from bnexp.config.keys import Setting, conf_dir, keys, known_keys
 from bnexp.config.overrides import GROUPS, setting
 from bnexp.config.schema import Config
 from bnexp.config.study import StudySpec
+from bnexp.config.until import UNTIL, Until, is_until, with_settings
 from bnexp.errors import UsageError, in_one_line
 
 # Hydra's own sections, of no use here: without them it composes in three quarters of the time.
@@ -98,6 +99,8 @@ class Composer:
         """
         for one in settings:
             self._check_option(one)
+        rules = [one for one in settings if is_until(one.key)]
+        settings = [one for one in settings if one not in rules]
         try:
             plain, study = self._composed(settings)
         except (HydraException, OmegaConfBaseException) as error:
@@ -108,7 +111,23 @@ class Composer:
             ) from None
         plain.pop("preset", None)
         config = _checked(Config, plain, "")
-        return config, None if study is None else _checked(StudySpec, study, "study.")
+        if study is None:
+            if rules:
+                raise UsageError(f"{rules[0].text}: there is no study here; add study=NAME")
+            return config, None
+        spec = _checked(StudySpec, study, "study.")
+        return config, spec.model_copy(update={"until": self.until(rules, spec.until)})
+
+    @staticmethod
+    def until(settings: Sequence[Setting], declared: Until | None) -> Until | None:
+        """Return the rule that is declared, with what settings say in its place.
+
+        Raises:
+            UsageError: With every fault found.
+        """
+        before = None if declared is None else declared.model_dump(exclude_unset=True)
+        rule = with_settings(before, settings)
+        return None if rule is None else _checked(Until, rule, f"{UNTIL}.")
 
     def _composed(self, settings: Sequence[Setting]) -> tuple[dict[Any, Any], object]:
         """Return what Hydra composes, and the study's section apart.

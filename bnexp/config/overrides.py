@@ -10,10 +10,13 @@ from hydra.errors import OverrideParseException
 
 from bnexp.config.keys import Setting, known_keys
 from bnexp.config.study import label
+from bnexp.config.until import UNTIL, Until
 from bnexp.errors import UsageError
 
 # Where one file among several is chosen by its name.
 GROUPS = ("study", "preset", "data", "model", "norm", "optimizer", "engine")
+# What a command line says of a study beside its factors and seeds.
+UNTIL_KEYS = (UNTIL, *(f"{UNTIL}.{part}" for part in Until.model_fields))
 
 Options = Callable[[str], list[str]]  # from a group to the names that it offers
 
@@ -42,7 +45,7 @@ def check_keys(overrides: Iterable[Override], also: Collection[str] = ()) -> Non
     Raises:
         UsageError: With the key that was probably meant.
     """
-    keys = known_keys() | {*GROUPS, *also}
+    keys = known_keys() | {*GROUPS, *UNTIL_KEYS, *also}
     for key in (override.key_or_group for override in overrides):
         if key not in keys:
             near = difflib.get_close_matches(key, sorted(keys), n=1, cutoff=0.5)

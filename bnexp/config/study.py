@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat, model_validator
 
 from bnexp.config.part import AtLeast0, Count, Lax, Part, Positive, Seed
+from bnexp.config.until import Until
 
 
 def label(value: object) -> str:
@@ -246,6 +247,7 @@ class StudySpec(Part):
     source: str
     factors: Annotated[dict[str, str | dict[str, str]], Field(min_length=1)]
     seeds: Count | Annotated[tuple[Seed, ...], Lax, Field(min_length=1), AfterValidator(_once)]
+    until: Until | None = None
     responses: Annotated[tuple[str, ...], Lax, Field(min_length=1)]
     claims: Annotated[tuple[AnyClaim, ...], Lax] = ()
     # Rows of `bnexp/study/sources.yaml` that the study answers.

@@ -31,6 +31,7 @@ MOST_ROWS = 6
 
 UNTOLD = "cannot be told, too many runs are missing"
 SIMULTANEOUS = "95\N{NO-BREAK SPACE}%, simultaneous"
+AT_ALL_LOOKS = f"{SIMULTANEOUS}, at any look"
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,8 @@ def answers(study: Declared, tables: Tables) -> list[Answer]:
         if why := limit(study, tables, name):
             sentence, done = f"Cannot tell: {why}.", False
         unit = what.unit_difference
-        found.append(Answer(what.label, unit, sentence, done, lines[:MOST_ROWS], SIMULTANEOUS))
+        level = AT_ALL_LOOKS if tables.looks.several else SIMULTANEOUS
+        found.append(Answer(what.label, unit, sentence, done, lines[:MOST_ROWS], level))
     # Beside a response that can be shared out, one that cannot says nothing more.
     shared = [answer for answer in found if any(line.share for line in answer.lines)]
     first, *others = shared or found
@@ -119,7 +121,7 @@ def _largest_rates(tables: Tables, varied: Sequence[str]) -> list[Answer]:
             factor=short(row.factor),
             comparison=f"{row.level_a} by {row.level_b}" + _beside(row.given, varied),
             effect=rate(row.ratio, row.ratio_low, row.ratio_high, row.bound),
-            settled=row.ratio_low > 1 or row.ratio_high < 1,
+            settled=not tables.looks.several and (row.ratio_low > 1 or row.ratio_high < 1),
             share="",
             width=0,
         )
@@ -131,6 +133,8 @@ def _largest_rates(tables: Tables, varied: Sequence[str]) -> list[Answer]:
         (of_first["level_a"] == pair.level_a) & (of_first["level_b"] == pair.level_b)
     ]
     larger, smaller = (same["ratio_low"] > 1).all(), (same["ratio_high"] < 1).all()
+    if tables.looks.several:  # these intervals are of a single one
+        larger = smaller = False
     sentence = f"Not settled between {pair.level_a} and {pair.level_b}."
     if larger or smaller:
         a, b = (pair.level_a, pair.level_b)[:: 1 if larger else -1]

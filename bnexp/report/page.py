@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from bnexp.config.study import label
 from bnexp.metrics import OR_CHANCE, describe
 from bnexp.report.answer import Answer, answers
+from bnexp.report.looks import caveats_of_looks
 from bnexp.report.numbers import each
 from bnexp.report.sentences import diverging, rule
 from bnexp.report.tables.claims import claims_table, tally
@@ -24,6 +25,7 @@ from bnexp.stats.incomplete import ASSUMES, METHOD
 from bnexp.stats.tables import Tables
 from bnexp.store.records import RunRecord
 from bnexp.store.study_file import Declared
+from bnexp.study.until import in_words
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,10 @@ def page(
         question=study.question,
         source=study.source,
         warnings=_warnings(study, tables, records, n_other),
-        caveats=_caveats(tables),
+        caveats=[
+            *(caveats_of_looks(study) if tables.looks.several else []),
+            *_caveats(tables),
+        ],
         answers=answers(study, tables),
         tally=tally(tables) if len(tables.claims) else "",
         rule=rule(study, tables),
@@ -200,7 +205,7 @@ def setting(study: Declared, records: Sequence[RunRecord]) -> list[tuple[str, st
     starts = sorted(record.provenance["started"] for record in done)
     return [
         ("varied", varied or "nothing"),
-        ("seeds", f"{len(study.seeds)}, shared by all cells"),
+        ("seeds", f"{len(study.seeds)}, shared by all cells{_added(study)}"),
         ("runs", f"{len(done)}, {minutes:.0f} minutes of training and evaluation in all"),
         ("data", f"{base['data']['name']}, train_size {base['data']['train_size'] or 'all'}"),
         *[
@@ -220,6 +225,14 @@ def setting(study: Declared, records: Sequence[RunRecord]) -> list[tuple[str, st
         ),
         ("trained", f"{starts[0]} to {starts[-1]}; declared {study.declared}"),
     ]
+
+
+def _added(study: Declared) -> str:
+    """Return by which rule seeds were added, if by one."""
+    until = study.until
+    if until is None:
+        return ""
+    return f"; {until.step} at a time were added until {in_words(until)}, or {until.most}"
 
 
 def _code(records: Sequence[RunRecord]) -> list[tuple[str, str]]:

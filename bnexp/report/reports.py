@@ -58,7 +58,7 @@ def build_all(
 
 
 def _read(store: Store) -> Analysis:
-    study = store.read_study()
+    study = store.look(store.read_study())
     made = made_from(store)  # before the runs are read: one that is saved just now is new
     records = store.load(study.run_ids)
     if not any(record.status != "failed" for record in records):

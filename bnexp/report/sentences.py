@@ -9,6 +9,7 @@ import numpy as np
 
 from bnexp.metrics.metric import Metric
 from bnexp.plots import short
+from bnexp.report.looks import rule_of_looks
 from bnexp.report.numbers import each, listed
 from bnexp.report.tables.text import described
 from bnexp.stats.cells import response_array
@@ -44,11 +45,11 @@ RULE_OF_SIGNS = (
 
 def rule(study: Declared, tables: Tables) -> str:
     """Return the rule by which the answers' sentences follow from their numbers."""
+    several = [rule_of_looks(study)] if tables.looks.several else []
     if len(study.varied) == 1:
-        return RULE_OF_SIGNS
-    return " ".join(
-        [RULE_OF_SHARES, RULE_OF_SIGNS, *[RULE_OF_REVERSALS] * (len(tables.reversals) > 0)]
-    )
+        return " ".join([RULE_OF_SIGNS, *several])
+    turns = [RULE_OF_REVERSALS] * (len(tables.reversals) > 0)
+    return " ".join([RULE_OF_SHARES, RULE_OF_SIGNS, *turns, *several])
 
 
 def leader(shares: Sequence[Any], some_settled: bool) -> tuple[str, bool]:

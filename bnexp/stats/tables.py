@@ -9,6 +9,7 @@ import pandas as pd
 from bnexp import stats
 from bnexp.config.schema import SIZES
 from bnexp.metrics import ACCURACY, LOSSES_AND_ACCURACIES, describe
+from bnexp.stats.looks import Looks
 from bnexp.store.frames import epochs_frame, runs_frame
 from bnexp.store.records import RunRecord
 from bnexp.store.study_file import Declaration, Declared
@@ -23,6 +24,11 @@ class Tables:
 
     study: Declared
     records: Sequence[RunRecord]
+
+    @property
+    def looks(self) -> Looks:
+        """Whether what is said has to hold at any of several looks."""
+        return Looks(several=self.study.judged_by_several)
 
     @cached_property
     def runs(self) -> pd.DataFrame:
@@ -57,22 +63,27 @@ class Tables:
             lambda contrast, response: any(
                 one.plans(contrast.uses, response) for one in self._planned
             ),
+            looks=self.looks,
         )
 
     @cached_property
     def reversals(self) -> pd.DataFrame:
         """Effects whose sign depends on other factors, empty where there are none."""
-        return stats.reversals(self.contrasts, self.study.factors)
+        return stats.reversals(self.contrasts, self.study.factors, looks=self.looks)
 
     @cached_property
     def divergence(self) -> pd.DataFrame:
         """How often runs diverge at two levels of a factor, empty where none does."""
-        return stats.divergence(self.runs, self.study.factors, self.study.seeds)
+        study = self.study
+        return stats.divergence(self.runs, study.factors, study.seeds, looks=self.looks)
 
     @cached_property
     def shares(self) -> pd.DataFrame:
         """How much of the variance each factor explains."""
-        return stats.shares(self.runs, self.study.factors, self.study.seeds, self.responses)
+        study = self.study
+        return stats.shares(
+            self.runs, study.factors, study.seeds, self.responses, looks=self.looks
+        )
 
     @cached_property
     def claims(self) -> pd.DataFrame:
@@ -83,6 +94,7 @@ class Tables:
             self.study.factors,
             self.study.seeds,
             lambda claim: any(claim in one.claims for one in self._planned),
+            looks=self.looks,
         )
 
     @cached_property

@@ -71,6 +71,12 @@ class Store:
         self.open_for_writing()
         study_file.write(self.study, declared)
 
+    def look(self, declared: Declared) -> Declared:
+        """Return what is declared, with a look at the runs that are done kept for good."""
+        done = self.done()
+        seeds = [seed for seed, ids in declared.ids_by_seed.items() if done.intersection(ids)]
+        return study_file.look(self.study, declared, len(seeds)) if seeds else declared
+
     def run_file(self, run_id: str) -> Path:
         """Return where the file of a finished run lies, if it is not packed."""
         return self.runs / f"{run_id}.json"

@@ -11,14 +11,17 @@ from pydantic import (
     AfterValidator,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     TypeAdapter,
     ValidationError,
+    model_serializer,
     model_validator,
 )
 from pydantic.dataclasses import dataclass
 
 from bnexp.config.schema import SIZES
 from bnexp.config.study import AnyClaim
+from bnexp.config.until import Until
 from bnexp.errors import UsageError
 from bnexp.metrics import describe
 from bnexp.store.json_files import parse, read_text, write_json
@@ -52,10 +55,37 @@ Base = Annotated[dict[str, Any], AfterValidator(_whole)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Declaration:
+class Look:
+    """That results were shown: of how many seeds, and when they were shown first.
+
+    Attributes:
+        at: None where it was before looks were kept.
+        single: Whether they were judged as if no other look would follow.
+    """
+
+    seeds: Annotated[int, Field(ge=1)]
+    at: Time | None
+    single: bool
+
+
+class Sparing:
+    """Fields that older files lack are not written where they say nothing."""
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = write(self)
+        return {
+            key: value
+            for key, value in content.items()
+            if value is not None or key not in ("until", "looks")
+        }
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Declaration(Sparing):
     """What was planned at one time: the overrides of each level, responses and claims.
 
-    Two that agree on all but the time are the same one, whatever their seeds.
+    Two that agree on all but the time and the looks are the same one, whatever their seeds.
     """
 
     declared: Time
@@ -63,6 +93,7 @@ class Declaration:
     responses: tuple[str, ...]
     claims: tuple[AnyClaim, ...]
     base: Base
+    looks: tuple[Look, ...] | None = None
 
     def plans(self, levels: Iterable[tuple[str, str]], response: str) -> bool:
         """Return whether these levels of factors and this response were asked about."""
@@ -80,7 +111,7 @@ class CellRuns:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Declared:
+class Declared(Sparing):
     """What `study.json` says, in the order of the file.
 
     Attributes:
@@ -88,6 +119,9 @@ class Declared:
         command: What to type to run it again.
         overrides: Of each factor's levels, the baseline first; `factors` in the file.
         fixed: Overrides that hold in every cell and determine results.
+        until: When to stop adding seeds, None where they are fixed.
+        looks: When results were shown of how many seeds, a number of them once; None in a file
+            from before that was kept, which has shown what it declares.
         base: The settings of which the levels change some (`Config.identity`).
         runs: In the order of the design; `cells` in the file.
         earlier: The declarations before this one, so that a level or response that was
@@ -102,6 +136,8 @@ class Declared:
     source: str
     overrides: Overrides = Field(alias="factors")
     seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    until: Until | None = None
+    looks: tuple[Look, ...] | None = None
     responses: Annotated[tuple[str, ...], Field(min_length=1)]
     claims: tuple[AnyClaim, ...]
     fixed: tuple[str, ...]
@@ -142,6 +178,12 @@ class Declared:
             for cell in self.runs
         )
 
+    @cached_property
+    def ids_by_seed(self) -> dict[int, tuple[str, ...]]:
+        """Return the ids of each seed's runs, a cell each."""
+        ids = zip(*(cell.run_ids for cell in self.runs), strict=True)
+        return dict(zip(self.seeds, ids, strict=True))
+
     @property
     def varied(self) -> list[str]:
         """Return the factors that differ between runs: one may have a single level."""
@@ -156,7 +198,44 @@ class Declared:
     def declarations(self) -> tuple[Declaration, ...]:
         """Return every declaration that the folder has seen, this one last."""
         own = {field.name for field in dataclasses.fields(Declaration)}
-        return (*self.earlier, Declaration(**{key: getattr(self, key) for key in own}))
+        fields = {key: getattr(self, key) for key in own} | {"looks": self._shown}
+        return (*self.earlier, Declaration(**fields))
+
+    @property
+    def _shown(self) -> tuple[Look, ...]:
+        return (
+            (Look(seeds=len(self.seeds), at=None, single=True),)
+            if self.looks is None
+            else self.looks
+        )
+
+    @property
+    def looked_at(self) -> list[int]:
+        """Return the numbers of seeds of which results of these settings were shown."""
+        return sorted({look.seeds for look in self._all_looks})
+
+    @property
+    def judged_by_several(self) -> bool:
+        """Return whether what is said of the results has to hold at several looks."""
+        return self.until is not None or len(self.looked_at) > 1
+
+    @property
+    def first_alone(self) -> int | None:
+        """Return at how many seeds results were judged as if no other look would follow."""
+        return next((look.seeds for look in self._all_looks if look.single), None)
+
+    @property
+    def _all_looks(self) -> list[Look]:
+        same = (one for one in self.declarations if one.base == self.base)
+        return [look for one in same for look in one.looks or ()]
+
+    def looked(self, seeds: int) -> Self:
+        """Return this with a look at so many seeds now, if it is the first one."""
+        if seeds in (look.seeds for look in self._shown):
+            return self
+        single = self.until is None and not self.looked_at
+        looks = (*self._shown, Look(seeds=seeds, at=now(), single=single))
+        return dataclasses.replace(self, looks=looks)
 
     def planned(self, records: Sequence[RunRecord]) -> tuple[Declaration, ...]:
         """Return the declarations that precede the first run of the design.
@@ -178,14 +257,20 @@ class Declared:
     def after(self, before: "Declared") -> "Declared":
         """Return this declaration as one that follows those of a folder.
 
-        It keeps the time of the first that planned the same: what was planned before
-        looking stays planned.
+        It keeps the time of the first that planned the same, and the looks: what was planned
+        before looking stays planned, and what was seen stays seen.
         """
         own, earlier = self.declarations[-1], list(before.declarations)
         for one in earlier:
-            if dataclasses.replace(one, declared=own.declared) == own:
+            if dataclasses.replace(one, declared=own.declared, looks=own.looks) == own:
                 earlier.remove(one)
-                return dataclasses.replace(self, declared=one.declared, earlier=tuple(earlier))
+                again = one is before.declarations[-1] and self.seeds == before.seeds
+                return dataclasses.replace(
+                    self,
+                    declared=one.declared,
+                    looks=before.looks if again else one.looks,
+                    earlier=tuple(earlier),
+                )
         return dataclasses.replace(self, earlier=tuple(earlier))
 
 
@@ -236,4 +321,16 @@ def write(path: Path, declared: Declared) -> None:
         # The same by another command: what is published keeps its bytes.
         if dataclasses.replace(declared, command=before.command) == before:
             return
+    _write(path, declared)
+
+
+def look(path: Path, declared: Declared, seeds: int) -> Declared:
+    """Return what is declared there, with a look at so many seeds kept in the file."""
+    looked = declared.looked(seeds)
+    if looked is not declared:
+        _write(path, looked)
+    return looked
+
+
+def _write(path: Path, declared: Declared) -> None:
     write_json(path, _TYPE.dump_python(declared, mode="json", by_alias=True))

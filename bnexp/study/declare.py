@@ -20,10 +20,12 @@ from bnexp.config.overrides import (
 )
 from bnexp.config.schema import Config, determines_result
 from bnexp.config.study import AnyClaim, StudySpec
+from bnexp.config.until import Until, is_until
 from bnexp.errors import UsageError
 from bnexp.metrics import describe
 from bnexp.store.records import LevelValue
 from bnexp.study.design import Design, Factor, Level, Study, enumerate_design
+from bnexp.study.until import fitting
 
 DEFAULT_RESPONSES = ("test_accuracy", "train_loss")
 
@@ -66,19 +68,23 @@ def declare(composer: Composer, arguments: Sequence[str], *, multirun: bool) -> 
     check_keys(overrides, also=[factor.key for factor in choice.factors])
     budget = _budget(overrides, file)
     declared = None
+    rules: list[Override] = []
     if file:
         size = read(shlex.split(file.spec.budgets.get(budget, "")), composer.options)
         check_keys(size, also=[factor.key for factor in choice.factors])
+        rules, size = _apart(size)
         choice = _applied(composer.options, size, choice, spec, multirun=True)
         declared = file.config
         if choice.fixed:
             declared, _ = composer.resolve([setting(f"study={file.name}"), *choice.fixed])
     sized, choice = choice.fixed, replace(choice, fixed=())
-    choice = _applied(composer.options, overrides, choice, spec, multirun=multirun)
+    own_rules, of_runs = _apart(overrides)
+    choice = _applied(composer.options, of_runs, choice, spec, multirun=multirun)
     said = {override.key_or_group for override in overrides}
     fixed = (*choice.fixed, *(one for one in sized if one.key not in said))
     base, _ = composer.resolve(fixed)
     as_declared = declared is not None and declared.identity() == base.identity()
+    responses = _responses(spec, base)
     swept = "+".join(factor.key for factor in choice.factors) or "single"
     study = Study(
         name=base.name or (file.name if file else swept),
@@ -90,12 +96,13 @@ def declare(composer: Composer, arguments: Sequence[str], *, multirun: bool) -> 
         seeds=choice.seeds,
         seeds_asked="seed" in said,
         fixed=fixed,
-        responses=_responses(spec, base),
+        responses=responses,
         # A few steps on other data answer nothing.
         claims=_claims_that_apply(spec, choice.factors)
         if as_declared and budget != "smoke"
         else (),
         base=base,
+        until=_until([*rules, *own_rules], file, responses, choice, small=budget == "smoke"),
     )
     if any(part in study.name for part in ("/", "\\")) or study.name in (".", ".."):
         raise UsageError(f"name={study.name}: a folder's name without slashes, please")
@@ -150,6 +157,35 @@ def _study_file(composer: Composer, overrides: Sequence[Override]) -> StudyFile 
                 )
     seeds = tuple(range(spec.seeds)) if isinstance(spec.seeds, int) else spec.seeds
     return StudyFile(name, spec, config, Choice(factors, seeds))
+
+
+def _apart(overrides: Sequence[Override]) -> tuple[list[Override], list[Override]]:
+    """Return what is said of `study.until`, and the rest."""
+    rules = [one for one in overrides if is_until(one.key_or_group)]
+    return rules, [one for one in overrides if one not in rules]
+
+
+def _until(
+    rules: Sequence[Override],
+    file: StudyFile | None,
+    responses: Sequence[str],
+    choice: Choice,
+    *,
+    small: bool,
+) -> Until | None:
+    """Return when to stop adding seeds, if that is declared or asked for.
+
+    Args:
+        small: Whether a few steps are trained, for which no file asks for more seeds.
+    """
+    until = Composer.until(
+        [one_value(one, "a study has") for one in rules],
+        file.spec.until if file and not small else None,
+    )
+    if until is None:
+        return None
+    varied = [factor.key for factor in choice.factors if len(factor.levels) > 1]
+    return fitting(until, responses, varied, len(choice.seeds))
 
 
 def _budget(overrides: Sequence[Override], file: StudyFile | None) -> Any:

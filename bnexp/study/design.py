@@ -11,6 +11,7 @@ from typing import Any
 from bnexp.config.keys import Setting
 from bnexp.config.schema import Config, determines_result
 from bnexp.config.study import AnyClaim
+from bnexp.config.until import Until
 from bnexp.metrics.metric import Measured
 from bnexp.store.records import SCHEMA_VERSION, LevelValue, RunRecord, Status
 from bnexp.store.study_file import CellRuns, Declared, now
@@ -43,6 +44,7 @@ class Study:
         fixed: Settings that hold in every cell.
         seeds: The replicates, shared by all cells: comparisons are paired by seed.
         seeds_asked: Whether `seed=` named them.
+        until: When to stop adding seeds to these, if that is asked for.
         responses: Outcomes that the report answers with, the primary one first.
     """
 
@@ -58,6 +60,7 @@ class Study:
     responses: tuple[str, ...]
     claims: tuple[AnyClaim, ...]
     base: Config
+    until: Until | None = None
 
 
 @dataclass(frozen=True)
@@ -157,6 +160,8 @@ class Design:
                 for factor in study.factors
             },
             seeds=study.seeds,
+            until=study.until,
+            looks=(),
             responses=study.responses,
             claims=study.claims,
             # Where it trains and is kept is this machine's business, as in `command`.

@@ -12,6 +12,7 @@ from bnexp.plural import counted
 from bnexp.store.folder import Store
 from bnexp.store.study_file import Declared
 from bnexp.study.design import Design, Study
+from bnexp.study.until import next_look, with_more
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,12 @@ class Held:
         """Return a design with the seeds that the folder holds of its cells.
 
         Results that are there are not left out because a study file, or a sweep's default,
-        has fewer seeds; where `seed=` names them, it decides. The seeds to look for are
+        has fewer seeds; where `seed=` names them, it decides, unless it only names those that
+        a study starts with which adds some by itself. The seeds to look for are
         those that were declared, and all from 0 on up to the first that no cell has.
         """
         study = design.study
-        if study.seeds_asked:
+        if study.seeds_asked and study.until is None:
             return design
 
         def is_held(seed: int) -> bool:
@@ -54,6 +56,9 @@ class Held:
         known = self.declared.seeds if self.declared else ()
         found = [*filter(is_held, known), *itertools.takewhile(is_held, itertools.count())]
         seeds = tuple(dict.fromkeys([*found, *study.seeds]))
+        if study.until is not None:
+            n_seeds = next_look(study.until, len(study.seeds), len(seeds))
+            return with_more(replace(design, study=replace(study, seeds=seeds)), n_seeds)
         if len(seeds) == len(study.seeds):
             return design
         return replace(

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from bnexp.config.compose import Composer
+from bnexp.config.until import Until
 from bnexp.errors import UsageError
 from bnexp.store import json_files, study_file
 from bnexp.store.folder import Store
 from bnexp.store.records import SCHEMA_VERSION
+from bnexp.store.study_file import Declared
 from bnexp.study.declare import declare
 from bnexp.study.design import Design, enumerate_design
 from tests.fabricate import redeclared
@@ -181,6 +183,10 @@ BASE = {section: {} for section in study_file.SECTIONS}
         ("declared", "2026-01-01T00:00:00", "declared: should name its time zone"),
         ("name", None, "name: Input should be a valid string"),
         ("earlier", [{}], r"earlier\.0\.\w+: Field required"),
+        ("looks", [{"seeds": 0}], r"looks\.0\.\w+: "),
+        ("looks", 3, "looks: Input should be a valid array"),
+        ("until", {"most": "9"}, "until.most: Input should be a valid integer"),
+        ("until", {"most": 9, "within": 1.0}, "until: .* has no use for study.until.within"),
     ],
 )
 def test_a_foreign_study_names_its_field(
@@ -279,3 +285,87 @@ def test_a_factor_of_one_level_is_not_varied(
     )
     assert list(one.factors) == ["norm", "model.pool"]
     assert one.varied == ["norm"]
+
+
+def grown(declared: Declared, n_seeds: int) -> Declared:
+    """Return the same declaration of more, or fewer, seeds."""
+    return dataclasses.replace(
+        declared,
+        seeds=tuple(range(n_seeds)),
+        runs=tuple(
+            dataclasses.replace(cell, run_ids=tuple(f"{i}-{seed}" for seed in range(n_seeds)))
+            for i, cell in enumerate(declared.runs)
+        ),
+    )
+
+
+def test_looks_are_counted_once_a_number_of_seeds(
+    store: Store, design_of: Callable[..., Design]
+) -> None:
+    """A look has a time, and the same results shown again are the same look."""
+    store.declare(design_of("norm=none,batch", "seed=range(2)").declaration())
+    assert store.read_study().looks == ()
+    for n_seeds in (2, 2, 3, 2):
+        study_file.look(store.study, store.read_study(), n_seeds)
+    looks = store.read_study().looks or ()
+    assert [(look.seeds, look.single) for look in looks] == [(2, True), (3, False)]
+    assert all(look.at and look.at > LONG_AGO for look in looks)
+    store.declare(design_of("norm=none,batch", "seed=range(5)").declaration())
+    assert store.read_study().looked_at == [2, 3]
+
+
+def test_a_published_study_has_shown_what_it_declares(tmp_path: Path) -> None:
+    """Without the key a file stays as it is while its seeds do; more are a second look."""
+    path = tmp_path / "study.json"
+    path.write_bytes((RESULTS / "pooling_vs_bn" / "study.json").read_bytes())
+    before = path.read_bytes()
+    published = study_file.read(path)
+    assert published.looks is None
+    assert published.looked_at == [10]
+    assert not published.judged_by_several
+    study_file.look(path, published, 10)
+    study_file.write(path, dataclasses.replace(published, looks=(), command="other"))
+    assert path.read_bytes() == before
+    study_file.write(path, dataclasses.replace(grown(published, 12), looks=()))
+    assert study_file.read(path).looked_at == [10]
+    more = study_file.look(path, study_file.read(path), 12)
+    assert more.looked_at == [10, 12]
+    assert more.judged_by_several
+    assert more.first_alone == 10
+    assert study_file.read(path) == more
+
+
+def test_other_questions_of_the_same_runs_keep_their_looks(
+    store: Store, design_of: Callable[..., Design]
+) -> None:
+    """Another level or response forgets no look; other settings are other results."""
+    two = ("norm=none,batch", "name=mine", "seed=range(2)")
+    store.declare(design_of(*two).declaration())
+    study_file.look(store.study, store.read_study(), 2)
+    store.declare(
+        design_of("norm=none,batch,scratch", *two[1:-1], "seed=range(4)").declaration()
+    )
+    assert store.read_study().looked_at == [2]
+    study_file.look(store.study, store.read_study(), 4)
+    assert store.read_study().judged_by_several
+    store.declare(design_of(*two, "train.epochs=7").declaration())
+    assert store.read_study().looked_at == []
+    store.declare(design_of(*two).declaration())
+    assert store.read_study().looked_at == [2, 4]
+
+
+def test_a_rule_is_kept_and_makes_every_look_one_of_several(
+    store: Store, design_of: Callable[..., Design]
+) -> None:
+    """What `study.until` says is part of the declaration, from the first look on."""
+    design = design_of("norm=none,batch", "seed=range(3)", "study.until.most=30")
+    store.declare(design.declaration())
+    declared = store.read_study()
+    assert declared.until == Until(most=30, response="test_accuracy")
+    assert declared.judged_by_several
+    looked = study_file.look(store.study, declared, 3)
+    assert looked.first_alone is None
+    assert "study.until.most=30" in looked.command
+    store.declare(design_of("norm=none,batch", "seed=range(3)").declaration())
+    assert store.read_study().until is None
+    assert store.read_study().looked_at == [3]

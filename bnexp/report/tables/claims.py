@@ -10,9 +10,14 @@ from bnexp.report.numbers import Marked, bracketed, each, interval, shown
 from bnexp.report.tables.text import TableText, described, filled
 from bnexp.stats import REGIONS, RULE
 from bnexp.stats.estimate import CONFIDENCE
+from bnexp.stats.looks import Looks
 from bnexp.stats.tables import Tables
 from bnexp.store.study_file import Declared
 
+AT_ANY_LOOK = (
+    "Here it is that of an anytime-valid t-test, in the place of Student-t: seeds were added "
+    "after looking."
+)
 VERDICTS = ("supported", "refuted", "inconclusive")
 
 
@@ -44,17 +49,18 @@ def claims_table(study: Declared, tables: Tables) -> TableText:
                 _region(
                     what, found.region_low, found.region_high, difference=claim.is_difference
                 ),
-                _judged(what, found, difference=claim.is_difference),
+                _judged(what, found, tables.looks, difference=claim.is_difference),
                 links.to_runs(str(found.n), links.of_claim(claim)),
             ]
         )
     columns = ("verdict", "claim", "source", "reported", "as one run", "supported inside")
     header, rows = filled([*columns, "ours [95 %]", "n"], rows)
     regions = "; ".join(REGIONS[kind] for kind in dict.fromkeys(tables.claims["kind"]))
+    rule = f"{RULE} {AT_ANY_LOOK}" if tables.looks.several else RULE
     return TableText(
         "claims",
         "What the sources claimed",
-        f"{RULE} {regions[:1].upper()}{regions[1:]}.",
+        f"{rule} {regions[:1].upper()}{regions[1:]}.",
         header,
         rows,
     )
@@ -81,11 +87,12 @@ def _end(what: Metric, value: float, *, difference: bool) -> str:
     return "0" if value == 0 else what.show(value, difference=difference)
 
 
-def _judged(what: Metric, found: Any, *, difference: bool) -> str:
+def _judged(what: Metric, found: Any, looks: Looks, *, difference: bool) -> str:
     """Return our estimate with its 95 % interval, and the one that decides if another."""
     text = interval(what, found, difference=difference)
-    if found.confidence == CONFIDENCE or math.isnan(found.judged_low):
+    alone = found.confidence == CONFIDENCE and not looks.several
+    if alone or math.isnan(found.judged_low) or found.judged_low == -math.inf:
         return text
     judged = bracketed(what, found.judged_low, found.judged_high, difference)
     level = f"{100 * found.confidence:.4g}\N{NO-BREAK SPACE}%"
-    return f"{text}; {level} {judged}"
+    return f"{text}; {level}{' at any look' * looks.several} {judged}"
