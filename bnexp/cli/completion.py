@@ -6,6 +6,7 @@ from typing import Any
 
 from bnexp.config.keys import conf_dir, is_section, keys
 from bnexp.config.schema import Config
+from bnexp.config.until import UNTIL, Until
 
 
 def complete(prefix: str, **_options: object) -> list[str]:
@@ -13,14 +14,19 @@ def complete(prefix: str, **_options: object) -> list[str]:
     key, equals, _ = prefix.partition("=")
     groups = [folder.name for folder in conf_dir().iterdir() if folder.is_dir()]
     if not equals:
-        leaves = [name for name, kind in keys(Config) if not is_section(kind)]
+        leaves = [name for name, kind in _keys() if not is_section(kind)]
         found = [f"{name}=" for name in [*groups, *leaves]]
     elif key in groups:
         found = [f"{key}={file.stem}" for file in conf_dir().glob(f"{key}/*.yaml")]
     else:
-        kinds = [kind for name, kind in keys(Config) if name == key]
+        kinds = [kind for name, kind in _keys() if name == key]
         found = [f"{key}={value}" for kind in kinds for value in _values(kind)]
     return sorted({text for text in found if text.startswith(prefix)})
+
+
+def _keys() -> Iterator[tuple[str, Any]]:
+    yield from keys(Config)
+    yield from keys(Until, f"{UNTIL}.")
 
 
 def _values(kind: Any) -> Iterator[str]:

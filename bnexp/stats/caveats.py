@@ -1,6 +1,6 @@
 """What a study cannot say, as rows that the report prints as warnings."""
 
-import math
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -9,6 +9,7 @@ import pandas as pd
 from bnexp.metrics import TIMES
 from bnexp.stats.cells import Factors
 from bnexp.stats.incomplete import ASSUMES, METHOD
+from bnexp.stats.looks import ONE_LOOK, Looks
 from bnexp.stats.testing import ALPHA, smallest_p
 
 CAVEAT_COLUMNS = ["code", "response", "value", "text"]
@@ -20,7 +21,12 @@ SKEWED, SKEWED_AT = 1.0, 30
 
 
 def caveats(
-    contrasts: pd.DataFrame, footing: pd.DataFrame, runs: pd.DataFrame, factors: Factors
+    contrasts: pd.DataFrame,
+    footing: pd.DataFrame,
+    runs: pd.DataFrame,
+    factors: Factors,
+    *,
+    looks: Looks = ONE_LOOK,
 ) -> pd.DataFrame:
     """Return the warnings that follow from the tables: code, response, value, text.
 
@@ -31,7 +37,7 @@ def caveats(
     holds for all.
     """
     main = contrasts[contrasts["kind"] != "simple"]
-    rows = [*_without_effect(runs, factors), *_about_p(main), *_about_responses(main)]
+    rows = [*_without_effect(runs, factors), *_about_p(main, looks), *_about_responses(main)]
     n_later = int((contrasts["declared"] == "exploratory").sum())
     if n_later:
         text = (
@@ -67,7 +73,7 @@ def _without_effect(runs: pd.DataFrame, factors: Factors) -> Iterator[CaveatRow]
             yield "no_change", "", float("nan"), text
 
 
-def _about_p(main: pd.DataFrame) -> Iterator[CaveatRow]:
+def _about_p(main: pd.DataFrame, looks: Looks) -> Iterator[CaveatRow]:
     n = int(main["n"].max()) if len(main) else 0
     if n < 2:
         return
@@ -81,13 +87,15 @@ def _about_p(main: pd.DataFrame) -> Iterator[CaveatRow]:
         )
         yield "few_seeds", "", n, text
     family = int(main.groupby("response").size().max())
-    if floor < ALPHA <= floor * family:
-        needed = 1 + math.floor(math.log2(2 * family / ALPHA))  # 2 / 2^n * family < alpha
+    adjusted = min(1.0, float(looks.p(floor, n)) * family)
+    if floor < ALPHA <= adjusted:
+        tried = itertools.count(n)
+        needed = next(k for k in tried if looks.p(smallest_p(k), k) * family < ALPHA)
         text = (
-            f"{n} seeds cannot reach an adjusted p < {_short(min(1, floor * family))} in a "
+            f"{n} seeds cannot reach an adjusted p < {_short(adjusted)} in a "
             f"family of {family} contrasts; {needed} seeds can reach {_short(ALPHA)}"
         )
-        yield "adjusted_p", "", min(1.0, floor * family), text
+        yield "adjusted_p", "", adjusted, text
 
 
 def _about_responses(main: pd.DataFrame) -> Iterator[CaveatRow]:

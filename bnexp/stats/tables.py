@@ -124,7 +124,13 @@ class Tables:
     @cached_property
     def caveats(self) -> pd.DataFrame:
         """What the study cannot say."""
-        return stats.caveats(self.contrasts, self.equal_footing, self.runs, self.study.factors)
+        return stats.caveats(
+            self.contrasts,
+            self.equal_footing,
+            self.runs,
+            self.study.factors,
+            looks=self.looks,
+        )
 
     def files(self) -> dict[str, pd.DataFrame]:
         """Return the tables by the name of their file; those that do not apply have none."""

@@ -8,6 +8,7 @@ import pytest
 from bnexp.cli.completion import complete
 from bnexp.config.compose import Composer
 from bnexp.config.keys import known_keys
+from bnexp.config.overrides import UNTIL_KEYS
 
 
 @pytest.mark.parametrize(
@@ -19,6 +20,8 @@ from bnexp.config.keys import known_keys
         ("model.pool=", ["model.pool=max", "model.pool=avg", "model.pool=none"]),
         ("model.fc120=", ["model.fc120=true", "model.fc120=false"]),
         ("study=pool", ["study=pooling_vs_bn"]),
+        ("study.u", ["study.until.most=", "study.until.kind="]),
+        ("study.until.kind=", ["study.until.kind=settled", "study.until.kind=half_width"]),
         ("engine=", ["engine=inline", "engine=local", "engine=ray", "engine=slurm"]),
     ],
 )
@@ -34,7 +37,7 @@ def test_every_completed_key_exists() -> None:
     with Composer() as composer:
         offered = {text.rstrip("=") for text in complete("")}
         assert len(offered) > 40
-        assert offered <= known_keys() | {"preset", "study"}
+        assert offered <= known_keys() | {"preset", "study", *UNTIL_KEYS}
         assert set(composer.options("norm")) == {t.partition("=")[2] for t in complete("norm=")}
 
 
