@@ -45,13 +45,14 @@ def main(options: argparse.Namespace) -> int:
     print()
     _print_cells(design, done)
     if todo:
-        print(_effort(design, todo))
+        print(_effort(design, todo) + ", to the next look" * (study.until is not None))
     print_others(design, done)
     loss = None if options.replace else held.loss(design)
     if loss:
         print(f"bnexp run with the same arguments stops: {loss}")
     else:
-        print("bnexp run with the same arguments trains them" if todo else "nothing to train")
+        nothing = "nothing to train" + " before the next look" * (study.until is not None)
+        print("bnexp run with the same arguments trains them" if todo else nothing)
     return 0
 
 

@@ -77,6 +77,12 @@ def pair(a: str, first: Analysis, b: str, second: Analysis) -> Pair:
         f"Main effects and interactions: {_tally(contrasts[~simple])}. Cells: "
         f"{_tally(cells)}. Simple effects: {_tally(contrasts[simple])}.",
         _identical(runs),
+        *(
+            f"Results of {letter} were looked at while seeds were added; the intervals here "
+            "are those of a single look."
+            for letter, one in ((a, first), (b, second))
+            if one.tables.looks.several
+        ),
     ]
     mains = contrasts[contrasts["kind"] == "main"]
     primary = mains[mains["response"] == mains["response"].iloc[0]] if len(mains) else mains

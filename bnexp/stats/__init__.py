@@ -8,8 +8,9 @@ how many seeds it is made (`n`) and why it lacks some, `cells` gives their rate,
 ranked comparison of `contrasts` counts them as the worst.
 
 `estimate`, `squares`, `incomplete`, `testing`, `proportion`, `power` and `logistic` are the
-arithmetic of one quantity; `factorial` says which comparisons a factorial holds; the other
-modules make one table each.
+arithmetic of one quantity, `looks` is that of looking again with more seeds, and `until` says
+when there are enough; `factorial` says which comparisons a factorial holds; the other modules
+make one table each.
 """
 
 from bnexp.stats.caveats import caveats

@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bnexp.report.analysis import Analysis
 from bnexp.report.answer import answers
 from bnexp.report.page import page
+from bnexp.report.side_by_side import pair
 from bnexp.report.tables.claims import claims_table
 from bnexp.stats.looks import Looks
 from bnexp.stats.tables import Tables
@@ -119,3 +121,13 @@ def test_the_page_says_which_looks_there_were(store: Store, tmp_path: Path) -> N
         "10, shared by all cells; 5 at a time were added until the direction of each main "
         "effect on accuracy (test) is settled, or 30"
     ) in dict(ruled.setting)["seeds"]
+
+
+def test_a_comparison_says_whose_seeds_were_added(store: Store) -> None:
+    """Side by side, intervals are of one look: it says of which folder that is too few."""
+    once, often = (Analysis(store, looked(store, n)[1]) for n in (1, 2))
+    notes = pair("A", once, "B", often).notes
+    assert [note for note in notes if "looked at" in note] == [
+        "Results of B were looked at while seeds were added; the intervals here are those of a "
+        "single look."
+    ]
