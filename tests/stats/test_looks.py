@@ -9,6 +9,7 @@ import pytest
 from scipy import integrate
 from scipy import stats as reference
 
+from bnexp import stats
 from bnexp.report.numbers import each
 from bnexp.report.sentences import leader
 from bnexp.stats import looks
@@ -17,6 +18,7 @@ from bnexp.stats.looks import ONE_LOOK, VARIANCE, Looks, log_evidence
 from bnexp.stats.shares import shares_of
 from bnexp.stats.testing import error_of_each
 from bnexp.stats.verdicts import Asked, decided
+from tests.fabricate import frame_of
 
 SEVERAL = Looks(several=True)
 MOST = 60
@@ -218,3 +220,30 @@ def test_p_values_that_are_not_there_stay_so() -> None:
     assert np.isnan(held[:2]).all()
     assert held[2] > held[3] > 0.001
     np.testing.assert_array_equal(ONE_LOOK.p(p, 10), p)
+
+
+def test_what_turns_and_what_diverges_is_judged_so_too() -> None:
+    """A reversal and a rate of divergence that one look tells are open after several."""
+    factors = {"norm": ("none", "batch"), "pool": ("avg", "max")}
+    n = 8
+    # Differences of 2 and -2 with an error of .5 at each pool: a t of 4.
+    wave = np.resize([1.0, -1.0], n) * 0.5 * math.sqrt(n - 1)
+    values = {
+        ("none", "avg"): np.zeros(n),
+        ("batch", "avg"): 2 + wave,
+        ("none", "max"): np.zeros(n),
+        ("batch", "max"): -2 + wave,
+    }
+    table = stats.contrasts(frame_of(values, list(factors)), factors, range(n), ["y"])
+    simple = table[(table["kind"] == "simple") & (table["factor"] == "norm")]
+    assert (simple["p_t"] < 0.01).all()
+    assert "norm" in stats.reversals(table, factors)["factor"].tolist()
+    assert "norm" not in stats.reversals(table, factors, looks=SEVERAL)["factor"].tolist()
+    lost = frame_of({cell: [0.5] * n for cell in values}, list(factors))
+    lost.loc[lost["norm"] == "none", ["y", "status"]] = [math.nan, "diverged"]
+    alone, often = (
+        stats.divergence(lost, factors, range(n), looks=judged).iloc[0]
+        for judged in (ONE_LOOK, SEVERAL)
+    )
+    assert alone["p_adjusted"] == 2 * 2 / 2**n
+    assert alone["p_adjusted"] < 0.05 < often["p_adjusted"]
