@@ -4,14 +4,11 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-import pandas as pd
 import pytest
 from scipy import integrate
 from scipy import stats as reference
 
 from bnexp import stats
-from bnexp.report.numbers import each
-from bnexp.report.sentences import leader
 from bnexp.stats import looks
 from bnexp.stats.factorial import all_contrasts
 from bnexp.stats.looks import ONE_LOOK, VARIANCE, Looks, log_evidence
@@ -102,32 +99,25 @@ def test_a_family_is_settled_falsely_in_5_percent(
         assert ever(t, SEVERAL, 3, 1).any(axis=1).mean() > 0.05
 
 
-def leads(share_table: pd.DataFrame) -> bool:
-    """Return whether a page would name the factor that explains most."""
-    named = share_table.assign(factor=[f"f{i}" for i in range(len(share_table))])
-    ordered = each(named.sort_values("estimate", ascending=False))
-    return leader(list(ordered), some_settled=False)[1]
-
-
-@pytest.mark.parametrize("studies", [8, pytest.param(2000, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("studies", [8, pytest.param(300, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("shape", [(2, 2), (2, 5)])
-def test_no_factor_leads_where_there_is_noise(
+def test_no_factor_is_told_where_there_is_noise(
     shape: tuple[int, int], studies: int, rng: np.random.Generator
 ) -> None:
-    """A factor is said to explain most at any of the looks in 5 % of studies of noise."""
+    """A factor is told from noise, which it needs to explain most, in 5 % of studies."""
     at = range(5, MOST + 1, 5)
     found = dict.fromkeys([SEVERAL, *[ONE_LOOK] * (studies > 100)], 0)
     for cells in rng.normal(size=(studies, MOST, *shape)):
         for judged in found:
             tables = (shares_of(cells[:n], [0, 1], looks=judged) for n in at)
-            found[judged] += any(map(leads, tables))
+            found[judged] += any((table["p_adjusted"] < 0.05).any() for table in tables)
     assert found[SEVERAL] <= 0.05 * studies + 2 * math.sqrt(0.05 * 0.95 * studies)
     if studies > 100:
         assert found[SEVERAL] < 0.05 * studies
         assert found[ONE_LOOK] > 0.1 * studies
 
 
-@pytest.mark.parametrize("studies", [20, pytest.param(2000, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("studies", [20, pytest.param(500, marks=pytest.mark.thorough)])
 def test_no_claim_is_judged_falsely_by_looking_on(
     studies: int, rng: np.random.Generator
 ) -> None:
