@@ -9,7 +9,7 @@ from hydra.core.override_parser.types import Glob, Override, Transformer
 from hydra.errors import OverrideParseException
 
 from bnexp.config.keys import Setting, known_keys
-from bnexp.config.study import label
+from bnexp.config.part import label
 from bnexp.config.until import UNTIL, Until
 from bnexp.errors import UsageError
 

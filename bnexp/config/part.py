@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, Strict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 AtLeast0 = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -11,6 +11,18 @@ Count = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
 # YAML has lists where an immutable configuration has tuples: the one conversion allowed.
 Lax = Strict(False)
+
+
+def label(value: object) -> str:
+    """Return a level as it is written in a sweep: true, null, 0.9, max."""
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return str(value)
+
+
+Label = Annotated[str, BeforeValidator(label)]
+# Levels with their factors.
+Levels = tuple[tuple[str, str], ...]
 
 
 class Part(BaseModel):

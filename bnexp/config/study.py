@@ -3,23 +3,11 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, FiniteFloat, model_validator
+from pydantic import AfterValidator, Field, FiniteFloat, model_validator
 
-from bnexp.config.part import AtLeast0, Count, Lax, Part, Positive, Seed
+from bnexp.config.asks import AnyAsk
+from bnexp.config.part import AtLeast0, Count, Label, Lax, Levels, Part, Positive, Seed
 from bnexp.config.until import Until
-
-
-def label(value: object) -> str:
-    """Return a level as it is written in a sweep: true, null, 0.9, max."""
-    if value is None or isinstance(value, bool):
-        return "null" if value is None else str(value).lower()
-    return str(value)
-
-
-Label = Annotated[str, BeforeValidator(label)]
-
-
-Levels = tuple[tuple[str, str], ...]
 
 
 class Claim(Part):
@@ -249,6 +237,8 @@ class StudySpec(Part):
     seeds: Count | Annotated[tuple[Seed, ...], Lax, Field(min_length=1), AfterValidator(_once)]
     until: Until | None = None
     responses: Annotated[tuple[str, ...], Lax, Field(min_length=1)]
+    # What answers the question, the first before the others.
+    asks: Annotated[tuple[AnyAsk, ...], Lax] = ()
     claims: Annotated[tuple[AnyClaim, ...], Lax] = ()
     # Rows of `bnexp/study/sources.yaml` that the study answers.
     answers: Annotated[tuple[str, ...], Lax] = ()

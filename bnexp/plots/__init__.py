@@ -7,6 +7,7 @@ line styles repeat it for readers in black and white.
 
 from matplotlib.figure import Figure
 
+from bnexp.plots.answer import answer
 from bnexp.plots.effects import effects, interaction
 from bnexp.plots.heat import heat_map, lighter
 from bnexp.plots.panels import numbers
@@ -21,6 +22,7 @@ from bnexp.plots.unit_inputs import unit_inputs
 __all__ = [
     "Figure",
     "Limits",
+    "answer",
     "cell_means",
     "contrast_name",
     "cost_per_run",

@@ -15,7 +15,6 @@ from bnexp.report.sentences import (
     compared,
     directions,
     ends_of,
-    guessing,
     leader,
     limit,
     named_levels,
@@ -102,8 +101,6 @@ def answers(study: Declared, tables: Tables) -> list[Answer]:
     # Beside a response that can be shared out, one that cannot says nothing more.
     shared = [answer for answer in found if any(line.share for line in answer.lines)]
     first, *others = shared or found
-    if failed := guessing(study, tables):
-        first = dataclasses.replace(first, sentence=f"{failed} {first.sentence}")
     return [*_largest_rates(tables, varied), first, *others]
 
 

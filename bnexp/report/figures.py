@@ -17,12 +17,21 @@ from bnexp.stats.tables import Tables
 from bnexp.store.study_file import Declared
 
 FEWEST = 3  # levels of a curve
+ANSWER = "answer"  # the figure that stands right below the answer
 MOST_EFFECTS = 24  # rows of a forest plot: with more, the main effects alone
 
 
 def draw(study: Declared, tables: Tables) -> Iterator[ReportFigure]:
     """Yield the figures that this design has data for, the answer first."""
     factors, responses = study.factors, list(tables.responses)
+    answers = tables.answers
+    compared = answers[(answers["kind"] == "difference") & (answers["outcome"] != "reversal")]
+    if len(compared):
+        yield ReportFigure(
+            ANSWER,
+            "The differences that answer the question.",
+            partial(plots.answer, compared, study.varied),
+        )
     if len(tables.max_lr):
         yield from _swept(study, tables, [LR])
     if len(tables.contrasts):

@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from bnexp.config.study import label
+from bnexp.config.part import label
 from bnexp.metrics import OR_CHANCE, describe
 from bnexp.report.answer import Answer, answers
 from bnexp.report.looks import caveats_of_looks
 from bnexp.report.numbers import each
+from bnexp.report.opening import RULE, Opening, openings
 from bnexp.report.sentences import diverging, rule
 from bnexp.report.tables.claims import claims_table, tally
 from bnexp.report.tables.effects import comparisons_table, effects_table
@@ -34,6 +35,8 @@ class Page:
 
     Attributes:
         caveats: What the design cannot tell, a sentence each.
+        openings: The answer to each question that the study asks.
+        answers: What each factor changes and explains.
         tally: How many claims got which verdict, empty without claims.
         rule: How the sentences of the answers follow from their numbers.
         tables: In the order of the page.
@@ -44,6 +47,8 @@ class Page:
     source: str
     warnings: list[str]
     caveats: list[str]
+    openings: list[Opening]
+    opening_rule: str
     answers: list[Answer]
     tally: str
     rule: str
@@ -74,6 +79,8 @@ def page(
             *(caveats_of_looks(study) if tables.looks.several else []),
             *_caveats(tables),
         ],
+        openings=(opened := openings(study, tables)),
+        opening_rule=RULE if opened else "",
         answers=answers(study, tables),
         tally=tally(tables) if len(tables.claims) else "",
         rule=rule(study, tables),

@@ -13,6 +13,7 @@ when there are enough; `factorial` says which comparisons a factorial holds; the
 make one table each.
 """
 
+from bnexp.stats.asks import answer
 from bnexp.stats.caveats import caveats
 from bnexp.stats.cells import cells, curves
 from bnexp.stats.claims import REGIONS, RULE, judge
@@ -27,6 +28,7 @@ from bnexp.stats.time_to_accuracy import reached
 __all__ = [
     "REGIONS",
     "RULE",
+    "answer",
     "caveats",
     "cells",
     "contrasts",

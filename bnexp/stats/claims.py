@@ -1,11 +1,10 @@
 """What the sources claimed, judged by the intervals."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from bnexp.config.study import (
@@ -21,10 +20,10 @@ from bnexp.config.study import (
 )
 from bnexp.stats.cells import Factors, response_array
 from bnexp.stats.estimate import Values, paired_t, prediction, spread
-from bnexp.stats.factorial import difference_weights
 from bnexp.stats.incomplete import seed_values
 from bnexp.stats.limits import untold
 from bnexp.stats.looks import ONE_LOOK, Looks
+from bnexp.stats.quantities import cell_weights, pair_weights, size_weights
 from bnexp.stats.testing import tost
 from bnexp.stats.verdicts import SIDES, Asked, decided
 
@@ -175,51 +174,22 @@ def _region(claim: AnyClaim) -> tuple[float, float]:
 def _claimed(claim: AnyClaim, array: Values, factors: Factors) -> Values:
     """Return the weights of the cells in the claimed quantity."""
     if isinstance(claim, CellClaim | ThresholdClaim) and claim.cell is not None:
-        return _cell(claim.cell, array, factors)
+        return cell_weights(claim.cell, factors)
     if isinstance(claim, DominanceClaim):
-        sizes = (_size(name, claim, array, factors) for name in (claim.larger, claim.smaller))
-        return next(sizes) - next(sizes)
+        larger, smaller = (
+            size_weights(name, claim.given, array, factors)
+            for name in (claim.larger, claim.smaller)
+        )
+        return larger - smaller
     if isinstance(claim, DifferenceClaim):
         pair = (claim.factor, claim.higher, claim.lower)
     else:
         pair = (str(claim.factor), str(claim.level_a), str(claim.level_b))
-    weights = _difference(pair, claim.given, array, factors)
+    weights = pair_weights(pair, claim.given, factors)
     if isinstance(claim, InteractionClaim):
         at, than = (
-            _difference(pair, {**claim.given, claim.other: level}, array, factors)
+            pair_weights(pair, {**claim.given, claim.other: level}, factors)
             for level in (claim.at, claim.than)
         )
         return at - than
     return weights
-
-
-def _at(levels: Mapping[str, str], factors: Factors) -> dict[int, int]:
-    """Return positions of levels by the axis of their factor."""
-    keys = list(factors)
-    return {keys.index(k): list(factors[k]).index(v) for k, v in levels.items()}
-
-
-def _cell(levels: Mapping[str, str], array: Values, factors: Factors) -> Values:
-    given = _at(levels, factors)
-    axis, level = next(iter(given.items()))
-    return difference_weights(array.shape[1:], axis, level, None, given)
-
-
-def _difference(
-    pair: tuple[str, str, str], given: Mapping[str, str], array: Values, factors: Factors
-) -> Values:
-    """Return the weights of a factor's one level minus another."""
-    factor, one, other = pair
-    ((axis, a),) = _at({factor: one}, factors).items()
-    ((_, b),) = _at({factor: other}, factors).items()
-    return difference_weights(array.shape[1:], axis, a, b, _at(given, factors))
-
-
-def _size(factor: str, claim: DominanceClaim, array: Values, factors: Factors) -> Values:
-    """Return the weights of a main effect in the direction that it has on average.
-
-    |effect| of each seed would make a factor without any effect look like one.
-    """
-    first, second = factors[factor]
-    weights = _difference((factor, second, first), claim.given, array, factors)
-    return weights * (-1 if np.nansum(seed_values(array, weights)) < 0 else 1)

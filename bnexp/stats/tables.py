@@ -7,12 +7,14 @@ from functools import cached_property
 import pandas as pd
 
 from bnexp import stats
+from bnexp.config.asks import AnyAsk
 from bnexp.config.schema import SIZES
 from bnexp.metrics import ACCURACY, LOSSES_AND_ACCURACIES, describe
 from bnexp.stats.looks import Looks
 from bnexp.store.frames import epochs_frame, runs_frame
 from bnexp.store.records import RunRecord
 from bnexp.store.study_file import Declaration, Declared
+from bnexp.study.asks import what_factors_change
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +100,24 @@ class Tables:
         )
 
     @cached_property
+    def asks(self) -> tuple[AnyAsk, ...]:
+        """What answers the question: what the study says, else what each factor changes."""
+        return self.study.asks or what_factors_change(self.study.factors, self.responses)
+
+    @cached_property
+    def answers(self) -> pd.DataFrame:
+        """The numbers that answer the question, in the order of `asks`."""
+        return stats.answer(
+            self.asks,
+            self.runs,
+            self.study.factors,
+            self.study.seeds,
+            reversals=self.reversals,
+            max_lr_ratios=lambda: self.max_lr_ratios,
+            looks=self.looks,
+        )
+
+    @cached_property
     def max_lr(self) -> pd.DataFrame:
         """The largest working learning rates, empty where no three were tried."""
         most = SIZES[self.study.base["data"]["name"]][1]
@@ -147,6 +167,7 @@ class Tables:
             "cells": self.cells,
             "contrasts": self.contrasts,
             "shares": self.shares,
+            "answers": self.answers,
             "claims": self.claims,
             "caveats": self.caveats,
             **{name: table for name, table in where_they_apply.items() if len(table)},

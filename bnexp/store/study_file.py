@@ -19,6 +19,7 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
+from bnexp.config.asks import AnyAsk
 from bnexp.config.schema import SIZES
 from bnexp.config.study import AnyClaim
 from bnexp.config.until import Until
@@ -77,7 +78,7 @@ class Sparing:
         return {
             key: value
             for key, value in content.items()
-            if value is not None or key not in ("until", "looks")
+            if (value is not None or key not in ("until", "looks")) and (value or key != "asks")
         }
 
 
@@ -124,6 +125,8 @@ class Declared(Sparing):
             from before that was kept, which has shown what it declares.
         base: The settings of which the levels change some (`Config.identity`).
         runs: In the order of the design; `cells` in the file.
+        asks: What answers the question, of which nothing has to be declared before looking:
+            the comparisons are the planned ones.
         earlier: The declarations before this one, so that a level or response that was
             added later can be told from those that were there.
     """
@@ -143,6 +146,7 @@ class Declared(Sparing):
     fixed: tuple[str, ...]
     base: Base
     runs: tuple[CellRuns, ...] = Field(alias="cells")
+    asks: tuple[AnyAsk, ...] = ()
     earlier: tuple[Declaration, ...] = ()
 
     @model_validator(mode="after")
@@ -154,7 +158,8 @@ class Declared(Sparing):
                 raise ValueError(f"cells: {cell.levels} are not levels of the factors")
             if len(cell.run_ids) != len(self.seeds):
                 raise ValueError(f"cells: {cell.levels} has not one run a seed")
-        for response in (*self.responses, *(claim.response for claim in self.claims)):
+        named = (one.response for one in (*self.claims, *self.asks))
+        for response in (*self.responses, *named):
             try:
                 describe(response)
             except KeyError:
@@ -163,6 +168,12 @@ class Declared(Sparing):
             for key, level in claim.levels:
                 if level not in self.overrides.get(key, ()):
                     raise ValueError(f"claims: {claim.claim!r} needs {key}={level}")
+        for ask in self.asks:
+            for key, level in ask.levels:
+                if level not in self.overrides.get(key, ()):
+                    raise ValueError(f"asks: {key}={level} is no level of the factors")
+            if unknown := [key for key in ask.apart if key not in self.overrides]:
+                raise ValueError(f"asks: {unknown[0]} is no factor")
         return self
 
     @cached_property

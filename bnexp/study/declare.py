@@ -8,6 +8,7 @@ from typing import Any
 
 from hydra.core.override_parser.types import Override
 
+from bnexp.config.asks import AnyAsk
 from bnexp.config.compose import Composer
 from bnexp.config.keys import Setting
 from bnexp.config.overrides import (
@@ -24,6 +25,7 @@ from bnexp.config.until import Until, is_until
 from bnexp.errors import UsageError
 from bnexp.metrics import describe
 from bnexp.store.records import LevelValue
+from bnexp.study import asks
 from bnexp.study.design import Design, Factor, Level, Study, enumerate_design
 from bnexp.study.until import fitting
 
@@ -101,6 +103,7 @@ def declare(composer: Composer, arguments: Sequence[str], *, multirun: bool) -> 
         claims=_claims_that_apply(spec, choice.factors)
         if as_declared and budget != "smoke"
         else (),
+        asks=_asks_that_apply(spec, choice.factors),
         base=base,
         until=_until([*rules, *own_rules], file, responses, choice, small=budget == "smoke"),
     )
@@ -140,7 +143,14 @@ def _study_file(composer: Composer, overrides: Sequence[Override]) -> StudyFile 
     for claim in spec.claims:
         if lacking := _lacking(claim, factors):
             raise UsageError(f"study={name}: the claim {claim.claim!r} needs {lacking}")
-    for key in [*spec.responses, *(claim.response for claim in spec.claims)]:
+    levels = _levels(factors)
+    for order, ask in enumerate(spec.asks, 1):
+        if needed := asks.lacking(ask, levels):
+            raise UsageError(f"study={name}: question {order} of asks needs {needed}")
+    for key in [
+        *spec.responses,
+        *(one.response for one in (*spec.claims, *spec.asks)),
+    ]:
         try:
             describe(key)
         except KeyError:
@@ -342,9 +352,19 @@ def _claims_that_apply(
     return tuple(claim for claim in spec.claims if not _lacking(claim, factors))
 
 
+def _asks_that_apply(spec: StudySpec | None, factors: Sequence[Factor]) -> tuple[AnyAsk, ...]:
+    """Return the questions that this design answers, whatever its fixed settings."""
+    levels = _levels(factors)
+    return tuple(ask for ask in spec.asks if not asks.lacking(ask, levels)) if spec else ()
+
+
+def _levels(factors: Sequence[Factor]) -> dict[str, list[str]]:
+    return {factor.key: [level.label for level in factor.levels] for factor in factors}
+
+
 def _lacking(claim: AnyClaim, factors: Sequence[Factor]) -> str | None:
     """Return what a claim needs that a design has not, or None."""
-    labels = {factor.key: [level.label for level in factor.levels] for factor in factors}
+    labels = _levels(factors)
     for key, level in claim.levels:
         if level not in labels.get(key, ()):
             return f"a level {level!r} of the factor {key!r}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from bnexp.config.asks import AnyAsk
 from bnexp.config.keys import Setting
 from bnexp.config.schema import Config, determines_result
 from bnexp.config.study import AnyClaim
@@ -59,6 +60,7 @@ class Study:
     fixed: tuple[Setting, ...]
     responses: tuple[str, ...]
     claims: tuple[AnyClaim, ...]
+    asks: tuple[AnyAsk, ...]
     base: Config
     until: Until | None = None
 
@@ -164,6 +166,7 @@ class Design:
             looks=(),
             responses=study.responses,
             claims=study.claims,
+            asks=study.asks,
             # Where it trains and is kept is this machine's business, as in `command`.
             fixed=tuple(one.text for one in study.fixed if determines_result(one.key)),
             base=study.base.identity(),

@@ -259,7 +259,7 @@ def test_the_page_never_scrolls_sideways(tab: Tab, width: int) -> None:
 def test_the_answer_stands_above_the_fold(tab: Tab) -> None:
     """On an ordinary screen every answer is seen without scrolling."""
     bottoms = tab.run(
-        """[...document.querySelectorAll(".answer")]
+        """[...document.querySelectorAll(".opening, .numbers")]
              .map(one => one.getBoundingClientRect().bottom)"""
     )
     assert len(bottoms) == 2

@@ -1,0 +1,68 @@
+"""The figure of the answer: the numbers that it rests on, and nothing else."""
+
+from collections.abc import Hashable, Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bnexp.metrics import describe
+from bnexp.plots.style import (
+    LETTER,
+    add_note,
+    cell_name,
+    draw_intervals,
+    new_figure,
+    wrapped,
+)
+
+COLOUR = {"cannot_tell": "#777777"}  # of a difference whose interval holds zero
+MOST_ROWS = 40
+
+
+def answer(answers: pd.DataFrame, varied: Sequence[str]) -> Figure:
+    """Return the differences that answer the question, by response, with their intervals.
+
+    Args:
+        answers: Differences as `stats.answer` returns them, at least one.
+        varied: The factors whose levels are named.
+    """
+    table = answers.head(MOST_ROWS)
+    responses = list(dict.fromkeys(table["response"]))
+    sizes = [int((table["response"] == name).sum()) for name in responses]
+    names = [_name(row, varied) for row in table.to_dict("records")]
+    figure = new_figure(
+        4 + LETTER * max(map(len, names)), sum(0.3 * size + 0.75 for size in sizes) + 0.3
+    )
+    panels = figure.subplots(
+        len(responses), 1, squeeze=False, height_ratios=[n + 1 for n in sizes]
+    )
+    for response, axes in zip(responses, panels[:, 0], strict=True):
+        what = describe(response)
+        here = table[table["response"] == response]
+        axes.axvline(0, color="black", linewidth=0.8)
+        rows = np.arange(len(here))
+        values = here[["estimate", "ci_low", "ci_high"]] * what.scale
+        unsettled = here["outcome"].isin(COLOUR).to_numpy()
+        for some, colour in ((~unsettled, "black"), (unsettled, COLOUR["cannot_tell"])):
+            draw_intervals(axes, rows[some], values[some], colour=colour, marker="o")
+        axes.set_yticks(rows, [_name(row, varied) for row in here.to_dict("records")])
+        axes.set_ylim(len(here) - 0.4, -0.6)
+        axes.margins(x=0.12)
+        better = {"higher": "right", "lower": "left"}.get(what.better)
+        label = wrapped(f"change in {what.words}", what.details, what.unit_difference)
+        axes.set_xlabel(label + (f"; {better} is better" if better else ""))
+    cut = f"; the first {MOST_ROWS} of {len(answers)}" * (len(answers) > MOST_ROWS)
+    add_note(
+        figure,
+        f"mean of up to {int(answers['n'].max())} paired differences; the intervals hold "
+        f"together in 95 % of studies; grey: zero lies inside{cut}",
+    )
+    return figure
+
+
+def _name(row: Mapping[Hashable, object], varied: Sequence[str]) -> str:
+    pairs = (pair.partition("=") for pair in str(row["given"]).split(", ") if pair)
+    given = {key: level for key, _, level in pairs if key in varied}
+    name = f"{row['level_a']} \N{MINUS SIGN} {row['level_b']}"
+    return f"{name}, {cell_name(given)}" if given else name

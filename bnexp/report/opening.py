@@ -1,0 +1,236 @@
+"""What a page opens with: the answer to the study's question, in words and numbers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from bnexp.config.asks import AnyAsk, CellAsk, ComparingAsk, SpreadAsk
+from bnexp.metrics.metric import Metric
+from bnexp.plots import short
+from bnexp.report import links
+from bnexp.report.numbers import each, ends, interval, listed
+from bnexp.report.sentences import guessing, named_levels
+from bnexp.report.tables.learning_rates import rate
+from bnexp.report.tables.text import described
+from bnexp.stats.tables import Tables
+from bnexp.store.study_file import Declared
+
+# A sentence names no more; the numbers below it are complete.
+MOST_NAMED = 3
+CANNOT_TELL = "cannot be told"
+
+RULE = (
+    "Intervals here hold together in 95 % of studies, and an answer is given only where such "
+    "an interval excludes zero (Šidák's adjustment of Student-t intervals over the seeds, for "
+    "differences that are about normal). Means of cells have 95 % intervals of their own."
+)
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number of an answer: what it is of, itself with its interval, and its unit."""
+
+    name: str
+    text: str
+    unit: str
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The answer to one question: a sentence and the numbers that it rests on."""
+
+    sentence: str
+    outcome: str
+    numbers: list[Number]
+
+    @property
+    def as_text(self) -> str:
+        """Return the sentence with its numbers, as one paragraph."""
+        told = [f"{one.name}: {one.text} {one.unit}".rstrip() for one in self.numbers]
+        return f"{self.sentence} {'; '.join(told)}." if told else self.sentence
+
+
+def openings(study: Declared, tables: Tables) -> list[Opening]:
+    """Return the answer to each question of a study, else to what its factors change."""
+    rows = list(each(tables.answers))
+    of_each = [[row for row in rows if row.ask == i] for i in range(len(tables.asks))]
+    asked = [(ask, own) for ask, own in zip(tables.asks, of_each, strict=True) if own]
+    if not asked:
+        return []
+    if study.asks:
+        found = [_declared(study, ask, own) for ask, own in asked]
+    else:
+        found = [_of_factors(study, asked)]
+    if failed := guessing(study, tables):
+        first = found[0]
+        found[0] = Opening(f"{failed} {first.sentence}", first.outcome, first.numbers)
+    return found
+
+
+def _declared(study: Declared, ask: AnyAsk, rows: Sequence[Any]) -> Opening:
+    """Return the answer to a question in the study's own words."""
+    (what,) = described([ask.response]).values()
+    numbers = [_number(study, ask, row) for row in rows if row.outcome != "reversal"]
+    if isinstance(ask, CellAsk):
+        (row,) = rows
+        return Opening(f"{ask.finds} {_found(what, ask, row)}.", "found", numbers)
+    assert isinstance(ask, ComparingAsk)
+    parts = {
+        outcome: [row for row in rows if row.outcome == outcome]
+        for outcome in ("above", "below", "same", "cannot_tell")
+    }
+    told = [outcome for outcome in ("above", "below", "same") if parts[outcome]]
+    words = {outcome: str(getattr(ask, outcome, "")) for outcome in parts}
+    open_at = parts["cannot_tell"]
+    if not told:
+        reasons = dict.fromkeys(row.reason for row in open_at)
+        why = f": {'; '.join(reasons)}" if all(reasons) else ""
+        return Opening(f"{words['cannot_tell']}{why}.", "cannot_tell", numbers)
+    if len(told) == 1 and not open_at:
+        return Opening(f"{words[told[0]]}.", told[0], numbers)
+    where = {outcome: _where(study, ask, parts[outcome]) for outcome in parts}
+    turns = {"above", "below"} <= set(told)
+    clauses = [ask.reversal] * turns + [f"{words[one]} for {where[one]}" for one in told]
+    first, *others = [
+        *clauses,
+        *[f"for {where['cannot_tell']} it {CANNOT_TELL}"] * bool(open_at),
+    ]
+    sentence = first + (": " if turns else "; ") + "; ".join(map(_inside, others))
+    return Opening(f"{sentence}.", "reversal" if turns else told[0], numbers)
+
+
+def _inside(clause: str) -> str:
+    """Return a clause as it stands inside a sentence; LeNet and BN keep their capitals."""
+    word = clause.partition(" ")[0]
+    return clause if word[1:] != word[1:].lower() else f"{clause[0].lower()}{clause[1:]}"
+
+
+def _where(study: Declared, ask: ComparingAsk, rows: Sequence[Any]) -> str:
+    """Return the levels at which something holds: `model a` or `pool max and avg`."""
+    if not rows:
+        return ""
+    # What the question fixes, its words say.
+    varied = [key for key in study.varied if key not in ask.given]
+    named = [named_levels(row.given, varied) for row in rows]
+    rows = [SimpleNamespace(given=_less(row.given, ask.given)) for row in rows]
+    keys = {tuple(_levels(row.given)) for row in rows}
+    if len(keys) == 1 and len(next(iter(keys))) == 1:
+        (key,) = next(iter(keys))
+        levels = [row.given.partition("=")[2] for row in rows]
+        return f"{short(key)} {listed(_cut(levels))}"
+    return listed(_cut(named))
+
+
+def _less(given: str, fixed: Mapping[str, str]) -> str:
+    pairs = given.split(", ")
+    return ", ".join(pair for pair in pairs if pair.partition("=")[0] not in fixed)
+
+
+def _levels(given: str) -> Iterator[str]:
+    yield from (pair.partition("=")[0] for pair in given.split(", ") if pair)
+
+
+def _cut(names: list[str]) -> list[str]:
+    if len(names) <= MOST_NAMED + 1:
+        return names
+    return [*names[:MOST_NAMED], f"{len(names) - MOST_NAMED} more"]
+
+
+def _number(study: Declared, ask: AnyAsk, row: Any) -> Number:
+    """Return one number of a question with what it is of."""
+    (what,) = described([ask.response]).values()
+    given = named_levels(row.given, study.varied)
+    if isinstance(ask, CellAsk):
+        name = f"{what.label}, {given}" if given else what.label
+        only = {key: [level] for key, level in ask.cell.items()}
+        unit = what.unit_difference if isinstance(ask, SpreadAsk) else what.unit
+        return Number(name, links.to_runs(interval(what, row), only), unit, "found")
+    pair = f"{row.level_a} \N{MINUS SIGN} {row.level_b}"
+    unit = what.unit_difference
+    if row.kind == "largest_rate":
+        pair, unit = f"{row.level_a} by {row.level_b}", "times"
+        text = rate(row.estimate, row.ci_low, row.ci_high, "")
+    elif row.kind == "dominance":
+        pair = f"effect of {short(row.factor)} \N{MINUS SIGN} effect of {short(row.level_b)}"
+        text = interval(what, row, difference=True)
+    else:
+        text = interval(what, row, difference=True)
+        only_runs = links.of_contrast(
+            study.factors, row.factor, row.level_a, row.level_b, row.given
+        )
+        text = links.to_runs(text, only_runs)
+    if row.reason:
+        unit = f"{unit}, {CANNOT_TELL}: {row.reason}".lstrip(", ")
+    name = f"{pair} in {what.label}" if row.kind != "largest_rate" else pair
+    return Number(f"{name}, {given}" if given else name, text, unit, row.outcome)
+
+
+def _found(what: Metric, ask: CellAsk, row: Any) -> str:
+    """Return the number of a cell with its unit, and how far its single runs go."""
+    if isinstance(ask, SpreadAsk):
+        return f"{interval(what, row)} {what.unit_difference}".rstrip()
+    single = ends(what, row.lowest, row.highest)
+    text = f"{interval(what, row)} {what.unit}".rstrip()
+    return f"{text}; single runs go from {single}" if single and row.n > 1 else text
+
+
+def _of_factors(study: Declared, asked: Sequence[tuple[AnyAsk, Sequence[Any]]]) -> Opening:
+    """Return in one sentence what each factor changes, for a sweep that asks nothing else."""
+    (what,) = described([asked[0][0].response]).values()
+    by_factor: dict[str, list[Any]] = {}
+    for _, rows in asked:
+        by_factor.setdefault(rows[0].factor, []).extend(rows)
+    told, untold = [], []
+    for factor, rows in by_factor.items():
+        turning = [row for row in rows if row.outcome == "reversal"]
+        settled = [row for row in rows if row.outcome in ("above", "below")]
+        if turning:
+            pair = f"{turning[0].level_a} \N{MINUS SIGN} {turning[0].level_b}"
+            at = [row for row in settled if _same_pair(row, turning[0])]
+            ends_of = (f"{interval(what, row, difference=True)} with "
+                       f"{named_levels(row.given, study.varied)}" for row in at)  # fmt: skip
+            told.append(
+                f"the effect of {short(factor)} reverses ({pair}: {'; '.join(ends_of)})"
+            )
+        elif settled:
+            most = max(settled, key=lambda row: abs(row.estimate))
+            told.append(_raises(what, most, len(rows), first=not told))
+        else:
+            untold.append(short(factor))
+    numbers = [
+        _number(study, ask, row)
+        for ask, rows in asked
+        for row in rows
+        if row.outcome != "reversal"
+    ]
+    reasons = dict.fromkeys(row.reason for _, rows in asked for row in rows if row.reason)
+    clauses = told
+    if untold:
+        why = f" ({'; '.join(reasons)})" if reasons else ""
+        clauses = [*told, f"what {listed(untold)} {_change(untold)} {CANNOT_TELL}{why}"]
+    sentence = "; ".join(clauses)
+    sentence = f"{sentence[0].upper()}{sentence[1:]}."
+    return Opening(sentence, "above" if told else "cannot_tell", numbers)
+
+
+def _raises(what: Metric, row: Any, n: int, *, first: bool) -> str:
+    """Return by how much one level changes the response; n: of how many it is the largest."""
+    low, high = sorted((abs(row.ci_low), abs(row.ci_high)))
+    size = SimpleNamespace(estimate=abs(row.estimate), ci_low=low, ci_high=high)
+    unit = f" {what.unit_difference}" if what.unit_difference else ""
+    name = f"the {what.label}" if first else "it"
+    return (
+        f"{short(row.factor)} {row.level_a} instead of {row.level_b} "
+        f"{'raises' if row.estimate > 0 else 'lowers'} {name} by {interval(what, size)}{unit}"
+        + (f", the most of {n} differences" if n > 1 else "")
+    )
+
+
+def _change(factors: Sequence[str]) -> str:
+    return "changes" if len(factors) == 1 else "change"
+
+
+def _same_pair(one: Any, other: Any) -> bool:
+    return (one.level_a, one.level_b) == (other.level_a, other.level_b)

@@ -1,0 +1,93 @@
+"""The sentence that a page opens with: the study's words, as its numbers decide."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bnexp.report.opening import Opening, openings
+from bnexp.stats.tables import Tables
+from bnexp.study.design import Run
+from tests.fabricate import planted
+
+SWEEP = ["norm=none,batch", "model.pool=avg,max", "seed=range(10)"]
+
+
+def opened(
+    arguments: list[str],
+    folder: Path,
+    rng: np.random.Generator,
+    gain: dict[tuple[str, ...], float],
+    start: float = 0.6,
+) -> list[Opening]:
+    """Return the openings of a study whose cells gain accuracy over a start."""
+
+    def measure(run: Run) -> dict[str, float | None]:
+        accuracy = start + gain.get(tuple(run.cell.labels.values()), 0) + rng.normal(0, 0.01)
+        return dict.fromkeys(("test_accuracy", "test_accuracy_population"), accuracy) | {
+            "train_loss": 1 - accuracy
+        }
+
+    _, store = planted(arguments, folder, measure)
+    study = store.read_study()
+    return openings(study, Tables(study, store.load(study.run_ids)))
+
+
+def test_a_sweep_opens_with_what_each_factor_changes(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """A factor that changes something is named with its number, another as not told."""
+    gain = {("batch", pool): 0.1 for pool in ("avg", "max")}
+    (one,) = opened(SWEEP, tmp_path, rng, gain)
+    assert one.sentence.startswith("Norm batch instead of none raises the accuracy (test) by ")
+    assert "percentage points" in one.sentence
+    assert one.sentence.endswith("what pool changes cannot be told.")
+    assert [number.outcome for number in one.numbers] == ["above", "cannot_tell"]
+
+
+def test_networks_that_learned_nothing_are_named_first(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """Where most runs of an arm guess, no difference to it is told before that."""
+    gain = {("none", pool): -0.5 for pool in ("avg", "max")}
+    (one,) = opened(SWEEP, tmp_path, rng, gain)
+    assert one.sentence.startswith("20 of 40 networks are no better than guessing")
+
+
+@pytest.mark.parametrize(
+    ("gain", "sentence"),
+    [
+        ({}, "Which of the two helps more cannot be told."),
+        ({"norm": 0.2, "pool": 0.05}, "Batch normalization helps more."),
+        ({"norm": 0.05, "pool": 0.2}, "Max pooling helps more."),
+    ],
+)
+def test_a_study_opens_with_its_own_words(
+    tmp_path: Path, rng: np.random.Generator, gain: dict[str, float], sentence: str
+) -> None:
+    """The words of `study.asks` follow the numbers, whichever way these lie."""
+    cells = {
+        (norm, pool): gain.get("norm", 0) * (norm == "batch")
+        + gain.get("pool", 0) * (pool == "max")
+        for norm in ("none", "batch")
+        for pool in ("avg", "max")
+    }
+    first, *others = opened(["study=quickstart"], tmp_path, rng, cells)
+    assert first.sentence == sentence
+    assert len(others) == 2
+
+
+def test_a_reversal_names_where_it_goes_which_way(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """An effect of opposite signs is told by its two ends, never by their average."""
+    gain = {("batch", "avg"): -0.1, ("batch", "max"): 0.1}
+    (of_sweep,) = opened(SWEEP, tmp_path / "sweep", rng, gain)
+    assert of_sweep.sentence.startswith("The effect of norm reverses (batch")
+    assert "with pool max" in of_sweep.sentence
+    assert "with pool avg" in of_sweep.sentence
+    _, of_norm, _ = opened(["study=quickstart"], tmp_path / "study", rng, gain)
+    assert of_norm.sentence == (
+        "It depends: BN raises the accuracy for pool max; BN lowers the accuracy for pool avg."
+    )
+    assert of_norm.outcome == "reversal"

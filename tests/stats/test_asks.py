@@ -1,0 +1,158 @@
+"""The quantities that answer a question: their outcome, and how often it is false."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bnexp.config.asks import CellAsk, DifferenceAsk, DominanceAsk, SpreadAsk, ValueAsk
+from bnexp.stats.asks import answer
+from bnexp.stats.contrasts import contrasts
+from bnexp.stats.reversals import reversals
+from tests.fabricate import frame_of
+
+FACTORS = {"norm": ("none", "batch"), "pool": ("avg", "max")}
+WORDS = {"above": "more", "below": "less", "cannot_tell": "open"}
+SEEDS = range(10)
+
+
+def difference(**changes: object) -> DifferenceAsk:
+    return DifferenceAsk.model_validate(
+        {
+            "kind": "difference",
+            "response": "y",
+            "factor": "norm",
+            "level_a": "batch",
+            "level_b": "none",
+            **WORDS,
+            **changes,
+        }
+    )
+
+
+def runs(rng: np.random.Generator, means: dict[tuple[str, str], float]) -> pd.DataFrame:
+    """Return ten runs a cell that stray by 1 about its mean, seeds in common by as much."""
+    seed = rng.normal(size=len(SEEDS))
+    cells = [(norm, pool) for norm in FACTORS["norm"] for pool in FACTORS["pool"]]
+    values = {cell: seed + means.get(cell, 0.0) + rng.normal(size=len(SEEDS)) for cell in cells}
+    return frame_of(values, list(FACTORS))
+
+
+def answered(
+    frame: pd.DataFrame, *asks: DifferenceAsk | DominanceAsk | CellAsk
+) -> pd.DataFrame:
+    table = contrasts(frame, FACTORS, SEEDS, ["y"])
+    return answer(
+        asks,
+        frame,
+        FACTORS,
+        SEEDS,
+        reversals=reversals(table, FACTORS),
+        max_lr_ratios=pd.DataFrame,
+    )
+
+
+@pytest.mark.parametrize(
+    ("effect", "margin", "outcome"),
+    [(6, None, "above"), (-6, None, "below"), (0, None, "cannot_tell"), (0, 4, "same")],
+)
+def test_the_outcome_is_where_the_interval_lies(
+    rng: np.random.Generator, effect: float, margin: float | None, outcome: str
+) -> None:
+    """Above zero, below it, within the margin, or none of these."""
+    means = {("batch", pool): effect for pool in FACTORS["pool"]}
+    (row,) = answered(runs(rng, means), difference(margin=margin)).itertuples()
+    assert row.outcome == outcome
+    assert row.ci_low < effect < row.ci_high
+
+
+def test_a_question_is_answered_at_each_level_apart(rng: np.random.Generator) -> None:
+    """An effect at one level of another factor is that level's, not the average."""
+    table = answered(runs(rng, {("batch", "max"): 8}), difference(by=["pool"]))
+    assert table["given"].tolist() == ["pool=avg", "pool=max"]
+    assert table["outcome"][1] == "above"
+    assert table["estimate"].to_numpy() == pytest.approx([0, 8], abs=2)
+
+
+def test_an_average_over_both_directions_is_a_reversal(rng: np.random.Generator) -> None:
+    """What is above at one level and below at another has both ends instead of a verdict."""
+    table = answered(
+        runs(rng, {("batch", "max"): 8, ("batch", "avg"): -8}),
+        difference(),
+        difference(by=["pool"]),
+    )
+    assert table.loc[table["ask"] == 0, "outcome"].tolist() == ["reversal", "above", "below"]
+    assert table.loc[table["ask"] == 0, "given"].tolist() == ["", "pool=max", "pool=avg"]
+    assert table.loc[table["ask"] == 1, "outcome"].tolist() == ["below", "above"]
+    backwards = answered(
+        runs(rng, {("batch", "max"): 8, ("batch", "avg"): -8}),
+        difference(level_a="none", level_b="batch"),
+    )
+    ends = backwards[backwards["outcome"] != "reversal"]
+    assert (ends["ci_low"] < ends["estimate"]).all()
+    assert (ends["estimate"] < ends["ci_high"]).all()
+    assert dict(zip(ends["given"], ends["outcome"], strict=True)) == {
+        "pool=max": "below",
+        "pool=avg": "above",
+    }
+
+
+def test_a_reversal_elsewhere_is_none_here(rng: np.random.Generator) -> None:
+    """A question that fixes the other factor asks about that level alone."""
+    frame = runs(rng, {("batch", "max"): 8, ("batch", "avg"): -8})
+    (row,) = answered(frame, difference(given={"pool": "max"})).itertuples()
+    assert row.outcome == "above"
+
+
+def test_which_factor_changes_more_is_asked_of_their_sizes(rng: np.random.Generator) -> None:
+    """A factor that lowers changes as much as one that raises."""
+    ask = DominanceAsk.model_validate(
+        {"kind": "dominance", "response": "y", "larger": "norm", "smaller": "pool", **WORDS}
+    )
+    means = {("batch", pool): -9 + 2 * (pool == "max") for pool in FACTORS["pool"]}
+    (row,) = answered(runs(rng, {**means, ("none", "max"): 2.0}), ask).itertuples()
+    assert row.outcome == "above"
+    assert row.ci_low < 7 < row.ci_high
+
+
+def test_a_number_of_a_cell_is_told_as_it_is(rng: np.random.Generator) -> None:
+    """A mean has the range of its single runs, an SD its lower end."""
+    frame = runs(rng, {("batch", "max"): 5})
+    of_cell = {"response": "y", "cell": {"norm": "batch", "pool": "max"}, "finds": "It is"}
+    mean, sd = answered(
+        frame, ValueAsk(kind="value", **of_cell), SpreadAsk(kind="spread", **of_cell)
+    ).itertuples()
+    values = frame.loc[(frame["norm"] == "batch") & (frame["pool"] == "max"), "y"]
+    assert (mean.outcome, mean.estimate) == ("found", pytest.approx(values.mean()))
+    assert (mean.lowest, mean.highest) == pytest.approx((values.min(), values.max()))
+    assert sd.estimate == pytest.approx(values.std())
+    assert sd.ci_low < values.std() < sd.ci_high == np.inf
+
+
+def test_of_questions_without_an_effect_one_in_twenty_families_is_answered(
+    rng: np.random.Generator,
+) -> None:
+    """All questions of a study together are answered wrongly in 5 % of studies at most."""
+    asks = [
+        difference(by=["pool"]),
+        difference(),
+        *(
+            difference(factor="pool", level_a="max", level_b="avg", given={"norm": norm})
+            for norm in FACTORS["norm"]
+        ),
+    ]
+    n = 400
+    wrong = 0
+    for _ in range(n):
+        table = answer(
+            asks,
+            runs(rng, {}),
+            FACTORS,
+            SEEDS,
+            reversals=reversals(contrasts_of_nothing, FACTORS),
+            max_lr_ratios=pd.DataFrame,
+        )
+        wrong += not table["outcome"].eq("cannot_tell").all()
+    assert wrong / n <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / n)
+
+
+contrasts_of_nothing = contrasts(frame_of({}, list(FACTORS)).assign(y=[]), FACTORS, [], [])
