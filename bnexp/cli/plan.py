@@ -1,6 +1,7 @@
 """`bnexp plan`: what a command would train, and how long that would take."""
 
 import argparse
+from concurrent.futures import ThreadPoolExecutor
 
 from bnexp.cli.columns import print_columns
 from bnexp.cli.progress import duration
@@ -19,6 +20,7 @@ from bnexp.study.cost import estimate_s
 from bnexp.study.declare import folder_of, open_design
 from bnexp.study.design import Design, Run
 from bnexp.study.held import Held
+from bnexp.study.noise_floors import foresight
 from bnexp.study.until import in_words
 
 MOST_CELLS = 40
@@ -45,7 +47,12 @@ def main(options: argparse.Namespace) -> int:
     print()
     _print_cells(design, done)
     if todo:
-        print(_effort(design, todo) + ", to the next look" * (study.until is not None))
+        # What foresees takes as long to import as the steps that are timed meanwhile.
+        with ThreadPoolExecutor(1) as beside:
+            foreseen = beside.submit(foresight, design)
+            print(_effort(design, todo) + ", to the next look" * (study.until is not None))
+            if text := foreseen.result():
+                print(text)
     print_others(design, done)
     loss = None if options.replace else held.loss(design)
     if loss:

@@ -239,6 +239,8 @@ class StudySpec(Part):
     responses: Annotated[tuple[str, ...], Lax, Field(min_length=1)]
     # What answers the question, the first before the others.
     asks: Annotated[tuple[AnyAsk, ...], Lax] = ()
+    # Responses that are compared by interquartile means, since runs are known to crash in them.
+    iqm: Annotated[tuple[str, ...], Lax] = ()
     claims: Annotated[tuple[AnyClaim, ...], Lax] = ()
     # Rows of `bnexp/study/sources.yaml` that the study answers.
     answers: Annotated[tuple[str, ...], Lax] = ()

@@ -63,7 +63,9 @@ def effects(
             if (response, *name) in reported:
                 add_source(axes, row, reported[response, *name] * what.scale)
         better = {"higher": "right", "lower": "left"}.get(what.better)
-        label = wrapped(f"change in {what.words}", what.details, what.unit_difference)
+        trimmed = here["average"].eq("interquartile mean").any()
+        words = f"{what.words}, interquartile means" if trimmed else what.words
+        label = wrapped(f"change in {words}", what.details, what.unit_difference)
         axes.set_xlabel(label + (f"\n{better} is better" if better else ""))
         axes.margins(x=0.12)
     share_x(panels, responses)
@@ -78,9 +80,10 @@ def effects(
         handles.append(source_handle())
     add_legend(figure, handles)
     n = int(table["n"].max()) if len(table) else 0
-    add_note(
-        figure, f"mean of up to {n} paired differences and its 95 % Student-t interval{lacking}"
-    )
+    note = f"mean of up to {n} paired differences and its 95 % Student-t interval{lacking}"
+    if table["average"].eq("interquartile mean").any():
+        note += "; of interquartile means Yuen's"
+    add_note(figure, note)
     return figure
 
 

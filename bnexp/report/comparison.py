@@ -135,7 +135,7 @@ def _placed(table: TableText, part: str, prefixes: Mapping[str, str]) -> TableTe
         ]
         for row in table.rows
     ]
-    return dataclasses.replace(table, name=f"{part}-{table.name}", rows=rows)
+    return dataclasses.replace(table, name=f"{part}-{table.name}", rows=rows, file="")
 
 
 def _mains(analysis: Analysis) -> list[list[str]]:

@@ -78,6 +78,13 @@ def percent(row: object) -> str:
     return interval(SHARE, row)
 
 
+def pure(value: float, low: float, high: float) -> str:
+    """Return a number without a unit and its interval, or nothing where there is none."""
+    if math.isnan(value):
+        return ""
+    return f"{value:.2f}" if math.isnan(low) else f"{value:.2f} [{low:.2f}, {high:.2f}]"
+
+
 def p_value(value: float) -> str:
     """Return a p-value to four digits."""
     if math.isnan(value):

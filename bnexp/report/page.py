@@ -1,5 +1,6 @@
 """What the report says, the same for both pages: notes, tables, settings."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from bnexp.report.numbers import each
 from bnexp.report.opening import RULE, Opening, openings
 from bnexp.report.sentences import diverging, rule
 from bnexp.report.tables.claims import claims_table, tally
+from bnexp.report.tables.columns import columns_tables
 from bnexp.report.tables.effects import comparisons_table, effects_table
 from bnexp.report.tables.learning_rates import footing_table, max_lr_table, ratios_table
 from bnexp.report.tables.text import (
@@ -40,6 +42,7 @@ class Page:
         tally: How many claims got which verdict, empty without claims.
         rule: How the sentences of the answers follow from their numbers.
         tables: In the order of the page.
+        columns: What the columns of each file mean.
     """
 
     title: str
@@ -53,6 +56,7 @@ class Page:
     tally: str
     rule: str
     tables: list[TableText]
+    columns: list[TableText]
     setting: list[tuple[str, str]]
     command: str
 
@@ -85,26 +89,27 @@ def page(
         tally=tally(tables) if len(tables.claims) else "",
         rule=rule(study, tables),
         tables=_tables(study, tables, packed),
+        columns=columns_tables(tables),
         setting=setting(study, records),
         command=study.command,
     )
 
 
 def _tables(study: Declared, tables: Tables, packed: Collection[str]) -> list[TableText]:
-    """Return the tables that have rows."""
+    """Return the tables that have rows, each with the file that it shows."""
     effects = tables.contrasts[tables.contrasts["kind"] != "simple"]
     found = [
-        claims_table(study, tables),
-        effects_table(study, tables, effects),
-        cells_table(study, tables),
-        max_lr_table(tables),
-        ratios_table(tables),
-        footing_table(tables),
-        comparisons_table(study, tables, simple=False),
-        comparisons_table(study, tables, simple=True),
-        runs_table(study, tables, packed),
+        ("claims", claims_table(study, tables)),
+        ("contrasts", effects_table(study, tables, effects)),
+        ("cells", cells_table(study, tables)),
+        ("max_lr", max_lr_table(tables)),
+        ("max_lr_ratios", ratios_table(tables)),
+        ("equal_footing", footing_table(tables)),
+        ("contrasts", comparisons_table(study, tables, simple=False)),
+        ("contrasts", comparisons_table(study, tables, simple=True)),
+        ("runs", runs_table(study, tables, packed)),
     ]
-    return [table for table in found if table.rows]
+    return [dataclasses.replace(table, file=file) for file, table in found if table.rows]
 
 
 def _warnings(

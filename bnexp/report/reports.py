@@ -89,6 +89,8 @@ def _write(analysis: Analysis, pool: FigurePool) -> str:
         if path.stem not in figures and (other.exists() or plots.is_ours(path.read_bytes())):
             path.unlink()
             other.unlink(missing_ok=True)
+    columns = markdown("columns.md.j2", page=report)
+    write_bytes(store.tables / "README.md", columns.encode())
     write_bytes(store.folder / "report.md", to_markdown(report, figures).encode())
     write_bytes(store.folder / "report.tex", to_latex(report).encode())
     write_bytes(store.page, to_html(report, figures, analysis.made_from).encode())

@@ -16,8 +16,8 @@ from bnexp.stats.cells import response_array
 from bnexp.stats.limits import GUESSING, at_ceiling, at_chance, is_accuracy
 from bnexp.stats.reversals import SIDES
 from bnexp.stats.tables import Tables
-from bnexp.stats.testing import ALPHA
 from bnexp.store.study_file import Declared
+from bnexp.study.power import ALPHA
 
 # A page has room for a few; the tables have all.
 MOST_PAIRS = 3
@@ -41,15 +41,25 @@ RULE_OF_SIGNS = (
     "families 19 have no interval that misses the truth. The table of effects has the narrower "
     "intervals of each effect alone."
 )
+RULE_OF_AVERAGES = (
+    "Differences and claims of {} are of interquartile means, the mean of the middle half of "
+    "a cell's runs, with Yuen's t intervals: the study declares so for what crashes in some "
+    "runs. What is declared so after the first run is exploratory. Shares are of means; the "
+    "table of effects in detail has the other average beside each difference."
+)
 
 
 def rule(study: Declared, tables: Tables) -> str:
     """Return the rule by which the answers' sentences follow from their numbers."""
-    several = [rule_of_looks(study)] if tables.looks.several else []
-    if len(study.varied) == 1:
-        return " ".join([RULE_OF_SIGNS, *several])
-    turns = [RULE_OF_REVERSALS] * (len(tables.reversals) > 0)
-    return " ".join([RULE_OF_SHARES, RULE_OF_SIGNS, *turns, *several])
+    found = [RULE_OF_SIGNS] if len(study.varied) == 1 else [RULE_OF_SHARES, RULE_OF_SIGNS]
+    if len(tables.reversals):
+        found.append(RULE_OF_REVERSALS)
+    if study.iqm:
+        labels = [f"“{what.label}”" for what in described(study.iqm).values()]
+        found.append(RULE_OF_AVERAGES.format(listed(labels)))
+    if tables.looks.several:
+        found.append(rule_of_looks(study))
+    return " ".join(found)
 
 
 def leader(shares: Sequence[Any], some_settled: bool) -> tuple[str, bool]:

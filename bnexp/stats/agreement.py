@@ -10,8 +10,8 @@ from scipy import stats
 
 from bnexp.metrics import TIMES
 from bnexp.stats.estimate import CONFIDENCE
-from bnexp.stats.testing import ALPHA
 from bnexp.store.records import RunRecord
+from bnexp.study.power import ALPHA
 
 
 def differences(
@@ -34,14 +34,17 @@ def differences(
             the noise floor: the SD over the seeds, pooled over both.
     """
     columns = [mean, "ci_low", "ci_high", "n"]
-    both = first[[*keys, *columns]].merge(
-        second[[*keys, *columns]], on=list(keys), suffixes=("_first", "_second")
-    )
+    sides = [
+        one.assign(freedom=one.get("freedom", one["n"] - 1))[[*keys, *columns, "freedom"]]
+        for one in (first, second)
+    ]
+    both = sides[0].merge(sides[1], on=list(keys), suffixes=("_first", "_second"))
     both["estimate"] = both[f"{mean}_first"] - both[f"{mean}_second"]
     squares, freedoms, sizes = [], [], []
     for side in ("first", "second"):
         size = both[f"n_{side}"].to_numpy(dtype=np.float64)
-        freedom = np.where(size > 1, size - 1, math.nan)
+        freedom = both[f"freedom_{side}"].to_numpy(dtype=np.float64)
+        freedom = np.where(freedom > 0, freedom, math.nan)
         half = (both[f"ci_high_{side}"] - both[f"ci_low_{side}"]).to_numpy(np.float64) / 2
         squares.append((half / stats.t.ppf((1 + CONFIDENCE) / 2, freedom)) ** 2)
         freedoms.append(freedom)

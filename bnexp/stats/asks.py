@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -19,22 +19,50 @@ from bnexp.config.asks import (
     SpreadAsk,
 )
 from bnexp.stats.cells import Factors, response_array
-from bnexp.stats.estimate import CONFIDENCE, known, paired_t, spread, standard_error
+from bnexp.stats.estimate import CONFIDENCE, Values, known, paired_t, spread, standard_error
 from bnexp.stats.incomplete import seed_values
+from bnexp.stats.interquartile import freedom, iqm_values
 from bnexp.stats.limits import untold
 from bnexp.stats.looks import ONE_LOOK, Looks
 from bnexp.stats.quantities import cell_weights, pair_weights, size_weights
 from bnexp.stats.reversals import SIDES
 from bnexp.stats.testing import error_of_each, t_test_p
+from bnexp.store.columns import RESPONSE, Column
 
 # Of a quantity with a sign: above zero, below it, as good as zero, or none of these; then the
 # whole that is above at some levels and below at others. `found` is a number without a sign.
 OUTCOMES = ("above", "below", "same", "cannot_tell", "reversal", "found")
-ASK_COLUMNS = [
-    *("ask", "kind", "response", "factor", "level_a", "level_b", "given"),
-    *("estimate", "ci_low", "ci_high", "n", "outcome", "reason", "p", "confidence"),
-    *("lowest", "highest"),
-]
+COLUMNS = {
+    "ask": Column("Which question of the study it answers, counted from 0."),
+    "kind": Column("What is looked up: a difference, a ratio, or the number of a cell."),
+    "response": Column("The number that is asked for, a column of runs.csv."),
+    "factor": Column(
+        "The factor whose levels are compared, or whose effect is the larger one."
+    ),
+    "level_a": Column("The level whose response comes first."),
+    "level_b": Column("The level that it is compared with; of two effects the other factor."),
+    "given": Column("Levels of other factors that are fixed or told apart."),
+    "estimate": Column("Level a minus level b, their ratio, or the number.", RESPONSE),
+    "ci_low": Column(
+        "Lower end of its interval.",
+        RESPONSE,
+        "Student's t with the error that all signed rows leave to each (Sidak 1967), so that "
+        "the intervals hold together; of ratios a normal interval on a log scale; where seeds "
+        "were added after looking, an anytime-valid t-test (Wang and Ramdas 2023).",
+    ),
+    "ci_high": Column("Upper end of it; infinite where nothing bounds it.", RESPONSE),
+    "n": Column("How many seeds it is made of.", "seeds"),
+    "outcome": Column(
+        "above or below zero (of a ratio: one), same (inside the margin), or cannot_tell; "
+        "reversal, where it is settled both ways at levels of other factors, which rows of "
+        "their own name; found, for the number of a cell."
+    ),
+    "reason": Column("Why nothing can be told, whatever the numbers are."),
+    "p": Column("Two-sided p-value of this row alone.", method="Student's t."),
+    "confidence": Column("Of the interval.", "share of 1"),
+    "lowest": Column("The lowest of a cell's single runs.", RESPONSE),
+    "highest": Column("The highest of them.", RESPONSE),
+}
 
 
 def answer(
@@ -45,6 +73,7 @@ def answer(
     *,
     reversals: pd.DataFrame,
     max_lr_ratios: Callable[[], pd.DataFrame],
+    iqm: Collection[str] = (),
     looks: Looks = ONE_LOOK,
 ) -> pd.DataFrame:
     """Return the quantities that are asked for, one a row, `ask` counting from zero.
@@ -55,22 +84,21 @@ def answer(
     that is averaged over levels at which it is settled in both directions (`reversals`) has the
     outcome `reversal`, and both of its ends as rows.
 
-    Columns beside those of contrasts:
-        given: The levels of other factors that are fixed, or told apart.
-        outcome, reason: See `OUTCOMES`; why nothing can be told, whatever the numbers are.
-        confidence: Of the interval.
-        lowest, highest: Of the single runs of a cell.
-
     Args:
+        iqm: The responses whose interquartile means are compared.
         max_lr_ratios: Returns that table; called only where a largest rate is asked for.
         looks: Whether results are looked at while seeds are added. Then the intervals hold at
             any of the looks, and of ratios, whose intervals do not, nothing is told.
     """
     rows: list[dict[str, Any]] = []
     for number, ask in enumerate(asks):
-        rows += (
-            {"ask": number, **row} for row in _rows(ask, runs, factors, seeds, max_lr_ratios)
-        )
+        if isinstance(ask, LargestRateAsk):
+            found = _ratios(ask, max_lr_ratios())
+        else:
+            array = response_array(runs, factors, seeds, ask.response)
+            found = _rows(ask, array, factors, by_iqm=ask.response in iqm)
+        shared = {"ask": number, "kind": ask.kind, "response": ask.response, "reason": ""}
+        rows += (shared | row for row in found)
     signed = [row for row in rows if row["outcome"] == ""]
     error = error_of_each(len(signed))
     for row in signed:
@@ -81,28 +109,23 @@ def answer(
             if of_one_look
             else _outcome(row, getattr(asks[row["ask"]], "margin", None))
         )
-    return pd.DataFrame(_with_reversals(rows, asks, reversals), columns=ASK_COLUMNS)
+    return pd.DataFrame(_with_reversals(rows, asks, reversals), columns=list(COLUMNS))
 
 
 def _rows(
-    ask: AnyAsk,
-    runs: pd.DataFrame,
-    factors: Factors,
-    seeds: Sequence[int],
-    max_lr_ratios: Callable[[], pd.DataFrame],
+    ask: AnyAsk, array: Values, factors: Factors, *, by_iqm: bool
 ) -> Iterator[dict[str, Any]]:
-    """Yield what is known of each part; the outcome of one with a sign is open."""
-    row: dict[str, Any] = {"kind": ask.kind, "response": ask.response, "reason": ""}
-    if isinstance(ask, LargestRateAsk):
-        yield from (row | ratio for ratio in _ratios(ask, max_lr_ratios()))
-        return
-    array = response_array(runs, factors, seeds, ask.response)
+    """Yield what is known of each part; the outcome of one with a sign is open.
+
+    Args:
+        array: The response by seed and cell, shape (S, levels of each factor).
+    """
     if isinstance(ask, CellAsk):
         weights = cell_weights(ask.cell, factors)
         values = seed_values(array, weights)
         cells = known(array[:, weights != 0].ravel())
         of_sd = isinstance(ask, SpreadAsk)
-        yield row | {
+        yield {
             **asdict(spread(values) if of_sd else paired_t(values)),
             "given": _given(ask.cell),
             "outcome": "found",
@@ -120,14 +143,16 @@ def _rows(
         else:
             pair = (ask.factor, ask.level_a, ask.level_b)
             weights = pair_weights(pair, given, factors)
-        values = seed_values(array, weights)
+        values = (iqm_values if by_iqm else seed_values)(array, weights)
+        of_t = freedom(len(known(values))) if by_iqm else None
         reason = untold(array, weights, ask.response, compares=True)
-        yield row | {
+        yield {
             **dict(zip(("factor", "level_a", "level_b"), pair, strict=True)),
             "given": _given(given),
-            **asdict(paired_t(values)),
+            **asdict(paired_t(values, freedom=of_t)),
             "values": values,
-            "p": t_test_p(values),
+            "freedom": len(known(values)) - 1 if of_t is None else of_t,
+            "p": t_test_p(values, of_t),
             "reason": reason,
             "outcome": "cannot_tell" if reason else "",
             "confidence": CONFIDENCE,
@@ -173,7 +198,7 @@ def _interval(row: Mapping[str, Any], error: float, looks: Looks) -> dict[str, A
     """Return the interval of a part that has this error."""
     if row["kind"] != "largest_rate":
         found = known(row["values"])
-        half = looks.reach(error, len(found)) * standard_error(found)
+        half = looks.reach(error, row["freedom"] + 1) * standard_error(found)
         mean = row["estimate"]
         return {"ci_low": mean - half, "ci_high": mean + half, "confidence": 1 - error}
     low, ratio, high = (row[key] for key in ("ci_low", "estimate", "ci_high"))

@@ -10,9 +10,24 @@ from bnexp.metrics import TIMES
 from bnexp.stats.cells import Factors
 from bnexp.stats.incomplete import ASSUMES, METHOD
 from bnexp.stats.looks import ONE_LOOK, Looks
-from bnexp.stats.testing import ALPHA, smallest_p
+from bnexp.stats.testing import smallest_p
+from bnexp.store.columns import Column
+from bnexp.study.power import ALPHA
 
-CAVEAT_COLUMNS = ["code", "response", "value", "text"]
+COLUMNS = {
+    "code": Column(
+        "What cannot be told: smallest_p, what no p falls below with n seeds; adjusted_p, the "
+        "same after Holm's adjustment; few_seeds, too few to show skewness; detectable, the "
+        "smallest effect that is found; skewed, comparisons whose intervals cover too little; "
+        "pairs_missing, comparisons that lack seeds; exploratory, those declared after the "
+        "first run; chosen_on_test, learning rates; no_change, a factor without any effect."
+    ),
+    "response": Column("Of which number; empty if of all."),
+    "value": Column(
+        "A p-value, a number of seeds or of comparisons, or an effect as the response has it."
+    ),
+    "text": Column("The same as a sentence."),
+}
 # Below that many seeds skewness cannot be told from chance.
 FEW_SEEDS = 10
 # What t intervals lose grows with skewness^2 / n (Hall 1992, "The bootstrap and Edgeworth
@@ -28,14 +43,7 @@ def caveats(
     *,
     looks: Looks = ONE_LOOK,
 ) -> pd.DataFrame:
-    """Return the warnings that follow from the tables: code, response, value, text.
-
-    Codes: `smallest_p` (value: the p that n cannot reach below), `adjusted_p` (the same
-    after Holm's adjustment), `few_seeds` (n), `detectable` (the effect in the response's
-    own unit), `skewed` and `pairs_missing` (how many contrasts), `exploratory`,
-    `chosen_on_test`, `no_change` (a factor that changed nothing at all). An empty response: it
-    holds for all.
-    """
+    """Return the warnings that follow from the tables; see `COLUMNS`."""
     main = contrasts[contrasts["kind"] != "simple"]
     rows = [*_without_effect(runs, factors), *_about_p(main, looks), *_about_responses(main)]
     n_later = int((contrasts["declared"] == "exploratory").sum())
@@ -52,7 +60,7 @@ def caveats(
             "optimistic. Hold out data.val_size images to choose on"
         )
         rows.append(("chosen_on_test", "", float("nan"), text))
-    return pd.DataFrame(rows, columns=CAVEAT_COLUMNS)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 CaveatRow = tuple[str, str, float, str]

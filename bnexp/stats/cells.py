@@ -6,11 +6,54 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from bnexp.stats.estimate import Values, iqm, known, paired_t, spread
+from bnexp.stats.estimate import Values, known, paired_t, spread
+from bnexp.stats.interquartile import iqm
 from bnexp.stats.lattice import snapped
 from bnexp.stats.proportion import wilson
+from bnexp.store.columns import FACTORS, LEVELS, RESPONSE, Column, names
 
 Factors = Mapping[str, Sequence[str]]
+
+COLUMNS = {
+    FACTORS: LEVELS,
+    "response": Column("The number that is averaged, a column of runs.csv."),
+    "n": Column("How many runs have it.", "seeds"),
+    "n_diverged": Column("How many runs diverged: their loss stopped being finite.", "runs"),
+    "n_failed": Column("How many runs ended with an error.", "runs"),
+    "n_untrained": Column("How many runs are not trained.", "runs"),
+    "divergence_rate": Column(
+        "Which share of the runs that ended diverged.",
+        "share of 1",
+        "Failed runs do not count.",
+    ),
+    "divergence_low": Column(
+        "Lower end of its 95 % interval.",
+        "share of 1",
+        "Wilson (1927): it covers 95 % on average over rates, less near 0 and 1.",
+    ),
+    "divergence_high": Column("Upper end of it.", "share of 1"),
+    "mean": Column("Mean over the seeds; runs that diverged have no number.", RESPONSE),
+    "sd": Column(
+        "Standard deviation of runs that differ in nothing but their seed.",
+        RESPONSE,
+        "Divided by n - 1. What it is at most no number of runs shows: one that fails rarely "
+        "may not be among them.",
+    ),
+    "ci_low": Column(
+        "Lower end of the 95 % interval of the mean.",
+        RESPONSE,
+        "Student's t, for runs that are about normal. Two cells whose intervals overlap can "
+        "still differ: comparisons are paired by seed, see contrasts.csv.",
+    ),
+    "ci_high": Column("Upper end of it.", RESPONSE),
+    "min": Column("The lowest of the runs.", RESPONSE),
+    "max": Column("The highest of the runs.", RESPONSE),
+    "iqm": Column(
+        "Interquartile mean: the mean of the middle half of the runs.",
+        RESPONSE,
+        "The lowest and highest n // 4 runs are left out (Agarwal et al. 2021).",
+    ),
+}
 
 
 def response_array(
@@ -44,12 +87,7 @@ def diverged_array(runs: pd.DataFrame, factors: Factors, seeds: Sequence[int]) -
 def cells(
     runs: pd.DataFrame, factors: Factors, seeds: Sequence[int], responses: Sequence[str]
 ) -> pd.DataFrame:
-    """Return one row a cell and response: n, mean, SD, interval of the mean, range.
-
-    `sd` is the noise floor: how far runs that differ in nothing but their seed lie apart.
-    `divergence_rate` is of the runs that ended, with its Wilson interval; `iqm` is the
-    interquartile mean.
-    """
+    """Return one row a cell and response; see `COLUMNS`."""
     rows = []
     arrays = {name: response_array(runs, factors, seeds, name) for name in responses}
     shape = tuple(len(levels) for levels in factors.values())
@@ -81,7 +119,7 @@ def cells(
                     "iqm": iqm(values),
                 }
             )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=names(COLUMNS, list(factors)))
 
 
 def _ended(diverged: Values, failed: Values) -> dict[str, float]:

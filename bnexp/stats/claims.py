@@ -1,31 +1,23 @@
 """What the sources claimed, judged by the intervals."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
-from bnexp.config.study import (
-    AnyClaim,
-    CellClaim,
-    DifferenceClaim,
-    DominanceClaim,
-    EquivalenceClaim,
-    InteractionClaim,
-    SpreadClaim,
-    ThresholdClaim,
-    ValueClaim,
-)
+from bnexp.config.study import AnyClaim, EquivalenceClaim, SpreadClaim
 from bnexp.stats.cells import Factors, response_array
-from bnexp.stats.estimate import Values, paired_t, prediction, spread
+from bnexp.stats.claimed import region, weights_of
+from bnexp.stats.estimate import known, paired_t, prediction, spread
 from bnexp.stats.incomplete import seed_values
+from bnexp.stats.interquartile import freedom, iqm_values
 from bnexp.stats.limits import untold
 from bnexp.stats.looks import ONE_LOOK, Looks
-from bnexp.stats.quantities import cell_weights, pair_weights, size_weights
 from bnexp.stats.testing import tost
 from bnexp.stats.verdicts import SIDES, Asked, decided
+from bnexp.store.columns import RESPONSE, Column
 
 RULE = (
     "A claim is supported if the interval that decides lies inside the region that it claims, "
@@ -54,12 +46,59 @@ REGIONS = {
     "so that it is below a number can be refuted, and not supported",
 }
 
-CLAIM_COLUMNS = [
-    *("claim", "source", "verdict", "estimate", "ci_low", "ci_high", "n", "reported"),
-    *("response", "kind", "declared", "region_low", "region_high", "confidence"),
-    *("judged_low", "judged_high", "p_tost", "pi_low", "pi_high", "reported_in_pi"),
-    *("reason", "verdict_mean", "verdict_run", "p", "n_family"),
-]
+COLUMNS = {
+    "claim": Column("What is claimed."),
+    "source": Column("Where."),
+    "verdict": Column(
+        "supported, refuted or inconclusive.",
+        method="Whether the interval that decides lies inside the region that is claimed, "
+        "outside, or in neither. A number that an ordinary run gives is not refuted.",
+    ),
+    "estimate": Column(
+        "What is claimed, as our runs have it.",
+        RESPONSE,
+        "A mean over the seeds, paired where it is a difference; of interquartile means where "
+        "the study names the response under iqm; or an SD.",
+    ),
+    "ci_low": Column(
+        "Lower end of the 95 % interval of this claim alone.",
+        RESPONSE,
+        "Student's t over the seeds, for numbers that are about normal; of an SD a jackknife.",
+    ),
+    "ci_high": Column("Upper end of it; of an SD there is none.", RESPONSE),
+    "n": Column("How many seeds it is made of.", "seeds"),
+    "reported": Column("The source's number, empty if it has none.", RESPONSE),
+    "response": Column("The number that it speaks of, a column of runs.csv."),
+    "kind": Column("What sort of claim it is."),
+    "declared": Column("planned, or exploratory if it was declared after the first run."),
+    "region_low": Column("Lower end of the region that is claimed.", RESPONSE),
+    "region_high": Column("Upper end of it.", RESPONSE),
+    "confidence": Column(
+        "Confidence of the interval that decides.",
+        "share of 1",
+        "What Holm's procedure leaves to it, so that all claims of a study hold no false "
+        "verdict in 95 % of studies; of equivalence, less twice the error of each test.",
+    ),
+    "judged_low": Column("Lower end of the interval that decides.", RESPONSE),
+    "judged_high": Column("Upper end of it.", RESPONSE),
+    "p_tost": Column(
+        "p-value of equivalence.", method="Two one-sided t-tests (Schuirmann 1987)."
+    ),
+    "pi_low": Column(
+        "Lower end of the 95 % interval of one more run, for a claimed value.",
+        RESPONSE,
+        "Student's t, for runs that are about normal.",
+    ),
+    "pi_high": Column("Upper end of it.", RESPONSE),
+    "reported_in_pi": Column("Whether the source's number lies inside."),
+    "reason": Column("Why nothing can be told, whatever the numbers are."),
+    "verdict_mean": Column("The verdict on our average alone."),
+    "verdict_run": Column("Whether the source's number is an ordinary run of ours."),
+    "p": Column("The smallest error with which a verdict is reached."),
+    "n_family": Column(
+        "How many claims are judged together: those declared before the first run, or after it."
+    ),
+}
 
 
 def judge(
@@ -67,31 +106,22 @@ def judge(
     runs: pd.DataFrame,
     factors: Factors,
     seeds: Sequence[int],
-    was_declared: Callable[[AnyClaim], bool] = lambda claim: True,
     *,
+    was_declared: Callable[[AnyClaim], bool] = lambda claim: True,
+    iqm: Collection[str] = (),
     looks: Looks = ONE_LOOK,
 ) -> pd.DataFrame:
     """Return the verdict on each claim, by `RULE` and the region of its kind in `REGIONS`.
 
-    Columns beside those of the contract:
-        region_low, region_high: The region of values that it claims.
-        judged_low, judged_high, confidence: The interval that decides, at the level that the
-            family leaves to it (`verdicts.decided`); `ci_low` and `ci_high` are always the
-            95 % interval of this claim alone.
-        p, n_family: The smallest error with which a verdict is reached, and how many claims
-            are judged together with it: those that were declared before the first run, or
-            after it.
-        pi_low, pi_high: For a value, the 95 % prediction interval of one new run, which is
-            what a source's single run is to be compared with; `reported_in_pi` says
-            whether it lies inside.
-        verdict_mean, verdict_run: The two verdicts on a value: whether our mean lies within
-            the tolerance of the reported number, and whether that is an `ordinary` run of
-            ours. The verdict is that on the mean, but a number that an ordinary run gives is
-            not refuted.
-        declared: `planned`, or `exploratory` where it was declared after the first run.
-        reason: Why nothing can be told, whatever the numbers are; the verdict is inconclusive.
+    Args:
+        was_declared: Whether a claim was declared before the first run.
+        iqm: The responses whose interquartile means are judged.
+        looks: Whether results are looked at while seeds are added.
     """
-    rows = [_asked(claim, runs, factors, seeds, looks) for claim in claims]
+    rows = [
+        _asked(claim, runs, factors, seeds, by_iqm=claim.response in iqm, looks=looks)
+        for claim in claims
+    ]
     for row, claim in zip(rows, claims, strict=True):
         row["declared"] = "planned" if was_declared(claim) else "exploratory"
     for declared in ("planned", "exploratory"):
@@ -115,30 +145,38 @@ def judge(
                 row["reason"] = "" if row["verdict"] == "refuted" else UNBOUNDED
             if math.isnan(decision.low):
                 row["reason"] = "too few seeds to show that all runs are alike"
-    return pd.DataFrame(rows, columns=CLAIM_COLUMNS)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _asked(
-    claim: AnyClaim, runs: pd.DataFrame, factors: Factors, seeds: Sequence[int], looks: Looks
+    claim: AnyClaim,
+    runs: pd.DataFrame,
+    factors: Factors,
+    seeds: Sequence[int],
+    *,
+    by_iqm: bool,
+    looks: Looks,
 ) -> dict[str, Any]:
     """Return what is known of a claim before it is judged; what it asks is under `asked`."""
     array = response_array(runs, factors, seeds, claim.response)
-    weights = _claimed(claim, array, factors)
-    values = seed_values(array, weights)
+    weights = weights_of(claim, array, factors)
+    values, of_t = seed_values(array, weights), None
+    pi_low, pi_high = prediction(values) if claim.kind == "value" else (math.nan, math.nan)
     of_sd = isinstance(claim, SpreadClaim)
-    low, high = _region(claim)
+    if by_iqm and not of_sd:
+        values = iqm_values(array, weights)
+        of_t = freedom(len(known(values)))
+    low, high = region(claim)
     reported = math.nan if claim.reported is None else claim.reported
-    of_one_run = isinstance(claim, ValueClaim)
-    pi_low, pi_high = prediction(values) if of_one_run else (math.nan, math.nan)
     in_pi = None if math.isnan(pi_low) else pi_low <= reported <= pi_high
     sides, p_tost = SIDES, math.nan
     if isinstance(claim, EquivalenceClaim):
-        sides, p_tost = 1, tost(values, claim.margin).p
+        sides, p_tost = 1, tost(values, claim.margin, of_t).p
     return {
         "claim": claim.claim,
         "source": claim.source,
         "verdict": "inconclusive",
-        **asdict(spread(values) if of_sd else paired_t(values)),
+        **asdict(spread(values) if of_sd else paired_t(values, freedom=of_t)),
         "reported": reported,
         "response": claim.response,
         "kind": claim.kind,
@@ -151,45 +189,5 @@ def _asked(
         "reason": untold(array, weights, claim.response, compares=claim.is_difference or of_sd),
         "verdict_mean": "inconclusive",
         "verdict_run": "" if in_pi is None else "ordinary" if in_pi else "not ordinary",
-        "asked": Asked(values, low, high, of_sd=of_sd, sides=sides, looks=looks),
+        "asked": Asked(values, low, high, of_sd=of_sd, sides=sides, freedom=of_t, looks=looks),
     }
-
-
-def _region(claim: AnyClaim) -> tuple[float, float]:
-    """Return the open region of values that a claim states."""
-    if isinstance(claim, ValueClaim):
-        return claim.reported - claim.within, claim.reported + claim.within
-    if isinstance(claim, EquivalenceClaim):
-        return -claim.margin, claim.margin
-    if isinstance(claim, InteractionClaim):
-        return claim.by, math.inf
-    if isinstance(claim, ThresholdClaim | SpreadClaim):
-        return (
-            -math.inf if claim.above is None else claim.above,
-            math.inf if claim.below is None else claim.below,
-        )
-    return 0.0, math.inf
-
-
-def _claimed(claim: AnyClaim, array: Values, factors: Factors) -> Values:
-    """Return the weights of the cells in the claimed quantity."""
-    if isinstance(claim, CellClaim | ThresholdClaim) and claim.cell is not None:
-        return cell_weights(claim.cell, factors)
-    if isinstance(claim, DominanceClaim):
-        larger, smaller = (
-            size_weights(name, claim.given, array, factors)
-            for name in (claim.larger, claim.smaller)
-        )
-        return larger - smaller
-    if isinstance(claim, DifferenceClaim):
-        pair = (claim.factor, claim.higher, claim.lower)
-    else:
-        pair = (str(claim.factor), str(claim.level_a), str(claim.level_b))
-    weights = pair_weights(pair, claim.given, factors)
-    if isinstance(claim, InteractionClaim):
-        at, than = (
-            pair_weights(pair, {**claim.given, claim.other: level}, factors)
-            for level in (claim.at, claim.than)
-        )
-        return at - than
-    return weights

@@ -1,56 +1,170 @@
 """Every planned comparison with its interval, its p-values and what it could not see."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from bnexp.stats.cells import Factors, diverged_array, response_array
-from bnexp.stats.estimate import (
-    BCA_FROM,
-    CONFIDENCE,
-    Values,
-    bca,
-    known,
-    paired_t,
-    vary,
-)
-from bnexp.stats.factorial import Contrast, all_contrasts, within_seeds
-from bnexp.stats.incomplete import METHOD, fitted
+from bnexp.stats.estimate import CONFIDENCE, Values
+from bnexp.stats.factorial import Contrast, all_contrasts
 from bnexp.stats.looks import ONE_LOOK, Looks
-from bnexp.stats.power import minimum_detectable_effect
-from bnexp.stats.proportion import (
-    Share,
-    improvement,
-    ranked,
-    sign_for_better,
-    sign_test_p,
-    wilson,
-)
-from bnexp.stats.testing import (
-    EXACT_UP_TO,
-    equivalence_margin,
-    error_of_each,
-    holm,
-    sign_flip,
-    smallest_p,
-    t_test_p,
-)
+from bnexp.stats.one_contrast import compared
+from bnexp.stats.proportion import sign_for_better
+from bnexp.stats.testing import error_of_each, holm
+from bnexp.store.columns import RESPONSE, Column
 
 WasDeclared = Callable[[Contrast, str], bool]
 
-CONTRAST_COLUMNS = [
-    *("factor", "level_a", "level_b", "given", "response", "estimate", "ci_low", "ci_high"),
-    *("n", "method", "p", "p_adjusted", "effect_size", "kind", "declared", "p_error", "p_t"),
-    *("smallest_p", "bca_low", "bca_high", "sd", "skewness", "mde", "equivalence_margin"),
-    *("improvement", "improvement_low", "improvement_high"),
-    *("ranked", "ranked_low", "ranked_high", "n_ranked", "p_ranked"),
-    *("n_missing", "n_diverged", "n_untrained"),
-    *("sim_low", "sim_high", "n_family"),
-]
+COLUMNS = {
+    "factor": Column("The factor whose levels are compared, or of an interaction the two."),
+    "level_a": Column("The level whose response comes first in the difference."),
+    "level_b": Column("The level whose response is subtracted."),
+    "given": Column("Levels of other factors that are fixed; the rest is averaged over."),
+    "response": Column("The number that is compared, a column of runs.csv."),
+    "estimate": Column(
+        "Level a minus level b; of an interaction the difference of two such differences, not "
+        "halved.",
+        RESPONSE,
+        "Within each seed, the mean over the seeds; or of interquartile means, see average. "
+        "Where seeds lack runs, see method.",
+    ),
+    "ci_low": Column(
+        "Lower end of the 95 % interval of this comparison alone.",
+        RESPONSE,
+        "Student's t over the seeds, for differences that are about normal.",
+    ),
+    "ci_high": Column("Upper end of it.", RESPONSE),
+    "n": Column("How many seeds the estimate is made of.", "seeds"),
+    "method": Column(
+        "How estimate, interval and p were computed.",
+        method="Where seeds lack some of the cells by least squares with the seeds as blocks: "
+        "right if runs are missing for reasons that have nothing to do with their results.",
+    ),
+    "p": Column(
+        "Two-sided p-value of no difference.",
+        method="Sign-flip permutation over the seeds (Fisher 1935), exact up to 30 seeds and "
+        "drawn beyond; assumes that a difference and its negative are equally likely. By least "
+        "squares and of interquartile means it is p_t.",
+    ),
+    "p_adjusted": Column(
+        "The same, adjusted for all comparisons of its family.",
+        method="Holm (1979). Families are the planned main effects and interactions of a "
+        "response, its planned simple effects, and what is exploratory.",
+    ),
+    "effect_size": Column(
+        "d_z, the difference in SDs of it over the seeds: it says how many seeds find it.",
+        method="Hedges' correction for few seeds. Where the correlation is above .5 it is "
+        "larger than d_av, in SDs of runs. Not of interquartile means, nor where seeds lack "
+        "runs.",
+    ),
+    "kind": Column("main, interaction, or simple: at fixed levels of other factors."),
+    "declared": Column("planned, or exploratory if it was declared after the first run."),
+    "p_error": Column("Standard error of p where it was drawn, else 0."),
+    "p_t": Column("Two-sided p-value of the t-test, which belongs to the interval."),
+    "smallest_p": Column("What p cannot fall below with this n: 2/2^n where it is exact."),
+    "bca_low": Column(
+        "Lower end of a 95 % bootstrap interval, from 20 seeds on; where it disagrees with the "
+        "t interval, the differences are not normal.",
+        RESPONSE,
+        "Bias-corrected and accelerated (Efron 1987), 4,999 draws of seeds.",
+    ),
+    "bca_high": Column("Upper end of it.", RESPONSE),
+    "sd": Column(
+        "Standard deviation of the difference over the seeds: the noise floor.",
+        RESPONSE,
+        "By least squares and of interquartile means, of what each seed contributes.",
+    ),
+    "skewness": Column(
+        "Third standardized moment of the differences.",
+        method="Where it is large, t intervals cover less than 95 %: see caveats.csv.",
+    ),
+    "mde": Column(
+        "The smallest effect that is found at this noise and n, with 80 % power at 5 %.",
+        RESPONSE,
+        "Noncentral t of a two-sided test, before Holm's adjustment (Cohen 1988).",
+    ),
+    "equivalence_margin": Column(
+        "The smallest margin within which the two levels are as good as equal.",
+        RESPONSE,
+        "Two one-sided t-tests at 5 % (Schuirmann 1987).",
+    ),
+    "improvement": Column(
+        "P(A > B): in how many seeds level a is the better one, a tie counting half; the "
+        "larger one where neither is better.",
+        "share of 1",
+        "Within seeds (Bouthillier et al. 2021).",
+    ),
+    "improvement_low": Column(
+        "Lower end of its 95 % interval.",
+        "share of 1",
+        "Exact binomial (Clopper and Pearson 1934), for independent seeds: it covers at least "
+        "95 %, ties included.",
+    ),
+    "improvement_high": Column("Upper end of it.", "share of 1"),
+    "ranked": Column(
+        "The same with diverged runs, which are worse than any number; not of interactions.",
+        "share of 1",
+    ),
+    "ranked_low": Column(
+        "Lower end of its 95 % interval.", "share of 1", "As improvement_low."
+    ),
+    "ranked_high": Column("Upper end of it.", "share of 1"),
+    "n_ranked": Column("How many seeds that is of.", "seeds"),
+    "p_ranked": Column("Two-sided p-value of ranked.", method="Exact sign test, without ties."),
+    "n_missing": Column("Seeds without this difference.", "seeds"),
+    "n_diverged": Column("Of these, how many lost a run to divergence alone.", "seeds"),
+    "n_untrained": Column("How many lack a run that failed or is not trained.", "seeds"),
+    "sim_low": Column(
+        "Lower end of the interval that holds together with those of all n_family comparisons, "
+        "in 95 % of families.",
+        RESPONSE,
+        "Student's t with the error that Sidak (1967) leaves to each; families of p_adjusted.",
+    ),
+    "sim_high": Column("Upper end of it.", RESPONSE),
+    "n_family": Column("How many comparisons its family has."),
+    "effect_low": Column(
+        "Lower end of the 95 % interval of the effect size in truth.",
+        method="Noncentral t (Steiger and Fouladi 1997): exact for normal differences.",
+    ),
+    "effect_high": Column("Upper end of it."),
+    "meaningful": Column(
+        "Which level is better in more than three of four seeds, by this comparison alone: "
+        "level a, level b, neither, or cannot tell; not of interactions.",
+        method="The interval of improvement against .75, which up to 12 seeds cannot tell; the "
+        "threshold is that of Bouthillier et al. (2021).",
+    ),
+    "correlation": Column(
+        "Correlation of the two sides over the seeds: above zero, pairing by seed took noise "
+        "away, and a pair is worth 1 / (1 - r) pairs of independent runs.",
+        method="Pearson's r, sides of about equal spread.",
+    ),
+    "correlation_low": Column(
+        "Lower end of its 95 % interval.",
+        method="Fisher (1921): for responses that are about normal.",
+    ),
+    "correlation_high": Column("Upper end of it."),
+    "average": Column(
+        "What the estimate compares: mean, or interquartile mean, the mean of the middle half "
+        "of a cell's runs, which runs that crash do not move.",
+        method="Interquartile means where the study names the response under iqm; if that was "
+        "declared after the first run, the comparison is exploratory.",
+    ),
+    "beside": Column(
+        "The same comparison of the other average.",
+        RESPONSE,
+        "Interquartile means of cells (Agarwal et al. 2021), of seeds that have all of them.",
+    ),
+    "beside_low": Column(
+        "Lower end of its 95 % interval.",
+        RESPONSE,
+        "Yuen's t for dependent trimmed means (Wilcox 2012); of means, as ci_low.",
+    ),
+    "beside_high": Column("Upper end of it.", RESPONSE),
+    "freedom": Column("Degrees of freedom of the t intervals and p_t."),
+}
 
 
 def contrasts(
@@ -58,40 +172,19 @@ def contrasts(
     factors: Factors,
     seeds: Sequence[int],
     responses: Sequence[str],
-    was_declared: WasDeclared = lambda contrast, response: True,
     *,
+    was_declared: WasDeclared = lambda contrast, response: True,
+    iqm: Collection[str] = (),
     looks: Looks = ONE_LOOK,
 ) -> pd.DataFrame:
-    """Return every main effect, two-factor interaction and simple effect.
-
-    Columns beside the estimate and its t interval:
-        p, p_error: Exact sign-flip permutation p; its standard error where it was drawn.
-        p_adjusted: Holm's, within the planned main effects and interactions of a response;
-            apart from these within its planned simple effects, and within what is
-            exploratory. It holds at any of several looks, as do `sim_low` and `sim_high`; all
-            else is of one look.
-        p_t: The p that belongs to the t interval; also `p` where `method` is least squares,
-            of a contrast for which seeds lack runs (`incomplete`). Then `n` counts the seeds
-            that contribute, `sd` and `skewness` are of what each does, and there is no
-            bootstrap.
-        sim_low, sim_high: Interval (`looks`) that holds together with those of its family of
-            `n_family` comparisons, the one that Holm's adjustment is made in; `ci_low` and
-            `ci_high` are of one comparison alone. NaN where so few seeds settle nothing.
-        smallest_p: What p cannot fall below with this n.
-        bca_low, bca_high: Bootstrap interval from n = 20.
-        mde: The smallest effect that this n and spread detect with 80 % power.
-        equivalence_margin: The smallest margin within which the levels are equivalent
-            (TOST at 5 %).
-        improvement: In which share of the seeds level a is the better one.
-        ranked, p_ranked: The same with diverged runs as the worst, and its sign test; not
-            for interactions, which have no better side.
-        n_missing: Seeds without this difference, of which n_diverged have lost a run to
-            divergence alone and n_untrained lack one that is not trained or failed.
-        declared: `planned`, or `exploratory` where it was declared after the first run.
+    """Return every main effect, two-factor interaction and simple effect; see `COLUMNS`.
 
     Args:
         was_declared: Whether a contrast of a response was declared before the first run.
-        looks: Whether results are looked at while seeds are added.
+        iqm: The responses whose interquartile means are compared.
+        looks: Whether results are looked at while seeds are added: `p_adjusted`, `sim_low` and
+            `sim_high` hold at any of the looks, all else is of one. Of interquartile means as
+            many seeds count as their t has degrees of freedom, and one more.
     """
     rows = []
     for response in responses:
@@ -99,8 +192,6 @@ def contrasts(
         diverged = diverged_array(runs, factors, seeds)
         better = sign_for_better(response)
         for contrast in all_contrasts(factors):
-            values = within_seeds(array, contrast.weights)
-            fit = fitted(array, contrast.weights)
             planned = was_declared(contrast, response)
             rows.append(
                 {
@@ -111,15 +202,13 @@ def contrasts(
                     "response": response,
                     "kind": contrast.kind,
                     "declared": "planned" if planned else "exploratory",
-                    **(_estimated(values) if fit is None else _estimated_by_fit(fit)),
-                    **_share("improvement", improvement(values, better)),
-                    **_with_diverged(values, array, diverged, contrast, better),
+                    **compared(array, diverged, contrast, better, by_iqm=response in iqm),
                 }
             )
-    table = pd.DataFrame(rows, columns=CONTRAST_COLUMNS)
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
     simple = table["kind"] == "simple"
     for _, family in table.groupby([table["response"], simple, table["declared"]], sort=False):
-        n = family["n"].to_numpy()
+        n = family["freedom"].to_numpy() + 1
         table.loc[family.index, "p_adjusted"] = holm(looks.p(family["p"].to_numpy(), n))
         n_family = int(family["ci_low"].notna().sum())
         wider = _times_wider(n, error_of_each(n_family), looks)
@@ -143,77 +232,3 @@ def _times_wider(n: npt.NDArray[np.intp], error: float, looks: Looks) -> Values:
     ]
     wide, alone = np.array(ends)
     return np.where(np.isinf(wide), math.nan, wide / alone)
-
-
-def _estimated(values: Values) -> dict[str, object]:
-    """Return what follows from one difference a seed, shape (S,)."""
-    estimate = paired_t(values)
-    found = known(values)
-    sd = float(found.std(ddof=1)) if vary(found) else 0.0 if len(found) > 1 else math.nan
-    p = sign_flip(values)
-    bca_low, bca_high = bca(values)
-    exact = "exact" if estimate.n <= EXACT_UP_TO else "drawn"
-    beside = ", BCa beside" if estimate.n >= BCA_FROM else ""
-    return {
-        **asdict(estimate),
-        "method": f"paired t interval{beside}, {exact} sign-flip p",
-        "p": p.p,
-        "p_adjusted": math.nan,
-        "p_error": p.error,
-        "p_t": t_test_p(values),
-        "smallest_p": smallest_p(estimate.n),
-        "effect_size": estimate.estimate / sd if sd > 0 else math.nan,
-        "bca_low": bca_low,
-        "bca_high": bca_high,
-        "sd": sd,
-        "skewness": _skewness(found),
-        "mde": minimum_detectable_effect(values),
-        "equivalence_margin": equivalence_margin(values),
-    }
-
-
-def _estimated_by_fit(fit: Values) -> dict[str, object]:
-    """Return what follows from what each seed contributes: nothing that needs whole seeds."""
-    without = ("smallest_p", "effect_size", "bca_low", "bca_high")
-    return {
-        **_estimated(fit),
-        "method": METHOD,
-        "p": t_test_p(fit),
-        "p_error": 0.0,
-        **dict.fromkeys(without, math.nan),
-    }
-
-
-def _skewness(found: Values) -> float:
-    """Return the third standardized moment; NaN below three values or without spread."""
-    centred = found - found.mean() if len(found) > 2 else np.zeros(1)
-    spread = float((centred**2).mean())
-    return float((centred**3).mean() / spread**1.5) if spread > 0 else math.nan
-
-
-def _with_diverged(
-    values: Values, array: Values, diverged: Values, contrast: Contrast, better: int
-) -> dict[str, object]:
-    """Return the comparison with diverged runs as the worst, and why seeds are missing."""
-    lost_a = within_seeds(diverged, np.maximum(contrast.weights, 0))
-    lost_b = within_seeds(diverged, np.maximum(-contrast.weights, 0))
-    missing = np.isnan(values)
-    # A run that is there and has no value has diverged, or does not report the response.
-    untrained = missing & np.isnan(lost_a + lost_b)
-    lost = missing & (lost_a + lost_b > 0)
-    signs = ranked(values, lost_a, lost_b, better)
-    if contrast.kind == "interaction":
-        signs = np.full_like(signs, math.nan)
-    share = wilson(float(((known(signs) + 1) / 2).sum()), len(known(signs)))
-    return {
-        **_share("ranked", share),
-        "n_ranked": share.n,
-        "p_ranked": sign_test_p(signs),
-        "n_missing": int(missing.sum()),
-        "n_diverged": int(lost.sum()),
-        "n_untrained": int(untrained.sum()),
-    }
-
-
-def _share(name: str, share: Share) -> dict[str, float]:
-    return {name: share.share, f"{name}_low": share.low, f"{name}_high": share.high}

@@ -10,11 +10,24 @@ from bnexp.stats.factorial import all_contrasts
 from bnexp.stats.looks import ONE_LOOK, Looks
 from bnexp.stats.proportion import sign_test_p
 from bnexp.stats.testing import holm
+from bnexp.store.columns import Column
 
-DIVERGENCE_COLUMNS = [
-    *("factor", "level_a", "level_b", "diverged_a", "ended_a", "diverged_b", "ended_b"),
-    *("n", "p", "p_adjusted"),
-]
+COLUMNS = {
+    "factor": Column("The factor whose levels are compared."),
+    "level_a": Column("One of its levels."),
+    "level_b": Column("The other."),
+    "diverged_a": Column("How many runs of level a diverged.", "runs"),
+    "ended_a": Column("Of how many that ended, with a number or without.", "runs"),
+    "diverged_b": Column("How many runs of level b diverged.", "runs"),
+    "ended_b": Column("Of how many that ended.", "runs"),
+    "n": Column("In how many seeds runs of both ended at the same other levels.", "seeds"),
+    "p": Column(
+        "Two-sided p-value that neither level loses more runs.",
+        method="Exact sign test over the seeds (McNemar 1947): runs of a seed may diverge "
+        "together, so seeds are counted and not runs.",
+    ),
+    "p_adjusted": Column("The same, adjusted for all pairs of levels.", method="Holm (1979)."),
+}
 
 
 def divergence(
@@ -32,7 +45,7 @@ def divergence(
     """
     lost = diverged_array(runs, factors, seeds)
     if not (lost == 1).any():
-        return pd.DataFrame(columns=DIVERGENCE_COLUMNS)
+        return pd.DataFrame(columns=list(COLUMNS))
     rows = []
     for one in all_contrasts(factors):
         if one.kind != "main":
@@ -44,7 +57,7 @@ def divergence(
         n = len(signs)
         named = (one.factor, one.level_a, one.level_b)
         rows.append([*named, *counts[0], *counts[1], n, sign_test_p(signs)])
-    table = pd.DataFrame(rows, columns=DIVERGENCE_COLUMNS[:-1])
+    table = pd.DataFrame(rows, columns=list(COLUMNS)[:-1])
     return table.assign(p_adjusted=holm(looks.p(table["p"].to_numpy(), table["n"].to_numpy())))
 
 

@@ -53,13 +53,16 @@ def vary(values: Values) -> bool:
     return len(values) > 1 and float(np.ptp(values)) > 0
 
 
-def paired_t(values: Values, confidence: float = CONFIDENCE) -> Estimate:
+def paired_t(
+    values: Values, confidence: float = CONFIDENCE, freedom: int | None = None
+) -> Estimate:
     """Return the mean of one value a seed and its Student-t interval.
 
     Args:
         values: Shape (S,), NaN where a seed has no value. One value gives no interval, and
             neither do values that are all the same: an interval of width zero would claim to
             know everything where the seeds change nothing.
+        freedom: Degrees of freedom, n - 1 unless it says otherwise.
     """
     values = known(values)
     n = len(values)
@@ -68,7 +71,8 @@ def paired_t(values: Values, confidence: float = CONFIDENCE) -> Estimate:
     if not vary(values):
         return Estimate(float(values[0]), math.nan, math.nan, n)
     mean = float(values.mean())
-    half = float(t_quantile((1 + confidence) / 2, n - 1) * standard_error(values))
+    quantile = t_quantile((1 + confidence) / 2, n - 1 if freedom is None else freedom)
+    half = quantile * standard_error(values)
     return Estimate(mean, mean - half, mean + half, n)
 
 
@@ -168,16 +172,3 @@ def _resamples(n: int) -> Values:
     """
     rng = np.random.default_rng(0)
     return rng.multinomial(n, np.full(n, 1 / n), size=RESAMPLES).astype(np.float64)
-
-
-def iqm(values: Values) -> float:
-    """Return the interquartile mean: the mean without the lowest and highest quarter.
-
-    `scipy.stats.trim_mean` gives the same, but takes 50 times as long; a study has hundreds
-    of cells.
-
-    Source: Agarwal et al. (2021), "Deep RL at the edge of the statistical precipice".
-    """
-    values = np.sort(known(values))
-    cut = len(values) // 4
-    return float(values[cut : len(values) - cut].mean()) if len(values) else math.nan

@@ -15,11 +15,39 @@ from bnexp.stats.factorial import difference_weights, within_seeds
 from bnexp.stats.max_lr import LR
 from bnexp.stats.proportion import sign_for_better
 from bnexp.stats.testing import sign_flip
+from bnexp.store.columns import RESPONSE, Column
 
-FOOTING_COLUMNS = [
-    *("factor", "level_a", "level_b", "response", "rule", "lr_a", "lr_b"),
-    *("estimate", "ci_low", "ci_high", "n", "p", "chosen_on", "optimistic"),
-]
+COLUMNS = {
+    "factor": Column("The factor whose levels are compared."),
+    "level_a": Column("The level whose response comes first in the difference."),
+    "level_b": Column("The level whose response is subtracted."),
+    "response": Column("The number that is compared, a column of runs.csv."),
+    "rule": Column(
+        "same lr: both at one learning rate. own best: each at its best one.",
+        method="The best is the one with the fewest diverged runs and, among these, the best "
+        "mean of chosen_on, by the first half of the seeds; the others compare (Cox 1975).",
+    ),
+    "lr_a": Column("The learning rates of level a, the most frequent first."),
+    "lr_b": Column("Those of level b."),
+    "estimate": Column(
+        "Level a minus level b.", RESPONSE, "Within seeds, averaged over other factors' levels."
+    ),
+    "ci_low": Column(
+        "Lower end of the 95 % interval of this comparison alone.",
+        RESPONSE,
+        "Student's t over the seeds, for differences that are about normal.",
+    ),
+    "ci_high": Column("Upper end of it.", RESPONSE),
+    "n": Column("How many seeds are compared.", "seeds"),
+    "p": Column(
+        "Two-sided p-value of no difference.", method="Sign flips over the seeds (Fisher 1935)."
+    ),
+    "chosen_on": Column("The number that the best learning rate was chosen by."),
+    "optimistic": Column(
+        "Whether that was of the test set: a level with more good learning rates then looks "
+        "better than it is."
+    ),
+}
 
 
 def equal_footing(
@@ -39,13 +67,10 @@ def equal_footing(
     levels", Biometrika 62). Seeds that choose for each other do not: choices that are made by
     nearly the same seeds go together, and of rates that are alike in truth the interval covers
     64 to 88 %. Both average over the remaining factors, whose combinations have a best of
-    their own. `lr_a` and `lr_b` list the learning rates chosen, the most frequent first.
-
-    `optimistic` is true where the choice was made on the test set: a level with more
-    learning rates near its best then looks better than it is.
+    their own.
     """
     if LR not in factors or len(factors) < 2:
-        return pd.DataFrame(columns=FOOTING_COLUMNS)
+        return pd.DataFrame(columns=list(COLUMNS))
     rates = list(factors[LR])
     judged = np.moveaxis(
         response_array(runs, factors, seeds, chosen_on), 1 + list(factors).index(LR), -1
@@ -94,7 +119,7 @@ def equal_footing(
                         "optimistic": not chosen_on.startswith("val_"),
                     }
                 )
-    return pd.DataFrame(rows, columns=FOOTING_COLUMNS)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _best(judged: Values, lost: Values) -> np.ndarray:

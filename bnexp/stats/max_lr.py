@@ -12,6 +12,7 @@ from bnexp.config.schema import CHANCE
 from bnexp.stats.cells import Factors, diverged_array, response_array
 from bnexp.stats.estimate import Values
 from bnexp.stats.logistic import Half, half_success
+from bnexp.store.columns import FACTORS, LEVELS, Column, names
 from bnexp.store.frames import where
 
 LR = "optimizer.lr"
@@ -40,22 +41,54 @@ SUMMARY = (
     "diverged run fails every definition."
 )
 
+COLUMNS = {
+    "definition": Column("What a run must do for its learning rate to count as working."),
+    FACTORS: LEVELS,
+    "lr": Column(
+        "The largest learning rate that works: half of the seeds succeed at it.",
+        method="Logistic fit on log2 of the learning rate; one that fails because it is too "
+        "small does not count, and a diverged run fails every definition.",
+    ),
+    "lr_low": Column(
+        "Lower end of its 95 % interval.",
+        method="See method. Where all seeds succeed at one learning rate and none at the next, "
+        "the two are the interval.",
+    ),
+    "lr_high": Column("Upper end of it."),
+    "bound": Column("> or < if it lies beyond the learning rates tried, else empty."),
+    "n": Column("How many seeds it is made of.", "seeds"),
+    "method": Column("How lr and its interval were computed."),
+}
+RATIO_COLUMNS = {
+    "definition": Column("What a run must do for its learning rate to count as working."),
+    "factor": Column("The factor whose levels are compared."),
+    "level_a": Column("The level whose learning rate is divided."),
+    "level_b": Column("The level whose learning rate divides."),
+    "given": Column("The levels of all other factors."),
+    "ratio": Column("How many times larger the largest learning rate of level a is."),
+    "ratio_low": Column(
+        "Lower end of its 95 % interval.",
+        method="MOVER (Zou and Donner 2008), as if the two were independent: seeds that are "
+        "alike at both make it too wide.",
+    ),
+    "ratio_high": Column("Upper end of it."),
+    "bound": Column("> or < if one of the two lies beyond the learning rates, ? if both."),
+}
+
 
 def max_lr(
     runs: pd.DataFrame, factors: Factors, seeds: Sequence[int], accuracy: str, n_test: int
 ) -> pd.DataFrame:
     """Return the largest working learning rate by definition and levels of other factors.
 
-    Columns: definition, the other factors, `lr`, `lr_low`, `lr_high` (95 %), `bound`
-    (empty, `>` or `<`), n (seeds), method. Empty unless `optimizer.lr` is a factor of at
-    least three numbers.
+    Empty unless `optimizer.lr` is a factor of at least three numbers; see `COLUMNS`.
 
     Args:
         accuracy: The response that `above_chance` and `near_best` judge.
         n_test: How many test images it is a share of.
     """
     others = {key: levels for key, levels in factors.items() if key != LR}
-    columns = ["definition", *others, "lr", "lr_low", "lr_high", "bound", "n", "method"]
+    columns = names(COLUMNS, list(others))
     rates = learning_rates(factors)
     if len(rates) < FEWEST:
         return pd.DataFrame(columns=columns)
@@ -138,10 +171,7 @@ def _usual(measured: Values, diverged: Values) -> Values:
 def max_lr_ratios(table: pd.DataFrame, factors: Factors) -> pd.DataFrame:
     """Return how much larger the largest learning rate is at one level than at another.
 
-    Columns: definition, factor, level_a, level_b, given, ratio (a over b), ratio_low,
-    ratio_high, bound. The interval joins those of both levels as if they were
-    independent (MOVER); seeds that are alike at both make it too wide, not too narrow. Where
-    one level is known by a bound only, so is the ratio.
+    Where one level is known by a bound only, so is the ratio; see `RATIO_COLUMNS`.
 
     Source: Zou and Donner (2008), "Construction of confidence limits about effect
     measures", Statistics in Medicine 27.
@@ -172,8 +202,7 @@ def max_lr_ratios(table: pd.DataFrame, factors: Factors) -> pd.DataFrame:
                             "bound": ratio.bound,
                         }
                     )
-    columns = ["definition", "factor", "level_a", "level_b", "given", "ratio"]
-    return pd.DataFrame(rows, columns=[*columns, "ratio_low", "ratio_high", "bound"])
+    return pd.DataFrame(rows, columns=list(RATIO_COLUMNS))
 
 
 def _power(log2: float) -> float:

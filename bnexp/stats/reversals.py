@@ -10,13 +10,35 @@ from bnexp.stats.cells import Factors
 from bnexp.stats.estimate import CONFIDENCE
 from bnexp.stats.factorial import all_contrasts
 from bnexp.stats.looks import ONE_LOOK, Looks
-from bnexp.stats.testing import ALPHA
+from bnexp.store.columns import RESPONSE, Column
+from bnexp.study.power import ALPHA
 
 SIDES = ("up", "down")
-REVERSAL_COLUMNS = [
-    *("factor", "level_a", "level_b", "response", "n_simple", "p"),
-    *(f"{name}{side}" for side in SIDES for name in ("given_", "", "low_", "high_", "n_")),
-]
+COLUMNS = {
+    "factor": Column("The factor whose effect reverses."),
+    "level_a": Column("The level whose response comes first in the difference."),
+    "level_b": Column("The level whose response is subtracted."),
+    "response": Column("The number that is compared, a column of runs.csv."),
+    "n_simple": Column("At how many levels of other factors the two are compared."),
+    "p": Column(
+        "The larger of the two p-values by which it is above zero here and below there.",
+        method="t-tests, adjusted for all n_simple comparisons (Bonferroni).",
+    ),
+    "given_up": Column("The levels of other factors at which the difference is largest."),
+    "up": Column("The difference there.", RESPONSE, "As the estimate in contrasts.csv."),
+    "low_up": Column(
+        "Lower end of its 95 % interval.",
+        RESPONSE,
+        "Student's t with the error that n_simple comparisons leave to each (Bonferroni).",
+    ),
+    "high_up": Column("Upper end of it.", RESPONSE),
+    "n_up": Column("How many seeds it is made of.", "seeds"),
+    "given_down": Column("The levels of other factors at which the difference is smallest."),
+    "down": Column("The difference there.", RESPONSE),
+    "low_down": Column("Lower end of its 95 % interval.", RESPONSE, "As low_up."),
+    "high_down": Column("Upper end of it.", RESPONSE),
+    "n_down": Column("How many seeds it is made of.", "seeds"),
+}
 
 
 def reversals(
@@ -28,10 +50,6 @@ def reversals(
     by t-tests adjusted for all simple effects of the pair (Bonferroni). Where no effect
     reverses this is said of 5 % at most. Named are the conditions with the fewest factors, and
     among these the largest and the smallest difference that are told from zero.
-
-    Columns: `n_simple` (how many simple effects the pair has), `p` (the larger of the two
-    adjusted ones), and for each side `given`, the difference with its interval, which is
-    adjusted as well, and `n`.
 
     Args:
         contrasts: As `stats.contrasts` returns them.
@@ -47,10 +65,10 @@ def reversals(
             pairs[one.factor, one.level_a, one.level_b][given].append(position)
     rows = []
     for response, table in contrasts.groupby("response", sort=False):
-        estimate, p_t, n = (
-            table[name].to_numpy(dtype=np.float64) for name in ("estimate", "p_t", "n")
+        estimate, p_t, freedom = (
+            table[name].to_numpy(dtype=np.float64) for name in ("estimate", "p_t", "freedom")
         )
-        p_t = looks.p(p_t, n)
+        p_t = looks.p(p_t, freedom + 1)
         for pair, by_given in pairs.items():
             family = [at for some in by_given.values() for at in some]
             n_simple = int(np.count_nonzero(~np.isnan(p_t[family])))
@@ -61,20 +79,20 @@ def reversals(
                     continue
                 ends = told[-1], told[0]
                 row: dict[str, object]
-                row = dict(zip(REVERSAL_COLUMNS, [*pair, response, n_simple], strict=False))
+                row = dict(zip(COLUMNS, [*pair, response, n_simple], strict=False))
                 row["p"] = n_simple * p_t[[*ends]].max()
                 for side, end in zip(SIDES, ends, strict=True):
                     row |= _side(side, table.iloc[end], n_simple, looks)
                 rows.append(row)
                 break
-    return pd.DataFrame(rows, columns=REVERSAL_COLUMNS)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _side(side: str, simple: Any, n_simple: int, looks: Looks) -> dict[str, object]:
     """Return a simple effect with the interval that holds for all of its pair together."""
-    wider = looks.reach((1 - CONFIDENCE) / n_simple, simple["n"])
+    wider = looks.reach((1 - CONFIDENCE) / n_simple, simple["freedom"] + 1)
     half = (simple["ci_high"] - simple["estimate"]) * wider
-    half /= ONE_LOOK.reach(1 - CONFIDENCE, simple["n"])
+    half /= ONE_LOOK.reach(1 - CONFIDENCE, simple["freedom"] + 1)
     return {
         f"given_{side}": simple["given"],
         side: simple["estimate"],

@@ -13,11 +13,35 @@ from bnexp.stats.incomplete import whole_seeds
 from bnexp.stats.looks import ONE_LOOK, Looks
 from bnexp.stats.squares import corrected, covariance, noise_p, products
 from bnexp.stats.testing import holm
+from bnexp.store.columns import Column
 
-SHARE_COLUMNS = [
-    *("factor", "response", "estimate", "ci_low", "ci_high", "n"),
-    *("p", "p_adjusted", "p_behind"),
-]
+COLUMNS = {
+    "factor": Column("The factor whose share it is."),
+    "response": Column("The number that differs between cells, a column of runs.csv."),
+    "estimate": Column(
+        "Share of the differences between cells that the factor accounts for.",
+        "share of 1",
+        "Of the sum of squares between cells without what noise adds to it; an interaction "
+        "counts equally for its factors (Shapley value). A factor without any effect has 0.",
+    ),
+    "ci_low": Column(
+        "Lower end of its 95 % interval.",
+        "share of 1",
+        "Fieller (1954), for seeds whose differences are about normal; all of 0 to 1 where not "
+        "even the total is told from noise.",
+    ),
+    "ci_high": Column("Upper end of it.", "share of 1"),
+    "n": Column("How many seeds it is made of.", "seeds"),
+    "p": Column(
+        "p-value that the factor changes nothing, alone or with others.",
+        method="Joint F test with the freedom that the covariance of cells leaves (Box 1954).",
+    ),
+    "p_adjusted": Column("The same, adjusted for all factors.", method="Holm (1979)."),
+    "p_behind": Column(
+        "p-value that it explains as much as the factor with the largest share; none of that.",
+        method="One-sided paired t-test, times the factors that could be called first.",
+    ),
+}
 
 
 def shares(
@@ -36,15 +60,6 @@ def shares(
     has. Where seeds lack cells, what each of them contributes to the cells takes their place
     (`incomplete`), or, if that says too little, only seeds that have every cell take part.
 
-    Columns beside the estimate:
-        ci_low, ci_high: 95 % interval of the ratio of two sums of squares; all of 0 to 1
-            where not even their total is told from noise.
-        p, p_adjusted: Of the joint test that the factor changes nothing, alone or with
-            others; Holm's over the factors.
-        p_behind: That it explains as much as the factor with the largest share, adjusted for
-            all factors that could be called so; NaN for that one. Every p holds at each of
-            several looks.
-
     Source: Fieller (1954), "Some problems in interval estimation", for the interval.
     """
     varied = [axis for axis, levels in enumerate(factors.values()) if len(levels) > 1]
@@ -52,7 +67,7 @@ def shares(
     for response in responses:
         table = shares_of(response_array(runs, factors, seeds, response), varied, looks)
         tables.append(table.assign(factor=list(factors), response=response))
-    return pd.concat(tables, ignore_index=True)[SHARE_COLUMNS]
+    return pd.concat(tables, ignore_index=True)[list(COLUMNS)]
 
 
 def shares_of(array: Values, varied: Sequence[int], looks: Looks = ONE_LOOK) -> pd.DataFrame:
@@ -63,7 +78,7 @@ def shares_of(array: Values, varied: Sequence[int], looks: Looks = ONE_LOOK) -> 
         varied: The factors that have more than one level.
     """
     complete = whole_seeds(array)
-    numbers = [name for name in SHARE_COLUMNS[2:] if name != "n"]
+    numbers = [name for name in list(COLUMNS)[2:] if name != "n"]
     table = pd.DataFrame(math.nan, index=range(array.ndim - 1), columns=numbers)
     if len(complete) > 1 and varied:
         of_factors = products(complete)

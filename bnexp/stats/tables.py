@@ -10,7 +10,9 @@ from bnexp import stats
 from bnexp.config.asks import AnyAsk
 from bnexp.config.schema import SIZES
 from bnexp.metrics import ACCURACY, LOSSES_AND_ACCURACIES, describe
+from bnexp.stats.codebook import CODEBOOK
 from bnexp.stats.looks import Looks
+from bnexp.store.columns import Explained, explained
 from bnexp.store.frames import epochs_frame, runs_frame
 from bnexp.store.records import RunRecord
 from bnexp.store.study_file import Declaration, Declared
@@ -62,10 +64,11 @@ class Tables:
             self.study.factors,
             self.study.seeds,
             self.responses,
-            lambda contrast, response: any(
-                one.plans(contrast.uses, response) for one in self._planned
+            was_declared=lambda contrast, response: any(
+                one.plans(contrast.uses, response) for one in self._planned(response)
             ),
             looks=self.looks,
+            iqm=self.study.iqm,
         )
 
     @cached_property
@@ -95,7 +98,10 @@ class Tables:
             self.runs,
             self.study.factors,
             self.study.seeds,
-            lambda claim: any(claim in one.claims for one in self._planned),
+            was_declared=lambda claim: any(
+                claim in one.claims for one in self._planned(claim.response)
+            ),
+            iqm=self.study.iqm,
             looks=self.looks,
         )
 
@@ -114,6 +120,7 @@ class Tables:
             self.study.seeds,
             reversals=self.reversals,
             max_lr_ratios=lambda: self.max_lr_ratios,
+            iqm=self.study.iqm,
             looks=self.looks,
         )
 
@@ -173,9 +180,22 @@ class Tables:
             **{name: table for name, table in where_they_apply.items() if len(table)},
         }
 
+    def _planned(self, response: str) -> list[Declaration]:
+        """Return what was declared before the first run, if by today's average."""
+        by_iqm = response in self.study.iqm
+        return [one for one in self._before_looking if (response in one.iqm) == by_iqm]
+
     @cached_property
-    def _planned(self) -> tuple[Declaration, ...]:
+    def _before_looking(self) -> tuple[Declaration, ...]:
         return self.study.planned(self.records)
+
+    def explained(self) -> dict[str, Explained]:
+        """Return what a row of each table of `files` is, and what its columns mean."""
+        factors = list(self.study.factors)
+        return {
+            name: explained(CODEBOOK[name], list(map(str, table)), factors)
+            for name, table in self.files().items()
+        }
 
     @cached_property
     def accuracy(self) -> str:

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from scipy.special import stdtr
 
 from bnexp.stats.estimate import Estimate, Values, known, paired_t, standard_error, vary
+from bnexp.study.power import ALPHA
 
-ALPHA = 0.05
 # 2^15 sums a half: 10 ms. The confirmatory studies have 29 seeds.
 EXACT_UP_TO = 30
 SIGN_FLIPS = 99_999
@@ -89,12 +89,13 @@ def _drawn(n: int) -> npt.NDArray[np.intp]:
     return np.random.default_rng(0).integers(2**AT_ONCE, size=size)
 
 
-def t_test_p(values: Values) -> float:
+def t_test_p(values: Values, freedom: int | None = None) -> float:
     """Return the two-sided p-value of a mean of zero, the one that goes with `paired_t`."""
     values = known(values)
     if not vary(values):
         return math.nan
-    return float(2 * stdtr(len(values) - 1, -abs(values.mean()) / standard_error(values)))
+    freedom = len(values) - 1 if freedom is None else freedom
+    return float(2 * stdtr(freedom, -abs(values.mean()) / standard_error(values)))
 
 
 def holm(p: Values) -> Values:
@@ -141,22 +142,22 @@ class Equivalence:
     p: float
 
 
-def tost(values: Values, margin: float) -> Equivalence:
+def tost(values: Values, margin: float, freedom: int | None = None) -> Equivalence:
     """Return the two one-sided paired t-tests of |mean| >= margin.
 
     Source: Schuirmann (1987), "A comparison of the two one-sided tests procedure and the
     power approach", J. Pharmacokinetics and Biopharmaceutics 15.
     """
     values = known(values)
-    interval = paired_t(values, 1 - 2 * ALPHA)
+    interval = paired_t(values, 1 - 2 * ALPHA, freedom)
     if not vary(values):
         return Equivalence(interval, math.nan)
     slack = margin - abs(float(values.mean()))
-    error = standard_error(values)
-    return Equivalence(interval, float(stdtr(len(values) - 1, -slack / error)))
+    freedom = len(values) - 1 if freedom is None else freedom
+    return Equivalence(interval, float(stdtr(freedom, -slack / standard_error(values))))
 
 
-def equivalence_margin(values: Values) -> float:
+def equivalence_margin(values: Values, freedom: int | None = None) -> float:
     """Return the margin beyond which `tost` shows equivalence: the farther 90 % end."""
-    interval = paired_t(values, 1 - 2 * ALPHA)
+    interval = paired_t(values, 1 - 2 * ALPHA, freedom)
     return max(abs(interval.ci_low), abs(interval.ci_high))

@@ -16,7 +16,8 @@ from bnexp.stats.estimate import (
     vary,
 )
 from bnexp.stats.looks import ONE_LOOK, Looks
-from bnexp.stats.testing import ALPHA, smallest_p
+from bnexp.stats.testing import smallest_p
+from bnexp.study.power import ALPHA
 
 # Each side of an interval errs half as often as the interval.
 SIDES = 2
@@ -30,6 +31,7 @@ class Asked:
         values: Shape (S,), NaN where a seed has none.
         of_sd: Whether the claim is of the SD over the seeds instead of the mean: that it is
             above `low`, or below `high`, either above zero.
+        freedom: Degrees of freedom, those of the values unless it says otherwise.
         sides: 1 for two one-sided tests of equivalence, whose interval has twice the error.
         looks: Whether the verdict has to hold at any of several looks.
     """
@@ -40,6 +42,11 @@ class Asked:
     of_sd: bool = False
     sides: int = SIDES
     looks: Looks = ONE_LOOK
+    freedom: int | None = None
+
+    @property
+    def _freedom(self) -> int:
+        return len(known(self.values)) - 1 if self.freedom is None else self.freedom
 
     @property
     def p(self) -> float:
@@ -52,11 +59,11 @@ class Asked:
             return float(self.looks.p(smallest_p(len(found)), len(found)))
         if self.of_sd:  # bounded from below alone: one end decides, for the claim or against
             end = self.low if math.isinf(self.high) else self.high
-            return self._both(found, self._above(found, end))
+            return self._both(self._above(found, end))
         above_low, above_high = (self._above(found, end) for end in (self.low, self.high))
         supported = max(above_low, 1 - above_high)
         refuted = min(1 - above_low, above_high)
-        return self._both(found, min(supported, refuted))
+        return self._both(min(supported, refuted))
 
     def interval(self, error: float) -> tuple[float, float]:
         """Return the interval that decides where this error is allowed; NaN without one."""
@@ -64,26 +71,25 @@ class Asked:
         if not vary(found):
             alike = float(found[0]) if self.p <= error else math.nan
             return alike, alike
-        reach = self.looks.reach(SIDES / self.sides * error, len(found))
+        reach = self.looks.reach(SIDES / self.sides * error, self._freedom + 1)
         if self.of_sd:
             return at_least(found, reach), math.inf
         half = reach * standard_error(found)
         return float(found.mean()) - half, float(found.mean()) + half
 
-    def _both(self, found: Values, one_sided: float) -> float:
+    def _both(self, one_sided: float) -> float:
         """Return the p of all sides from that of one."""
         if one_sided > 1 / SIDES:
             return min(self.sides * one_sided, 1.0)
-        both = float(self.looks.p(SIDES * one_sided, len(found)))
+        both = float(self.looks.p(SIDES * one_sided, self._freedom + 1))
         return self.sides / SIDES * both
 
     def _above(self, found: Values, end: float) -> float:
         """Return the one-sided p of the claim that the quantity lies above an end."""
-        freedom = len(found) - 1
         if self.of_sd:
             ratio = float(found.std(ddof=1)) / end
-            return float(stats.t.sf(math.log(ratio) / log_sd_error(found), freedom))
-        return float(stats.t.sf((found.mean() - end) / standard_error(found), freedom))
+            return float(stats.t.sf(math.log(ratio) / log_sd_error(found), self._freedom))
+        return float(stats.t.sf((found.mean() - end) / standard_error(found), self._freedom))
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,28 @@ import pandas as pd
 
 from bnexp.config.schema import CHANCE
 from bnexp.metrics import DEVIATION, DIFFERENCES, OR_CHANCE
+from bnexp.store.columns import EACH, FACTORS, LEVELS, METRICS, Column
 from bnexp.store.records import RunRecord
 from bnexp.store.study_file import Declared
+
+SEED = Column("The seed, shared by all cells: comparisons are within it.")
+RUNS_COLUMNS = {
+    FACTORS: LEVELS,
+    "seed": SEED,
+    "status": Column(
+        "ok; diverged if its loss stopped being finite, a result without final numbers; failed "
+        "if it ended with an error."
+    ),
+    METRICS: EACH,
+    "run_id": Column("The name of its file, a hash of all that determines the result."),
+    "error": Column("Why it diverged or failed."),
+}
+EPOCHS_COLUMNS = {
+    FACTORS: LEVELS,
+    "seed": SEED,
+    "epoch": Column("After which epoch, from 1."),
+    METRICS: EACH,
+}
 
 
 def runs_frame(study: Declared, records: Sequence[RunRecord]) -> pd.DataFrame:

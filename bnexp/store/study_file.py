@@ -78,13 +78,14 @@ class Sparing:
         return {
             key: value
             for key, value in content.items()
-            if (value is not None or key not in ("until", "looks")) and (value or key != "asks")
+            if (value is not None or key not in ("until", "looks"))
+            and (value or key not in ("asks", "iqm"))
         }
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Declaration(Sparing):
-    """What was planned at one time: the overrides of each level, responses and claims.
+    """What was planned at one time: the overrides of each level, what is asked and claimed.
 
     Two that agree on all but the time and the looks are the same one, whatever their seeds.
     """
@@ -92,6 +93,7 @@ class Declaration(Sparing):
     declared: Time
     overrides: Overrides = Field(alias="factors")
     responses: tuple[str, ...]
+    iqm: tuple[str, ...] = ()
     claims: tuple[AnyClaim, ...]
     base: Base
     looks: tuple[Look, ...] | None = None
@@ -123,6 +125,7 @@ class Declared(Sparing):
         until: When to stop adding seeds, None where they are fixed.
         looks: When results were shown of how many seeds, a number of them once; None in a file
             from before that was kept, which has shown what it declares.
+        iqm: The responses that are compared by interquartile means.
         base: The settings of which the levels change some (`Config.identity`).
         runs: In the order of the design; `cells` in the file.
         asks: What answers the question, of which nothing has to be declared before looking:
@@ -142,6 +145,7 @@ class Declared(Sparing):
     until: Until | None = None
     looks: tuple[Look, ...] | None = None
     responses: Annotated[tuple[str, ...], Field(min_length=1)]
+    iqm: tuple[str, ...] = ()
     claims: tuple[AnyClaim, ...]
     fixed: tuple[str, ...]
     base: Base
@@ -159,7 +163,7 @@ class Declared(Sparing):
             if len(cell.run_ids) != len(self.seeds):
                 raise ValueError(f"cells: {cell.levels} has not one run a seed")
         named = (one.response for one in (*self.claims, *self.asks))
-        for response in (*self.responses, *named):
+        for response in (*self.responses, *self.iqm, *named):
             try:
                 describe(response)
             except KeyError:

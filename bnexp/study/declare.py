@@ -99,6 +99,7 @@ def declare(composer: Composer, arguments: Sequence[str], *, multirun: bool) -> 
         seeds_asked="seed" in said,
         fixed=fixed,
         responses=responses,
+        iqm=spec.iqm if spec else (),
         # A few steps on other data answer nothing.
         claims=_claims_that_apply(spec, choice.factors)
         if as_declared and budget != "smoke"
@@ -143,10 +144,7 @@ def _study_file(composer: Composer, overrides: Sequence[Override]) -> StudyFile 
     for claim in spec.claims:
         if lacking := _lacking(claim, factors):
             raise UsageError(f"study={name}: the claim {claim.claim!r} needs {lacking}")
-    levels = _levels(factors)
-    for order, ask in enumerate(spec.asks, 1):
-        if needed := asks.lacking(ask, levels):
-            raise UsageError(f"study={name}: question {order} of asks needs {needed}")
+    _check_asks(name, spec, factors)
     for key in [
         *spec.responses,
         *(one.response for one in (*spec.claims, *spec.asks)),
@@ -155,6 +153,9 @@ def _study_file(composer: Composer, overrides: Sequence[Override]) -> StudyFile 
             describe(key)
         except KeyError:
             raise UsageError(f"study={name}: no run reports a response {key!r}") from None
+    for key in spec.iqm:
+        if key not in spec.responses:
+            raise UsageError(f"study={name}: iqm names {key!r}, which is not in its responses")
     for claim in spec.claims:
         what = describe(claim.response)
         for number in claim.numbers:
@@ -350,6 +351,13 @@ def _claims_that_apply(
     if spec is None or len(factors) > len(spec.factors):
         return ()
     return tuple(claim for claim in spec.claims if not _lacking(claim, factors))
+
+
+def _check_asks(name: str, spec: StudySpec, factors: Sequence[Factor]) -> None:
+    levels = _levels(factors)
+    for order, ask in enumerate(spec.asks, 1):
+        if needed := asks.lacking(ask, levels):
+            raise UsageError(f"study={name}: question {order} of asks needs {needed}")
 
 
 def _asks_that_apply(spec: StudySpec | None, factors: Sequence[Factor]) -> tuple[AnyAsk, ...]:

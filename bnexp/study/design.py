@@ -47,6 +47,7 @@ class Study:
         seeds_asked: Whether `seed=` named them.
         until: When to stop adding seeds to these, if that is asked for.
         responses: Outcomes that the report answers with, the primary one first.
+        iqm: Those of them whose interquartile means are compared, instead of means.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Study:
     seeds_asked: bool
     fixed: tuple[Setting, ...]
     responses: tuple[str, ...]
+    iqm: tuple[str, ...]
     claims: tuple[AnyClaim, ...]
     asks: tuple[AnyAsk, ...]
     base: Config
@@ -165,6 +167,7 @@ class Design:
             until=study.until,
             looks=(),
             responses=study.responses,
+            iqm=study.iqm,
             claims=study.claims,
             asks=study.asks,
             # Where it trains and is kept is this machine's business, as in `command`.

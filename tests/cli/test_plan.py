@@ -1,5 +1,8 @@
 """What a plan prints: seeds as one says them, and each cell's runs in its row."""
 
+from argparse import Namespace
+from pathlib import Path
+
 import pytest
 
 from bnexp.cli import plan
@@ -36,3 +39,17 @@ def test_cells_that_are_not_shown_are_counted(
     plan._print_cells(open_design([*SWEEP, "model.pool=avg,max,none"], True, None), set())
     lines = capsys.readouterr().out.splitlines()
     assert (len(lines), lines[3]) == (5, "... and 4 more cells")
+
+
+def test_what_seeds_will_find_is_told_before_training(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The line stands where something is to train, and is left out where nothing is known."""
+    monkeypatch.setattr(plan, "_effort", lambda design, todo: "an hour")
+    arguments = [*SWEEP, f"results_dir='{tmp_path}'"]
+    options = Namespace(overrides=arguments, multirun=True, config_dir=None, replace=False)
+    for told in ("10 seeds find a point", ""):
+        monkeypatch.setattr(plan, "foresight", lambda design, told=told: told)
+        assert plan.main(options) == 0
+        after = capsys.readouterr().out.partition("an hour\n")[2]
+        assert after.startswith(f"{told}\nbnexp run" if told else "bnexp run")

@@ -17,7 +17,7 @@ def caveats(n: int, rng: np.random.Generator, **changes: object) -> pd.DataFrame
         frame = frame.drop(index=changes["drop"])
     later = changes.get("later", ())
     contrasts = stats.contrasts(
-        frame, FACTORS, range(n), ["y"], lambda one, _: one.factor not in later
+        frame, FACTORS, range(n), ["y"], was_declared=lambda one, _: one.factor not in later
     )
     footing = stats.equal_footing(frame, FACTORS, range(n), ["y"], "y")
     return stats.caveats(contrasts, footing, frame, FACTORS).set_index("code")

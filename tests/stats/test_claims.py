@@ -219,7 +219,9 @@ def test_a_claim_made_later_is_exploratory() -> None:
     """The table says which claims were declared before the first run."""
     claims = [difference("max", "avg"), value(1.0, 0.5)]
     frame = frame_of(VALUES, list(FACTORS))
-    table = stats.judge(claims, frame, FACTORS, range(3), lambda one: one.kind == "value")
+    table = stats.judge(
+        claims, frame, FACTORS, range(3), was_declared=lambda one: one.kind == "value"
+    )
     assert table["declared"].tolist() == ["exploratory", "planned"]
 
 

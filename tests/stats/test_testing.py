@@ -9,8 +9,7 @@ from scipy import stats as reference
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import DescrStatsW
 
-from bnexp.stats.estimate import BCA_FROM, bca, iqm, paired_t, prediction, spread
-from bnexp.stats.power import detectable
+from bnexp.stats.estimate import BCA_FROM, bca, paired_t, prediction, spread
 from bnexp.stats.testing import equivalence_margin, holm, sign_flip, smallest_p, t_test_p, tost
 
 VALUES = arrays(
@@ -107,24 +106,3 @@ def test_one_new_run_lies_in_the_prediction_interval(rng: np.random.Generator) -
 
 def _predicted(draw: np.ndarray) -> tuple[float, tuple[float, float]]:
     return draw[-1], prediction(draw[:-1])
-
-
-def test_the_detectable_effect_is_detected_in_80_percent(rng: np.random.Generator) -> None:
-    """With a true effect of that size a paired t-test rejects in 80 % of the studies."""
-    for n in (5, 20):
-        draws = rng.normal(detectable(n), 1, size=(4000, n))
-        share = np.mean(reference.ttest_1samp(draws, 0, axis=1).pvalue < 0.05)
-        assert share == pytest.approx(0.80, abs=4 * math.sqrt(0.8 * 0.2 / 4000))
-    assert math.isnan(detectable(1))
-
-
-def test_the_interquartile_mean_ignores_the_outer_quarters() -> None:
-    """Two of eight on either side count for nothing."""
-    assert iqm(np.array([-900.0, 0, 3, 4, 5, 6, 7, 1000, math.nan])) == 4.5
-    assert math.isnan(iqm(np.array([math.nan])))
-
-
-@given(VALUES)
-def test_the_interquartile_mean_is_that_of_scipy(values: np.ndarray) -> None:
-    """Whatever n is: a quarter that is no whole number is rounded down."""
-    assert iqm(values) == pytest.approx(reference.trim_mean(values, 0.25))

@@ -1,6 +1,8 @@
 """The tables of comparisons: the effects at a glance, and all that is known of each."""
 
+import math
 from collections import defaultdict
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -17,6 +19,7 @@ from bnexp.report.numbers import (
     listed,
     p_value,
     percent,
+    pure,
     shown,
 )
 from bnexp.report.tables.text import (
@@ -29,14 +32,33 @@ from bnexp.report.tables.text import (
     missing,
     silent,
 )
+from bnexp.stats.contrasts import COLUMNS
+from bnexp.stats.one_contrast import IQM, MEAN
 from bnexp.stats.tables import Tables
 from bnexp.store.study_file import Declared
 
-SEED_SD = Hinted(
-    "seed SD", "standard deviation of the difference over the seeds, the noise floor"
+
+def _explained(head: str, column: str) -> Hinted:
+    """Return a column's head with what `contrasts.csv` says of its numbers."""
+    words = COLUMNS[column].words.rstrip(".")
+    return Hinted(head, f"{words[0].lower()}{words[1:]}")
+
+
+SEED_SD = _explained("seed SD", "sd")
+DETECTS = _explained("detects", "mde")
+OTHER_AVERAGE = Hinted(
+    "other average [95\N{NO-BREAK SPACE}%]",
+    "the same of interquartile means, which runs that crash do not move, where the difference "
+    "is of means, and of means where it is of those; Yuen's t interval and Student's",
 )
-DETECTS = Hinted(
-    "detects", "the smallest effect that is found at this noise and n, with 80 % power at 5 %"
+EFFECT_SIZE = Hinted(
+    "effect size [95\N{NO-BREAK SPACE}%]",
+    "d_z, the difference in SDs of it over the seeds, corrected for few of them (Hedges), with "
+    "the interval of the noncentral t",
+)
+CORRELATION = Hinted(
+    "correlation [95\N{NO-BREAK SPACE}%]",
+    "of the two sides over the seeds; above zero, pairing by seed took noise away",
 )
 TOGETHER = Hinted(
     "together [95\N{NO-BREAK SPACE}%]",
@@ -50,15 +72,16 @@ BCA = Hinted(
 )
 BETTER = Hinted(
     "better, % [95\N{NO-BREAK SPACE}%]",
-    "in how many seeds the first level is the better one, a tie counting half, with the "
-    "Wilson interval",
+    "P(A > B): in how many seeds the first level is the better one, a tie counting half, with "
+    "the exact binomial interval",
 )
+MEANINGFUL = _explained("better in 3 of 4", "meaningful")
 RANKED = Hinted(
     "ranked, % [95\N{NO-BREAK SPACE}%]",
     "the same where runs diverged, which are worse than any number",
 )
 P_RANKED = Hinted("p ranked", "sign test of that")
-P_T = Hinted("p t", "of the t test, which belongs to the interval")
+P_T = _explained("p t", "p_t")
 P_FLIP = Hinted("p sign-flip", "assumes no distribution, and cannot fall below 2/2^n")
 P_ADJUSTED = Hinted("p adjusted", "Holm's on it, over this table's comparisons of a response")
 
@@ -73,8 +96,8 @@ def effects_table(
     """
     responses = described(tables.responses)
     header = ["comparison", "kind", "missing"]
-    for what in responses.values():
-        header += [column(what, True), SEED_SD, DETECTS]
+    for name, what in responses.items():
+        header += [_compared(what, IQM if name in study.iqm else MEAN), SEED_SD, DETECTS]
     rows = []
     found: dict[tuple[str, str, str, str], dict[str, Any]] = defaultdict(dict)
     for one in each(effects):
@@ -112,10 +135,28 @@ def effects_table(
         "difference of two such differences, not halved. The share is the part of the sum of "
         "squares between cells that a factor accounts for, an interaction counting equally "
         "for its factors (Shapley value), without what noise adds to it; its interval is "
-        "Fieller's, for seeds whose differences are about normal.",
+        "Fieller's, for seeds whose differences are about normal." + _pairing(effects),
         header,
         rows,
         _noise(responses, effects),
+    )
+
+
+def _compared(what: Metric, average: str) -> str:
+    """Return a response, its unit and what of it is compared, if that is not the mean."""
+    return column(what, True) if average == MEAN else f"{column(what, True)}, {average}s"
+
+
+def _pairing(effects: pd.DataFrame) -> str:
+    """Return what pairing by seed was worth over all effects and responses, as a sentence."""
+    found = effects[effects["correlation"].notna()]
+    if not len(found):
+        return ""
+    of_all = found["correlation"]
+    return (
+        " Pairing by seed takes noise away where the two sides of a comparison correlate over "
+        f"the seeds: these do by {of_all.min():.2f} to {of_all.max():.2f}, half of them by "
+        f"{of_all.median():.2f} or more."
     )
 
 
@@ -151,36 +192,43 @@ def comparisons_table(study: Declared, tables: Tables, *, simple: bool) -> Table
             [
                 contrast_name(one.factor, one.level_a, one.level_b),
                 one.given,
-                column(what, True),
+                _compared(what, one.average),
                 interval(what, one, difference=True),
                 links.to_runs(str(one.n), only),
                 _missing(one),
                 ends(what, one.sim_low, one.sim_high, difference=True),
+                _beside(what, one),
                 ends(what, one.bca_low, one.bca_high, difference=True),
                 shown(what, one.sd),
                 shown(what, one.mde),
+                pure(one.effect_size, one.effect_low, one.effect_high),
                 chance(*better) if has_side else "",
+                "" if one.meaningful == "cannot tell" else one.meaningful,
                 chance(*ranked) if lost else "",
                 p_value(one.p_ranked) if lost else "",
+                pure(one.correlation, one.correlation_low, one.correlation_high),
                 p_value(one.p_t),
                 p_value(one.p),
                 p_value(one.p_adjusted),
             ]
         )
-    header, texts = filled(
-        [
-            *("comparison", "given", "response", "difference [95 %]", "n", "missing"),
-            *(TOGETHER, BCA),
-            *(SEED_SD, DETECTS, BETTER, RANKED, P_RANKED, P_T, P_FLIP, P_ADJUSTED),
-        ],
-        rows,
-    )
+    named = ["comparison", "given", "response", "difference [95 %]", "n", "missing"]
+    intervals = [TOGETHER, OTHER_AVERAGE, BCA]
+    sizes = [SEED_SD, DETECTS, EFFECT_SIZE, BETTER, MEANINGFUL, RANKED, P_RANKED, CORRELATION]
+    header, texts = filled([*named, *intervals, *sizes, P_T, P_FLIP, P_ADJUSTED], rows)
     name, title, note = (
         ("simple", "Simple effects", "The same differences at fixed levels of other factors.")
         if simple
         else ("details", "Effects in detail", "A row for each effect on each response.")
     )
     return TableText(name, title, note + cut(rows, "contrasts"), header, texts[:MOST_ROWS])
+
+
+def _beside(what: Metric, contrast: Any) -> str:
+    """Return the comparison of the average that is not the one compared; nothing if none."""
+    low, high = contrast.beside_low, contrast.beside_high
+    ends = SimpleNamespace(estimate=contrast.beside, ci_low=low, ci_high=high)
+    return "" if math.isnan(low) else interval(what, ends, difference=True)
 
 
 def _missing(contrast: Any) -> str:

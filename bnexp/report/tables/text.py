@@ -36,6 +36,7 @@ class TableText:
 
     Attributes:
         name: What an address of the page calls it, as in `report.html#runs`.
+        file: Which file of `tables/` it shows, whose columns are explained.
         brief: What pages without its hinted columns say instead of them.
     """
 
@@ -45,6 +46,7 @@ class TableText:
     header: list[str]
     rows: list[list[str]]
     brief: str = ""
+    file: str = ""
 
     @property
     def hints(self) -> list[Hinted]:

@@ -1,0 +1,58 @@
+"""What a claim speaks of: a weighted sum of cells, and the region that it says this lies in."""
+
+import math
+
+from bnexp.config.study import (
+    AnyClaim,
+    CellClaim,
+    DifferenceClaim,
+    DominanceClaim,
+    EquivalenceClaim,
+    InteractionClaim,
+    SpreadClaim,
+    ThresholdClaim,
+    ValueClaim,
+)
+from bnexp.stats.cells import Factors
+from bnexp.stats.estimate import Values
+from bnexp.stats.quantities import cell_weights, pair_weights, size_weights
+
+
+def region(claim: AnyClaim) -> tuple[float, float]:
+    """Return the open region of values that a claim states."""
+    if isinstance(claim, ValueClaim):
+        return claim.reported - claim.within, claim.reported + claim.within
+    if isinstance(claim, EquivalenceClaim):
+        return -claim.margin, claim.margin
+    if isinstance(claim, InteractionClaim):
+        return claim.by, math.inf
+    if isinstance(claim, ThresholdClaim | SpreadClaim):
+        return (
+            -math.inf if claim.above is None else claim.above,
+            math.inf if claim.below is None else claim.below,
+        )
+    return 0.0, math.inf
+
+
+def weights_of(claim: AnyClaim, array: Values, factors: Factors) -> Values:
+    """Return the weights of the cells in the claimed quantity."""
+    if isinstance(claim, CellClaim | ThresholdClaim) and claim.cell is not None:
+        return cell_weights(claim.cell, factors)
+    if isinstance(claim, DominanceClaim):
+        larger, smaller = (
+            size_weights(name, claim.given, array, factors)
+            for name in (claim.larger, claim.smaller)
+        )
+        return larger - smaller
+    if isinstance(claim, DifferenceClaim):
+        pair = (claim.factor, claim.higher, claim.lower)
+    else:
+        pair = (str(claim.factor), str(claim.level_a), str(claim.level_b))
+    weights = pair_weights(pair, claim.given, factors)
+    if isinstance(claim, InteractionClaim):
+        at, than = (
+            pair_weights(pair, {**claim.given, claim.other: level}, factors)
+            for level in (claim.at, claim.than)
+        )
+        return at - than
+    return weights
