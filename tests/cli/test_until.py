@@ -9,10 +9,12 @@ import pytest
 
 from bnexp.cli import main, plan, run
 from bnexp.config.schema import Engine
+from bnexp.config.until import Until
 from bnexp.engine import EpochDone
 from bnexp.store.folder import Store
 from bnexp.store.records import RunRecord
 from bnexp.study.cohorts import Cohort
+from bnexp.study.declare import open_design
 from bnexp.study.design import Run
 from tests.fabricate import record_of
 
@@ -258,12 +260,9 @@ def test_a_plan_shows_the_rule_and_the_range(
 
 
 def test_a_study_file_states_a_rule(
-    weird_path: Path,
-    trainer: Callable[[float], tuple[Trainer, Store]],
-    capsys: pytest.CaptureFixture[str],
+    weird_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The key of a file is overridden in parts, turned off with null, and not used in smoke."""
-    trainer(0.0)
     (weird_path / "mine" / "study").mkdir(parents=True)
     (weird_path / "mine" / "study" / "own.yaml").write_text(
         "# @package _global_\n"
@@ -276,19 +275,18 @@ def test_a_study_file_states_a_rule(
         "  until: {factor: 'model.pool:norm', most: 20}\n"
         "  budgets: {smoke: 'train.epochs=1 seed=0'}\n"
     )
-    folder = ["--config-dir", str(weird_path / "mine")]
+    mine = weird_path / "mine"
 
-    def until(*arguments: str) -> str:
-        assert main(["plan", *folder, "study=own", *arguments]) == 0
-        lines = capsys.readouterr().out.splitlines()
-        return "".join(one for one in lines if one.startswith("until"))
+    def until(*arguments: str) -> Until | None:
+        return open_design(["study=own", *arguments], False, mine).study.until
 
-    assert "each interaction of norm:model.pool on loss (train, moving weights)" in until()
-    assert "or 20 seeds: 5 at a time" in until()
-    assert "or 40 seeds: 2 at a time" in until("study.until.most=40", "study.until.step=2")
-    assert until("study.until=null") == ""
-    assert until("budget=smoke") == ""
-    assert main(["config", *folder, "study=own", "study.until.most=40"]) == 0
+    assert until("study.until.most=40", "study.until.step=2") == Until(
+        factor="norm:model.pool", response="train_loss", most=40, step=2
+    )
+    assert until("study.until=null") is None
+    assert until("budget=smoke") is None
+    shown = ["config", "--config-dir", str(mine), "study=own", "study.until.most=40"]
+    assert main(shown) == 0
     assert "    most: 40\n" in capsys.readouterr().out
     assert main(["config", "study.until.most=40"]) == 2
     assert "there is no study here; add study=NAME" in capsys.readouterr().err
