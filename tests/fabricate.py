@@ -3,12 +3,14 @@
 import json
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from bnexp.metrics import TIMES
 from bnexp.store.folder import Store
+from bnexp.store.image_outcomes import Bits, ImageOutcomes
 from bnexp.store.json_files import write_json
 from bnexp.store.records import RunRecord
 from bnexp.store.study_file import Declared
@@ -18,6 +20,7 @@ from bnexp.study.design import Design, Run, Study
 # After every declaration that a test can make: what a study declares was planned.
 STARTED = "2100-01-01T00:00:00+00:00"
 
+ACCURACY = "test_accuracy"
 Measure = Callable[[Run], dict[str, float | None]]
 
 
@@ -56,6 +59,30 @@ def planted(arguments: Sequence[str], folder: Path, measure: Measure) -> tuple[D
     for run in design.runs:
         store.save(record_of(run, measure(run)))
     return design, store
+
+
+def planted_by_image(
+    arguments: Sequence[str],
+    folder: Path,
+    right: Callable[[Run], Bits | None],
+    images: Callable[[Run], str] = lambda run: "the same",
+) -> Store:
+    """Return a study whose runs get certain test images right, or diverged: None.
+
+    Args:
+        images: What tells a run's test set from others.
+    """
+
+    def accuracy(run: Run) -> dict[str, float | None]:
+        bits = right(run)
+        return {ACCURACY: None if bits is None else int(bits.sum()) / len(bits)}
+
+    design, store = planted(arguments, folder, accuracy)
+    for run in design.runs:
+        if (bits := right(run)) is not None:
+            outcomes = ImageOutcomes.packed(images(run), {ACCURACY: bits})
+            store.save(replace(record_of(run, accuracy(run)), outcomes=outcomes))
+    return store
 
 
 def redeclared(store: Store, **changes: object) -> Declared:

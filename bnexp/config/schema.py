@@ -75,6 +75,7 @@ class EvalBase(Part):
         Lax,
     ]
     grad: bool
+    outcomes: bool
 
     @property
     def probes(self) -> dict[str, Probe]:
@@ -232,7 +233,7 @@ NEUTRAL: dict[str, dict[str, Any]] = {
         "noise": 0.0,
     },
     "train": {"order": "shuffled", "order_seed": None, "tf32": False},
-    "eval": {"grad": False, **dict.fromkeys(PROBES, False)},
+    "eval": {"grad": False, "outcomes": False, **dict.fromkeys(PROBES, False)},
 }
 ABSENT = object()
 # Sections and keys that do not determine a result, beside `data.root`.

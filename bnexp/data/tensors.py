@@ -1,6 +1,8 @@
 """Images and labels as tensors on the device, and the files that they come from."""
 
+import hashlib
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -45,6 +47,13 @@ class Split:
     def __getitem__(self, index: Tensor | slice) -> "Split":
         """Return some of the images."""
         return replace(self, images=self.images[index], labels=self.labels[index])
+
+    @cached_property
+    def digest(self) -> str:
+        """Return what tells these images and labels from others, in this order."""
+        parts = (self.images, self.labels)
+        content = b"".join(part.cpu().contiguous().numpy().tobytes() for part in parts)
+        return hashlib.sha256(content).hexdigest()[:16]
 
     def to(self, device: torch.device) -> "Split":
         """Return the split on a device."""

@@ -16,6 +16,7 @@ from bnexp.report.tables.claims import claims_table, tally
 from bnexp.report.tables.columns import columns_tables
 from bnexp.report.tables.effects import comparisons_table, effects_table
 from bnexp.report.tables.learning_rates import footing_table, max_lr_table, ratios_table
+from bnexp.report.tables.outcomes import images_table, outcomes_table
 from bnexp.report.tables.text import (
     TableText,
     cells_table,
@@ -105,6 +106,8 @@ def _tables(study: Declared, tables: Tables, packed: Collection[str]) -> list[Ta
         ("max_lr", max_lr_table(tables)),
         ("max_lr_ratios", ratios_table(tables)),
         ("equal_footing", footing_table(tables)),
+        ("outcomes", outcomes_table(study, tables)),
+        ("images", images_table(tables)),
         ("contrasts", comparisons_table(study, tables, simple=False)),
         ("contrasts", comparisons_table(study, tables, simple=True)),
         ("runs", runs_table(study, tables, packed)),

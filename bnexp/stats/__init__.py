@@ -7,10 +7,10 @@ diverged have no loss and no accuracy, so they drop out of means; every row says
 how many seeds it is made (`n`) and why it lacks some, `cells` gives their rate, and the
 ranked comparison of `contrasts` counts them as the worst.
 
-`estimate`, `squares`, `incomplete`, `testing`, `proportion`, `power` and `logistic` are the
-arithmetic of one quantity, `looks` is that of looking again with more seeds, and `until` says
-when there are enough; `factorial` says which comparisons a factorial holds; the other modules
-make one table each.
+`estimate`, `crossed`, `interquartile`, `effect_size`, `squares`, `incomplete`, `testing`,
+`proportion` and `logistic` are the arithmetic of one quantity, `looks` is that of looking again
+with more seeds, and `until` says when there are enough; `factorial` and `quantities` say which
+cells are compared; `codebook` says what all columns mean; the other modules make one table each.
 """
 
 from bnexp.stats.asks import answer
@@ -21,6 +21,7 @@ from bnexp.stats.contrasts import contrasts
 from bnexp.stats.divergence import divergence
 from bnexp.stats.footing import equal_footing
 from bnexp.stats.max_lr import max_lr, max_lr_ratios
+from bnexp.stats.outcomes import differing_images, outcomes
 from bnexp.stats.reversals import reversals
 from bnexp.stats.shares import shares
 from bnexp.stats.time_to_accuracy import reached
@@ -33,11 +34,13 @@ __all__ = [
     "cells",
     "contrasts",
     "curves",
+    "differing_images",
     "divergence",
     "equal_footing",
     "judge",
     "max_lr",
     "max_lr_ratios",
+    "outcomes",
     "reached",
     "reversals",
     "shares",

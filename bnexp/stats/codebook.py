@@ -9,6 +9,8 @@ from bnexp.stats.divergence import COLUMNS as DIVERGENCE
 from bnexp.stats.footing import COLUMNS as FOOTING
 from bnexp.stats.max_lr import COLUMNS as MAX_LR
 from bnexp.stats.max_lr import RATIO_COLUMNS as MAX_LR_RATIOS
+from bnexp.stats.outcomes import IMAGE_COLUMNS as IMAGES
+from bnexp.stats.outcomes import OUTCOME_COLUMNS as OUTCOMES
 from bnexp.stats.reversals import COLUMNS as REVERSALS
 from bnexp.stats.shares import COLUMNS as SHARES
 from bnexp.store.columns import Explained
@@ -28,5 +30,7 @@ CODEBOOK = {
     "reversals": Explained("a difference of two levels that changes its sign", REVERSALS),
     "max_lr": Explained("a definition and combination of other factors' levels", MAX_LR),
     "max_lr_ratios": Explained("a pair of levels, definition and other levels", MAX_LR_RATIOS),
+    "outcomes": Explained("a comparison of two levels, and accuracy", OUTCOMES),
+    "images": Explained("a test image on which two levels differ", IMAGES),
     "equal_footing": Explained("a pair of levels, response and rule", FOOTING),
 }

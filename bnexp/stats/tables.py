@@ -83,6 +83,16 @@ class Tables:
         return stats.divergence(self.runs, study.factors, study.seeds, looks=self.looks)
 
     @cached_property
+    def outcomes(self) -> pd.DataFrame:
+        """Comparisons over other test images too, empty where no run kept which are right."""
+        return stats.outcomes(self.study, self.records, self.contrasts)
+
+    @cached_property
+    def images(self) -> pd.DataFrame:
+        """The test images on which levels differ most, empty as `outcomes`."""
+        return stats.differing_images(self.study, self.records, self.contrasts)
+
+    @cached_property
     def shares(self) -> pd.DataFrame:
         """How much of the variance each factor explains."""
         study = self.study
@@ -167,6 +177,8 @@ class Tables:
             "max_lr": self.max_lr,
             "max_lr_ratios": self.max_lr_ratios,
             "equal_footing": self.equal_footing,
+            "outcomes": self.outcomes,
+            "images": self.images,
         }
         return {
             "runs": self.runs,

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import ConfigDict
 
 from bnexp.metrics.metric import Measured
+from bnexp.store.image_outcomes import ImageOutcomes
 
 # Raise it when a stored run can no longer be read, or when the same configuration would
 # no longer give the same result: it is part of every run's id.
@@ -28,6 +29,10 @@ class RunRecord:
         history: One dictionary an epoch: `epoch` (from 1) and its metrics.
         provenance: Where and with which versions it ran; not part of the result.
         error: Why it diverged or failed, else None.
+        outcomes: Which test images it got right, where that was asked for.
+
+    Raises:
+        ValueError: If outcomes are not those of the accuracies.
     """
 
     # Of what is read: nothing is converted, and JSON has neither NaN nor infinities.
@@ -44,6 +49,12 @@ class RunRecord:
     history: list[Measured]
     provenance: dict[str, Any]
     error: str | None = None
+    outcomes: ImageOutcomes | None = None
+
+    def __post_init__(self) -> None:
+        for key, accuracy in self.outcomes.accuracies.items() if self.outcomes else ():
+            if self.metrics.get(key) != accuracy:
+                raise ValueError(f"outcomes: {key} is another accuracy than theirs")
 
     @property
     def title(self) -> str:
@@ -58,5 +69,7 @@ class RunRecord:
         return (self.error or "").strip().rpartition("\n")[2]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fields in the order of the file."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        """Return the fields in the order of the file; outcomes where there are some."""
+        named = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        outcomes = named.pop("outcomes")
+        return named | ({"outcomes": dataclasses.asdict(outcomes)} if outcomes else {})

@@ -14,6 +14,7 @@ from bnexp.config.schema import Config, determines_result
 from bnexp.config.study import AnyClaim
 from bnexp.config.until import Until
 from bnexp.metrics.metric import Measured
+from bnexp.store.image_outcomes import ImageOutcomes
 from bnexp.store.records import SCHEMA_VERSION, LevelValue, RunRecord, Status
 from bnexp.store.study_file import CellRuns, Declared, now
 
@@ -111,6 +112,7 @@ class Run:
         metrics: Measured | None = None,
         history: list[Measured] | None = None,
         error: str | None = None,
+        outcomes: ImageOutcomes | None = None,
     ) -> RunRecord:
         """Return what became of this run; see `RunRecord`."""
         return RunRecord(
@@ -125,6 +127,7 @@ class Run:
             history=history or [],
             provenance=provenance,
             error=error,
+            outcomes=outcomes,
         )
 
 

@@ -136,13 +136,13 @@ def _train(
             metrics=outcome.metrics,
             history=outcome.history,
             error=outcome.error,
+            outcomes=outcome.outcomes,
         )
 
 
 def _refuse_doubles(config: Config, device: torch.device) -> None:
     """Refuse what is measured in double precision where there is none."""
-    asked = [key for key, value in config.eval if value is True and key != "grad"]
-    if asked and device.type == "mps":
+    if device.type == "mps" and (asked := list(config.eval.probes)):
         raise UsageError(
             f"eval.{asked[0]} is measured in double precision, which device=mps does not "
             "have: use device=cpu"

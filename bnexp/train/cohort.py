@@ -20,7 +20,7 @@ from bnexp.train.capture import CapturedStep
 from bnexp.train.evaluate import eval_batch, totals
 from bnexp.train.gpu.supported import UnusableError
 from bnexp.train.log import Log, Outcome
-from bnexp.train.measure import population_of, with_batch, with_population
+from bnexp.train.measure import Right, place_for, population_of, with_batch, with_population
 from bnexp.train.native import evaluate_native, population_native, train_native
 from bnexp.train.optimizers import Stepper, make_stepper
 from bnexp.train.order import batches, epoch_order
@@ -88,7 +88,9 @@ def train_runs(
             captured = None  # its memory first: a graph keeps all that its step needs
             captured = capture(stack, stepper, data.train, config)
         last = epoch == config.train.epochs
-        for row, metrics in enumerate(_tests(stack, data, config, exact=last)):
+        rights = [one for run in training for one in logs[run].rights(last=last)]
+        tested = _tests(stack, data, config, exact=last, rights=rights)
+        for row, metrics in enumerate(tested):
             run = training[row]
             logs[run].tested(metrics)
             if config.eval.looks_at("epoch"):
@@ -185,39 +187,49 @@ def take_step(
     return losses.detach()
 
 
-def _tests(stack: Stack, data: Dataset, config: Config, *, exact: bool) -> list[Measured]:
-    """Return what is measured after an epoch, by row."""
-    found = _each(stack, data.test, ("test", ""), config)
+def _tests(
+    stack: Stack, data: Dataset, config: Config, *, exact: bool, rights: Sequence[Right]
+) -> list[Measured]:
+    """Return what is measured after an epoch, by row; see `bnexp.train.measure.on_test`."""
+    noted = place_for(rights, data.test)
+    found = _each(stack, data.test, ("test", ""), config, noted)
     if data.val is not None:
         val = _each(stack, data.val, ("val", ""), config)
         found = [one | other for one, other in zip(found, val, strict=True)]
     asked = set(config.eval.statistics)
     if "population" in asked and stack.is_native:
+        noted = place_for(rights, data.test, "_population")
         with population_native(stack, population_of(data, exact=exact)):
-            others = _each(stack, data.test, ("test", "_population"), config)
+            others = _each(stack, data.test, ("test", "_population"), config, noted)
         found = [one | other for one, other in zip(found, others, strict=True)]
         asked.remove("population")
     for row in range(len(stack)) if asked - {"running"} else ():
-        network = stack.network(row).eval()
+        network, own = stack.network(row).eval(), rights[row : row + 1]
         if "population" in asked:
-            found[row] |= with_population(network, data, config, exact=exact)
+            found[row] |= with_population(network, data, config, exact=exact, rights=own)
         if "batch" in asked:
-            found[row] |= with_batch(network, data, config)
+            found[row] |= with_batch(network, data, config, own)
     return found
 
 
-def _each(stack: Stack, split: Split, name: tuple[str, str], config: Config) -> list[Measured]:
-    """Return a split's loss and accuracy, by row."""
+def _each(
+    stack: Stack,
+    split: Split,
+    name: tuple[str, str],
+    config: Config,
+    right: Tensor | None = None,
+) -> list[Measured]:
+    """Return a split's loss and accuracy, by row; see `bnexp.train.evaluate.totals`."""
     stack.train(mode=False)
     if stack.is_native:
-        losses, accuracies = evaluate_native(stack, split)
+        losses, accuracies = evaluate_native(stack, split, right=right)
     elif stack.kernels is not None:
         size = eval_batch(split, len(stack), stack.widest)
         state = (stack.parameters, stack.buffers)
-        losses, accuracies = stack.kernels.evaluate(*state, split, size)
+        losses, accuracies = stack.kernels.evaluate(*state, split, size, right=right)
     else:
         size = eval_batch(split, len(stack), stack.widest)
-        losses, accuracies = totals(stack, split, size, grad=config.eval.grad)
+        losses, accuracies = totals(stack, split, size, grad=config.eval.grad, right=right)
     return [
         named(*name, loss, accuracy)
         for loss, accuracy in zip(losses.tolist(), accuracies.tolist(), strict=True)

@@ -41,28 +41,41 @@ def eval_batch(split: Split, runs: int = 1, widest: int = 1) -> int:
 
 
 def evaluate(
-    network: nn.Module, split: Split, batch_size: int, *, grad: bool = False
+    network: nn.Module,
+    split: Split,
+    batch_size: int,
+    *,
+    grad: bool = False,
+    right: Tensor | None = None,
 ) -> tuple[float, float]:
     """Return mean loss and accuracy over every image of a split, in the network's mode.
 
     Args:
         grad: Keep gradients enabled, as d2l's evaluation did before v0.16.6. It changes
             nothing for a layer that takes its mode from `train()` and `eval()`.
+        right: See `totals`; shape (1, N).
     """
     losses, accuracies = totals(
-        lambda images: network(images)[None], split, batch_size, grad=grad
+        lambda images: network(images)[None], split, batch_size, grad=grad, right=right
     )
     return losses.item(), accuracies.item()
 
 
 def totals(
-    forward: Callable[[Tensor], Tensor], split: Split, batch_size: int, *, grad: bool = False
+    forward: Callable[[Tensor], Tensor],
+    split: Split,
+    batch_size: int,
+    *,
+    grad: bool = False,
+    right: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return mean loss and accuracy of R networks over every image of a split, shape (R,).
 
     Args:
         forward: From images (N, 1, 28, 28) to logits (R, N, 10).
         grad: See `evaluate`.
+        right: Shape (R, N) for the N images of the split, bool, where given: which of them
+            are classified right is noted there.
     """
     device = of_doubles(split.images.device)
     loss = correct = torch.zeros((), dtype=torch.float64, device=device)
@@ -74,7 +87,10 @@ def totals(
             logits.flatten(0, 1), labels.repeat(len(logits)), reduction="none"
         )
         loss = loss + each.view(len(logits), -1).to(device).sum(1, dtype=torch.float64)
-        correct = correct + (logits.argmax(2) == labels).sum(1).to(device)
+        is_right = logits.argmax(2) == labels
+        if right is not None:
+            right[:, start : start + batch_size] = is_right
+        correct = correct + is_right.sum(1).to(device)
     return loss / len(split), correct / len(split)
 
 

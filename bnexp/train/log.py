@@ -10,7 +10,9 @@ from bnexp.data.tensors import Dataset
 from bnexp.metrics import EPOCHS_TO, evaluations
 from bnexp.metrics.metric import Measured, When, finite
 from bnexp.networks.build import n_parameters
+from bnexp.store.image_outcomes import ImageOutcomes
 from bnexp.store.records import Status
+from bnexp.train.measure import Right
 from bnexp.train.probes import Probes
 
 
@@ -22,6 +24,7 @@ class Outcome:
     metrics: Measured
     history: list[Measured]
     error: str | None
+    outcomes: ImageOutcomes | None = None
 
 
 class Log:
@@ -39,6 +42,7 @@ class Log:
         self._steps = self._examples = 0
         self._wall_s = 0.0
         self._probes = Probes(config, seed, data)
+        self._test, self._right = data.test, Right()
 
     def look(self, when: When, network: nn.Module) -> None:
         """Have measured what `eval` asks for at that time, of the epoch that was added last."""
@@ -67,6 +71,10 @@ class Log:
         if len(bad):
             self.diverged_step = self._steps + int(bad[0]) + 1
         self._steps += len(sizes)
+
+    def rights(self, *, last: bool) -> list[Right]:
+        """Return where the epoch's test notes which images are right, if it is asked to."""
+        return [self._right] if last and self.config.eval.outcomes else []
 
     def tested(self, metrics: Measured) -> None:
         """Add what was measured after the last added epoch."""
@@ -115,7 +123,17 @@ class Log:
         }
         self.look("end", network)
         metrics |= self._probes.of_run(diverged=error is not None)
-        return Outcome("diverged" if error else "ok", metrics, self.history, error)
+        outcomes = self._outcomes(metrics)
+        return Outcome("diverged" if error else "ok", metrics, self.history, error, outcomes)
+
+    def _outcomes(self, metrics: Measured) -> ImageOutcomes | None:
+        """Return which test images were right under all statistics that have an accuracy."""
+        found = {
+            key: right.cpu().numpy()
+            for key, right in self._right.items()
+            if metrics[key] is not None
+        }
+        return ImageOutcomes.packed(self._test.digest, found) if found else None
 
 
 def _exploded(metrics: Measured) -> str | None:

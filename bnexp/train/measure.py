@@ -1,9 +1,10 @@
 """What is measured of a trained network: which splits, under which statistics."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from bnexp.config.schema import Config
 from bnexp.data.tensors import Dataset, Split
@@ -18,6 +19,8 @@ from bnexp.train.evaluate import (
 
 # From a network to one that computes the same with the same tensors, faster.
 Through: TypeAlias = Callable[[nn.Sequential], nn.Module]
+# Which test images a network classifies right, shape (N,), bool, by the key of the accuracy.
+Right: TypeAlias = dict[str, Tensor]
 
 
 def unchanged(network: nn.Sequential) -> nn.Module:
@@ -33,8 +36,30 @@ def on_train(network: nn.Sequential, data: Dataset, config: Config) -> Measured:
     return named("train_eval", "", *result)
 
 
+def place_for(rights: Sequence[Right], split: Split, ending: str = "") -> Tensor | None:
+    """Return where an evaluation notes its right answers, shape (R, N); None where none asks.
+
+    Args:
+        rights: Of R networks; each is given its row.
+        split: The N test images.
+        ending: What names the statistics in the accuracy's key.
+    """
+    if not rights:
+        return None
+    place = torch.zeros(len(rights), len(split), dtype=torch.bool, device=split.images.device)
+    for right, row in zip(rights, place, strict=True):
+        right[f"test_accuracy{ending}"] = row
+    return place
+
+
 def on_test(
-    network: nn.Sequential, data: Dataset, config: Config, through: Through, *, exact: bool
+    network: nn.Sequential,
+    data: Dataset,
+    config: Config,
+    through: Through,
+    *,
+    exact: bool,
+    rights: Sequence[Right] = (),
 ) -> Measured:
     """Return test and validation metrics under each of the statistics asked for.
 
@@ -42,17 +67,21 @@ def on_test(
         through: What evaluates it with its running statistics.
         exact: Take the population statistics from all training images, not from the
             first `CURVE_IMAGES`.
+        rights: That of the network, if it is asked for; see `place_for`.
     """
     fast = through(network.eval())
     found: Measured = {}
     for subset, split in (("test", data.test), ("val", data.val)):
         if split is not None:
-            size = eval_batch(split)
-            found |= named(subset, "", *evaluate(fast, split, size, grad=config.eval.grad))
+            right = place_for(rights, split) if subset == "test" else None
+            result = evaluate(
+                fast, split, eval_batch(split), grad=config.eval.grad, right=right
+            )
+            found |= named(subset, "", *result)
     if "population" in config.eval.statistics:
-        found |= with_population(network, data, config, exact=exact)
+        found |= with_population(network, data, config, exact=exact, rights=rights)
     if "batch" in config.eval.statistics:
-        found |= with_batch(network, data, config)
+        found |= with_batch(network, data, config, rights)
     return found
 
 
@@ -62,19 +91,28 @@ def population_of(data: Dataset, *, exact: bool) -> Split:
 
 
 def with_population(
-    network: nn.Sequential, data: Dataset, config: Config, *, exact: bool
+    network: nn.Sequential,
+    data: Dataset,
+    config: Config,
+    *,
+    exact: bool,
+    rights: Sequence[Right] = (),
 ) -> Measured:
-    """Return test metrics under population statistics."""
+    """Return test metrics under population statistics; see `on_test`."""
     train = population_of(data, exact=exact)
+    right = place_for(rights, data.test, "_population")
     with population_statistics(network, train):
         size = eval_batch(data.test)
-        result = evaluate(network, data.test, size, grad=config.eval.grad)
+        result = evaluate(network, data.test, size, grad=config.eval.grad, right=right)
     return named("test", "_population", *result)
 
 
-def with_batch(network: nn.Sequential, data: Dataset, config: Config) -> Measured:
-    """Return test metrics under the statistics of each test batch."""
+def with_batch(
+    network: nn.Sequential, data: Dataset, config: Config, rights: Sequence[Right] = ()
+) -> Measured:
+    """Return test metrics under the statistics of each test batch; see `on_test`."""
+    right = place_for(rights, data.test, "_batch")
     with batch_statistics(network):
         size = config.train.batch_size
-        result = evaluate(network, data.test, size, grad=config.eval.grad)
+        result = evaluate(network, data.test, size, grad=config.eval.grad, right=right)
     return named("test", "_batch", *result)

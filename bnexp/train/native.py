@@ -106,14 +106,20 @@ def train_native(
     return losses.T, torch.tensor(correct)
 
 
-def evaluate_native(stack: Stack, split: Split) -> tuple[Tensor, Tensor]:
-    """Return mean loss and accuracy of every run over a split, shape (R,)."""
+def evaluate_native(
+    stack: Stack, split: Split, *, right: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Return mean loss and accuracy of every run over a split, shape (R,).
+
+    Args:
+        right: See `bnexp.train.evaluate.totals`.
+    """
     call = _kernel("evaluate", stack)
     images = _images(split)
     losses, correct = torch.empty(len(stack), dtype=torch.float64), []
     for row in range(len(stack)):
         layers = _layers(stack, row, {})
-        rest = (byref(images), c_int64(len(split)), _at(losses, row))
+        rest = (byref(images), c_int64(len(split)), _at(losses, row), _at(right, row))
         correct.append(call(layers, c_int64(len(layers)), *rest))
     _check(correct)
     return losses / len(split), torch.tensor(correct, dtype=torch.float64) / len(split)

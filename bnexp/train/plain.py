@@ -60,7 +60,8 @@ def train_run(
             if log.diverged_step:
                 break
             last = epoch == config.train.epochs
-            log.tested(on_test(network, data, config, through, exact=last))
+            rights = log.rights(last=last)
+            log.tested(on_test(network, data, config, through, exact=last, rights=rights))
             log.look("epoch", network)
             on_epoch(epoch)
         return log.outcome(on_train(network, data, config), network)

@@ -399,6 +399,7 @@ LATER = {
     "train.order_seed": ("0", "7"),
     "train.tf32": ("true",),
     "eval.grad": ("true",),
+    "eval.outcomes": ("true",),
     **dict.fromkeys((f"eval.{probe}" for probe in PROBES), ("true",)),
 }
 # Ids of stored runs, as in tests/study/test_design.py.

@@ -154,11 +154,15 @@ def test_evaluation_is_that_of_the_module(
     split = digits(777)
     stack = native(*networks)
     stack.train(mode=False)
-    losses, accuracies = evaluate_native(stack, split)
-    for network, loss, accuracy in zip(networks, losses, accuracies, strict=True):
-        expected = evaluate(network.eval(), split, 256)
+    noted, theirs = (torch.zeros(3, len(split), dtype=torch.bool) for _ in range(2))
+    losses, accuracies = evaluate_native(stack, split, right=noted)
+    for row, (network, loss, accuracy) in enumerate(
+        zip(networks, losses, accuracies, strict=True)
+    ):
+        expected = evaluate(network.eval(), split, 256, right=theirs[row : row + 1])
         assert loss.item() == pytest.approx(expected[0], rel=1e-5)
-        assert accuracy.item() == expected[1]
+        assert accuracy.item() == expected[1] == noted[row].sum().item() / len(split)
+    assert torch.equal(noted, theirs)
 
 
 # Networks of images: kernels, channels and sides around those of a tile, every order of what

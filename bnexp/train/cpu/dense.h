@@ -175,7 +175,7 @@ static void NAME(forward)(const struct NAME(layer) *layers, int64_t n_layers, in
    mean goes to g where it is given. As for PyTorch, the first of the largest is the answer,
    and NaN is larger than any number. */
 static int64_t NAME(loss)(const REAL *z, const int64_t *labels, int64_t n, int64_t C,
-                          REAL *shifted, REAL *g, double *sum) {
+                          REAL *shifted, REAL *g, double *sum, uint8_t *right) {
     int64_t correct = 0;
     for (int64_t k = 0; k < n; k++) {
         const REAL *row = z + k * C;
@@ -183,6 +183,7 @@ static int64_t NAME(loss)(const REAL *z, const int64_t *labels, int64_t n, int64
         for (int64_t c = 1; c < C; c++)
             if (row[best] == row[best] && !(row[c] <= row[best])) best = c;
         correct += best == labels[k];
+        if (right) right[k] = best == labels[k];
         for (int64_t c = 0; c < C; c++) shifted[k * C + c] = row[c] - row[best];
     }
     *sum = 0;

@@ -90,7 +90,8 @@ int64_t NAME(bnexp_train)(const struct NAME(layer) *layers, int64_t n_layers,
             for (int64_t line = 0; line < size; line += 64)
                 __builtin_prefetch(images->pixels + order[k] * size + line, 0, 2);
         double sum;
-        correct += NAME(loss)(logits, labels, here, net.classes, net.rows.d, net.rows.g, &sum);
+        correct += NAME(loss)(logits, labels, here, net.classes, net.rows.d, net.rows.g, &sum,
+                                    0);
         losses[t] = (REAL)(sum / here);
         NAME(learn)(&net, here, o, t);
     }
@@ -98,10 +99,11 @@ int64_t NAME(bnexp_train)(const struct NAME(layer) *layers, int64_t n_layers,
     return correct;
 }
 
-/* Add up the losses of n images, in evaluation mode. Return how many are classified right, -1
-   without memory. */
+/* Add up the losses of n images, in evaluation mode, and note which are classified right where
+   there is a place for that. Return how many are, -1 without memory. */
 int64_t NAME(bnexp_evaluate)(const struct NAME(layer) *layers, int64_t n_layers,
-                             const struct NAME(images) *images, int64_t n, double *loss) {
+                             const struct NAME(images) *images, int64_t n, double *loss,
+                             uint8_t *right) {
     struct NAME(network) net;
     int64_t batch = EVALUATED, correct = 0;
     if (!NAME(open)(&net, layers, n_layers, batch)) return -1;
@@ -111,7 +113,7 @@ int64_t NAME(bnexp_evaluate)(const struct NAME(layer) *layers, int64_t n_layers,
         const REAL *logits = NAME(pass)(&net, images, 0, start, here, 0, n_layers);
         double sum;
         correct += NAME(loss)(logits, images->labels + start, here, net.classes, net.rows.d, 0,
-                              &sum);
+                              &sum, right ? right + start : 0);
         *loss += sum;
     }
     free(net.block);

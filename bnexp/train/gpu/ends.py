@@ -44,7 +44,15 @@ def cross_entropy(
     return loss, slope
 
 
-def count(logits: Tensor, split: Split, index: Tensor, loss: Tensor, correct: Tensor) -> None:
+def count(
+    logits: Tensor,
+    split: Split,
+    index: Tensor,
+    loss: Tensor,
+    correct: Tensor,
+    *,
+    right: Tensor | None = None,
+) -> None:
     """Add each run's losses to their sum and its right answers to their number.
 
     Args:
@@ -53,8 +61,9 @@ def count(logits: Tensor, split: Split, index: Tensor, loss: Tensor, correct: Te
         index: Which ones, the same in all runs, shape (1, B).
         loss: Shape (R,), float64.
         correct: Shape (R,), int64.
+        right: See `bnexp.train.evaluate.totals`.
     """
-    _launch(logits, split, index, (loss, correct), None)
+    _launch(logits, split, index, (loss, correct), None, right=right)
 
 
 def _launch(
@@ -63,12 +72,15 @@ def _launch(
     index: Tensor,
     sums: tuple[Tensor, Tensor],
     slope: Tensor | None,
+    *,
+    right: Tensor | None = None,
 ) -> None:
     n_runs, classes, n = logits.shape
     kernels.cross_entropy[(n_runs,)](
-        *(logits, split.labels, index, *sums, logits if slope is None else slope, n),
+        *(logits, split.labels, index, *sums, logits if slope is None else slope),
+        *(logits if right is None else right.view(torch.uint8), n, len(split)),
         *(n if len(index) > 1 else 0, classes, triton.next_power_of_2(classes)),
-        *(min(256, triton.next_power_of_2(n)), slope is not None),
+        *(min(256, triton.next_power_of_2(n)), slope is not None, right is not None),
     )
 
 

@@ -194,11 +194,20 @@ class Network:
 
     @torch.no_grad()
     def evaluate(
-        self, parameters: Tensors, buffers: Tensors, split: Split, batch_size: int
+        self,
+        parameters: Tensors,
+        buffers: Tensors,
+        split: Split,
+        batch_size: int,
+        *,
+        right: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Return mean loss and accuracy of every run over a split, (R,).
 
         Batches are normalized by running statistics.
+
+        Args:
+            right: See `bnexp.train.evaluate.totals`.
         """
         some = next(iter(parameters.values()))
         loss = torch.zeros(len(some), dtype=torch.float64, device=some.device)
@@ -211,7 +220,7 @@ class Network:
             x = gather(split, index, some.dtype)
             for step in self.steps:
                 x, _ = _forward(step, parameters, buffers, x, train=False)
-            count(x.flatten(1, 3), split, index, loss, correct)
+            count(x.flatten(1, 3), split, index, loss, correct, right=right)
         return loss / len(split), correct / len(split)
 
 

@@ -230,13 +230,17 @@ def test_cross_entropy_is_pytorchs(dtype: torch.dtype, n: int) -> None:
     assert found.isnan().tolist() == [True, False]
     assert torch.equal(correct, (logits.argmax(2) == labels).sum(1))
     total, correct = torch.zeros(2, dtype=torch.float64, device=DEVICE), correct.zero_()
+    noted = torch.zeros(2, n, dtype=torch.bool, device=DEVICE)
     for _ in range(2):
-        count(given, split, index[:1], total, correct)
+        count(given, split, index[:1], total, correct, right=noted)
     repeated = labels[:1].expand(2, -1).flatten()
     theirs = F.cross_entropy(clean.flatten(0, 1), repeated, reduction="none").view(2, n)
     close(total.to(dtype), 2 * theirs.detach().sum(1))
     right = clean.argmax(2) == labels[0]
     assert torch.equal(correct, 2 * right.sum(1))
+    expected_notes = torch.zeros_like(noted)
+    expected_notes[:, index[0]] = right  # an image that was drawn twice is right twice
+    assert torch.equal(noted, expected_notes)
 
 
 def test_images_are_those_of_the_split(dtype: torch.dtype) -> None:
@@ -315,16 +319,16 @@ def test_a_networks_gradients_and_evaluation_are_pytorchs(
             for name, g in zip(learned, torch.autograd.grad(loss, each), strict=True):
                 close(found[name][row], g)
     assert torch.equal(correct, right)
-    losses, accuracies = kernels.evaluate(parameters, buffers, split, 16)
+    noted = torch.zeros(2, 20, dtype=torch.bool, device=DEVICE)
+    losses, accuracies = kernels.evaluate(parameters, buffers, split, 16, right=noted)
     for row, network in enumerate(networks):
         for name, buffer in network.named_buffers():
             close(buffers[name][row].to(dtype), buffer.to(dtype))
         images, labels = split.batch(slice(0, 20))
         logits = network.eval()(images)
         close(losses[row].to(dtype), F.cross_entropy(logits, labels).detach())
-        assert accuracies[row].item() == pytest.approx(
-            (logits.argmax(1) == labels).double().mean().item()
-        )
+        assert torch.equal(noted[row], logits.argmax(1) == labels)
+        assert accuracies[row].item() == noted[row].sum().item() / 20
 
 
 def test_a_run_has_the_same_bits_in_any_company() -> None:

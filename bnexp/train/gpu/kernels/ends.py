@@ -37,17 +37,20 @@ def cross_entropy(
     losses,
     correct,
     slope,
+    right,
     n,
+    n_split,
     index_run,
     CLASSES: tl.constexpr,
     PADDED: tl.constexpr,
     IMAGES: tl.constexpr,
     TRAIN: tl.constexpr,
+    NOTED: tl.constexpr,
 ):
     run = tl.program_id(0).to(tl.int64)
     place = tl.arange(0, PADDED)[:, None]
     loss = tl.zeros((IMAGES,), logits.dtype.element_ty)
-    right = tl.zeros((IMAGES,), tl.int32)
+    n_right = tl.zeros((IMAGES,), tl.int32)
     for start in range(0, n, IMAGES):
         image = start + tl.arange(0, IMAGES)
         inside = image < n
@@ -55,7 +58,8 @@ def cross_entropy(
         at = (run * CLASSES + place) * n + image[None, :]
         x = tl.load(logits + at, there, -float("inf"))
         x = tl.where(inside[None, :], x, 0.0)
-        label = tl.load(labels + tl.load(index + run * index_run + image, inside, 0), inside, 0)
+        which = tl.load(index + run * index_run + image, inside, 0)
+        label = tl.load(labels + which, inside, 0)
         is_label = place == label[None, :]
         largest = tl.max(x, 0)
         shifted = x - largest[None, :]
@@ -67,7 +71,9 @@ def cross_entropy(
         is_nan = (x != x).to(tl.int32)
         is_largest = tl.where(tl.max(is_nan, 0)[None, :] > 0, is_nan > 0, shifted == 0.0)
         first = tl.min(tl.where(is_largest, place, PADDED), 0)
-        right += (inside & (first == label)).to(tl.int32)
+        n_right += (inside & (first == label)).to(tl.int32)
+        if NOTED:
+            tl.store(right + run * n_split + which, (first == label).to(tl.uint8), inside)
         if TRAIN:
             change = powers / total[None, :] - tl.where(is_label, 1.0, 0.0)
             tl.store(slope + at, (change / n).to(x.dtype), there)
@@ -75,7 +81,7 @@ def cross_entropy(
         tl.store(losses + run, tl.sum(loss) / n)
     else:
         tl.store(losses + run, tl.load(losses + run) + tl.sum(loss.to(tl.float64)))
-    tl.store(correct + run, tl.load(correct + run) + tl.sum(right))
+    tl.store(correct + run, tl.load(correct + run) + tl.sum(n_right))
 
 
 @triton.jit
