@@ -27,10 +27,11 @@ NOISE = [0.011, -0.02, 0.004, 0.0, 0.013, -0.006]
 def measure(run: Run) -> dict[str, float | None]:
     """Return accuracies that pooling moves up without BN and down with it; some diverge."""
     levels = run.cell.labels
-    if levels["norm"] == "none" and levels["optimizer.lr"] == "10.0":
+    if levels["norm"] == "none" and levels["optimizer.lr"] == "10.0" and run.seed < 2:
         return {"test_accuracy": None, "train_loss": None}
     turn = 0.1 if (levels["norm"] == "batch") == (levels["model.pool"] == "max") else 0.0
-    value = 0.7 + turn + NOISE[run.seed] * (1.3 if levels["norm"] == "batch" else 1)
+    value = 0.7 + turn + NOISE[run.seed] - NOISE[run.seed - 2] * (levels["norm"] == "batch")
+    value -= 0.5 * (levels["optimizer.lr"] == "10.0")
     return {"test_accuracy": value, "train_loss": 1.5 - value}
 
 
@@ -130,3 +131,18 @@ def test_numbers_of_published_runs_are_explained(study: str) -> None:
     for name, frame in (("runs", tables.runs), ("epochs", tables.epochs)):
         found = explained_columns(CODEBOOK[name], list(frame), list(declared.factors))
         assert all(one.words for one in found.columns.values()), name
+
+
+# Six seeds have no bootstrap.
+EMPTY = {"contrasts": {"bca_low", "bca_high"}}
+
+
+def test_no_column_is_empty_for_want_of_who_fills_it(built: Store) -> None:
+    """A column that is explained and has no number anywhere is one that nothing computes."""
+    found = {}
+    for path in built.tables.glob("*.csv"):
+        table = pd.read_csv(path, keep_default_na=False)
+        empty = {name for name in table if len(table) and (table[name].astype(str) == "").all()}
+        if empty:
+            found[path.stem] = empty
+    assert found == EMPTY
