@@ -4,23 +4,77 @@ It imports next to nothing: a command calls `prepare` before all else.
 """
 
 import math
-import multiprocessing
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing import get_all_start_methods
+from multiprocessing import get_all_start_methods, spawn
+from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
+from threading import RLock, get_ident
+from typing import Any
 
 from bnexp.errors import UsageError
 
-# A fresh interpreter, with threads and memory of its own.
-FRESH = multiprocessing.get_context("spawn")
-# A copy of a process that has imported PyTorch and computed nothing: there is no thread pool
-# and no CUDA context to share. Not on Windows.
+# Not on Windows.
 CAN_FORK = "forkserver" in get_all_start_methods()
-WORKERS = multiprocessing.get_context("forkserver") if CAN_FORK else FRESH
-if CAN_FORK:
+_STARTING = RLock()
+
+
+@contextmanager
+def _without_script() -> Iterator[None]:
+    """Begin processes that do not run the user's script, of which they need nothing.
+
+    Python runs it in every process, for what may be defined there: one that trains without a
+    main guard would train once more.
+    """
+    here = get_ident()
+
+    def told(name: str) -> dict[str, Any]:
+        data = whole(name)
+        if get_ident() == here:  # else another thread begins a process of the user's own
+            data = {key: one for key, one in data.items() if not key.startswith("init_main")}
+        return data
+
+    with _STARTING:
+        whole = spawn.get_preparation_data
+        spawn.get_preparation_data = told
+        try:
+            yield
+        finally:
+            spawn.get_preparation_data = whole
+
+
+class _FreshProcess(SpawnProcess):
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:
+        with _without_script():
+            return SpawnProcess._Popen(process_obj)
+
+
+class _FreshContext(SpawnContext):
+    Process = _FreshProcess
+
+
+# A fresh interpreter, with threads and memory of its own.
+FRESH = _FreshContext()
+WORKERS: Any = FRESH
+if sys.platform != "win32" and CAN_FORK:
+    from multiprocessing.context import ForkServerContext, ForkServerProcess
+
+    class _WorkerProcess(ForkServerProcess):
+        @staticmethod
+        def _Popen(process_obj: Any) -> Any:
+            with _without_script():
+                return ForkServerProcess._Popen(process_obj)
+
+    class _WorkerContext(ForkServerContext):
+        Process = _WorkerProcess
+
+    # A copy of a process that has imported PyTorch and computed nothing: there is no thread
+    # pool and no CUDA context to share.
+    WORKERS = _WorkerContext()
     WORKERS.set_forkserver_preload(["bnexp.engine.preload"])
 
 

@@ -6,6 +6,7 @@ tests reads this file too, and they start after it.
 
 import functools
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -86,6 +87,24 @@ def weird_path(tmp_path: Path) -> Path:
     folder = tmp_path / "a folder, wíth ünicode (&) spaces = 検証"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture(scope="session")
+def planted_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of studies that no test may change."""
+    from tests.studies import plant
+
+    results = tmp_path_factory.mktemp("planted") / "results"
+    plant(results)
+    return results
+
+
+@pytest.fixture
+def results(planted_once: Path, weird_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a copy of it, as `results` of the working folder."""
+    shutil.copytree(planted_once, weird_path / "results")
+    monkeypatch.chdir(weird_path)
+    return Path("results")
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bnexp.cli import _parser
+from bnexp.cli.arguments import parser
 from bnexp.metrics import PROBES, TABLE
 from bnexp.study.declare import open_design
 
@@ -73,7 +73,7 @@ COMMANDS = sorted(set(re.findall(r"^(bnexp .+?)(?:\s+#.*)?$", README, re.MULTILI
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_parse(command: str) -> None:
     """Every bnexp command of the README is understood, and its design can be enumerated."""
-    options = _parser().parse_args(shlex.split(command)[1:])
+    options = parser().parse_args(shlex.split(command)[1:])
     if options.command in ("run", "plan"):
         assert len(open_design(options.overrides, options.multirun, None).runs) >= 1
 

@@ -131,3 +131,24 @@ def test_what_imports_for_the_workers_does_not_hear_of_an_interruption() -> None
         start_new_session=True,
     )
     assert (ended.stdout, ended.stderr) == ("heard\ntrains\n", "")
+
+
+def test_a_script_without_a_main_guard_runs_once(tmp_path: Path) -> None:
+    """No process of bnexp's runs the script that began it; one of the user's own still does."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "print('body', __name__, flush=True)\n"
+        "import multiprocessing\n"
+        "from bnexp.processes import FRESH, WORKERS\n"
+        "WORKERS.set_forkserver_preload([])\n"
+        "contexts = [FRESH, WORKERS, multiprocessing.get_context('spawn')]\n"
+        "for context in contexts if __name__ == '__main__' else []:\n"
+        "    process = context.Process(target=print, args=['works'])\n"
+        "    process.start(), process.join()\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.splitlines() == [
+        "body __main__", "works", "works", "body __mp_main__", "works"
+    ]  # fmt: skip

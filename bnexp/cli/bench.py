@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bnexp import plots
-from bnexp.cli.columns import print_columns
+from bnexp.api.columns import aligned
 from bnexp.config.compose import Composer
 from bnexp.config.overrides import single
 from bnexp.engine import n_workers
@@ -41,7 +41,7 @@ def main(options: argparse.Namespace) -> int:
     for case in cases:
         speeds = f"{case.ours:,.4g}", f"{case.reference:,.4g}", f"{case.ratio:.3g}"
         rows.append([case.name, *speeds, case.unit])
-    print_columns(rows)
+    print(aligned(rows))
     folder = Path(base.results_dir) / "bench"
     result = {
         case.name: {"ours": case.ours, "reference": case.reference, "ratio": case.ratio}

@@ -1,7 +1,9 @@
-"""What a shell may complete an override to: keys, and the values that a key can have."""
+"""What a shell may complete: an override to keys and their values, a folder to studies."""
 
 import typing
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from bnexp.config.keys import conf_dir, is_section, keys
@@ -37,3 +39,18 @@ def _values(kind: Any) -> Iterator[str]:
         yield "null"
     elif typing.get_origin(kind) is typing.Literal:
         yield from map(str, typing.get_args(kind))
+
+
+def complete_folder(prefix: str, **_options: object) -> list[str]:
+    """Return the folders that begin with what was typed, studies alone where there are any."""
+    typed = Path(prefix)
+    parent = typed if prefix.endswith("/") or not prefix else typed.parent
+    if not prefix and Path("results").is_dir():
+        parent = Path("results")
+    with suppress(OSError):
+        folders = sorted(one for one in parent.iterdir() if one.is_dir())
+        found = [one for one in folders if str(one).startswith(prefix)]
+        return [str(one) for one in found if (one / "study.json").is_file()] or [
+            f"{one}/" for one in found
+        ]
+    return []

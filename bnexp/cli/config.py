@@ -4,7 +4,7 @@ import argparse
 
 from omegaconf import OmegaConf
 
-from bnexp.cli.columns import print_columns
+from bnexp.api.columns import aligned
 from bnexp.config.compose import Composer
 from bnexp.config.overrides import single
 from bnexp.config.schema import Config
@@ -30,4 +30,4 @@ def _print_layers(config: Config) -> None:
     from bnexp.networks.build import summary  # imports torch
 
     header = ("layer", "module", "output", "parameters")
-    print_columns([header, *summary(config)], numbers_last=True)
+    print(aligned([header, *summary(config)], numbers_last=True))

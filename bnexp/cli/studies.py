@@ -5,9 +5,15 @@ import math
 import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bnexp.api.columns import aligned
 from bnexp.errors import UsageError
+from bnexp.plural import counted, duration
+from bnexp.processes import n_cores
+from bnexp.store import summary_file
+from bnexp.store.folder import Store
 from bnexp.study import sources
 
 if TYPE_CHECKING:
@@ -16,7 +22,9 @@ if TYPE_CHECKING:
 
 def main(options: argparse.Namespace) -> int:
     """Run the command; return its exit code."""
-    if options.source is None:
+    if options.short:
+        _list_shortly(options)
+    elif options.source is None:
         _list(options)
     else:
         _table(sources.of_source(sources.covered(options.config_dir), options.source))
@@ -42,6 +50,38 @@ def _list(options: argparse.Namespace) -> None:
             print(f"  bnexp run study={name}\n")
     print(textwrap.fill(sources.summary(rows), width))
     print("bnexp studies --source d2l (or blog, fastai, lab) shows them")
+
+
+def _list_shortly(options: argparse.Namespace) -> None:
+    """Print a line a study: its runs, how long those here took, and which these are."""
+    from bnexp.config.compose import Composer
+
+    rows = [["study", "runs", "time", "results here"]]
+    with Composer(options.config_dir) as composer:
+        for name, file in sources.read_studies(composer.folders).items():
+            study = _section(composer, name, file)
+            rows.append([name, str(_n_runs(composer, study)), *_here(name)])
+    print(aligned(rows))
+    cores = counted(n_cores(), "core")
+    print(
+        f"\ntime: what the runs here took, shared by {cores}; bnexp plan study=NAME says how "
+        "long the missing ones take"
+    )
+
+
+def _here(name: str) -> tuple[str, str]:
+    """Return how long a study's runs took, and how many there are, where results lie here."""
+    store = Store(Path("results") / name)
+    if not store.study.exists():
+        return "", "none"
+    try:
+        ids = store.read_study().run_ids
+        n_done = len(store.done() & set(ids))
+    except UsageError:
+        return "", "damaged"
+    summary = summary_file.read(store.summary)
+    took = duration(summary["train_s"] / n_cores()) if summary and summary["train_s"] else ""
+    return took, f"{n_done} of {counted(len(ids), 'run')}"
 
 
 def _section(composer: "Composer", name: str, file: Mapping[str, Any]) -> Mapping[str, Any]:

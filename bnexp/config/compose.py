@@ -5,6 +5,7 @@ import difflib
 import functools
 import importlib.metadata
 import os
+import shlex
 from collections.abc import Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -164,10 +165,8 @@ class Composer:
         names = self.options(one.key) if one.key in GROUPS else []
         if names and one.value is not None and one.label not in names:
             near = difflib.get_close_matches(one.label, names, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise UsageError(
-                f"{one.text}: no such {one.key}; there are {', '.join(names)}{hint}"
-            )
+            hint = f"did you mean {one.key}={near[0]}? There" if near else "there"
+            raise UsageError(f"{one.text}: no such {one.key}; {hint} are {', '.join(names)}")
 
 
 @functools.lru_cache(8)
@@ -197,8 +196,8 @@ def _explain(error: Exception, settings: Sequence[Setting]) -> str:
             chosen = [one.text for one in settings if one.key == group]
             return (
                 f"{key} does not exist for {chosen[-1] if chosen else f'this {group}'}; "
-                f"{' '.join(['bnexp config', *chosen])} shows its keys. To sweep a key that "
-                "only some levels have, bundle it with the level in a study file"
+                f"{shlex.join(['bnexp', 'config', *chosen])} shows its keys. To sweep a key "
+                "that only some levels have, bundle it with the level in a study file"
             )
     return text
 

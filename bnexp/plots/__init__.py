@@ -13,7 +13,7 @@ from bnexp.plots.heat import heat_map, lighter
 from bnexp.plots.panels import numbers
 from bnexp.plots.runs import cell_means, learning_curves, statistics
 from bnexp.plots.speed import cost_per_run, speeds
-from bnexp.plots.style import contrast_name, files, look, made, short, styled
+from bnexp.plots.style import contrast_name, drawn, files, look, made, short, styled
 from bnexp.plots.svg import is_ours
 from bnexp.plots.sweep import Limits, sweep
 from bnexp.plots.time_to_accuracy import time_to_accuracy
@@ -26,6 +26,7 @@ __all__ = [
     "cell_means",
     "contrast_name",
     "cost_per_run",
+    "drawn",
     "effects",
     "files",
     "heat_map",

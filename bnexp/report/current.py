@@ -29,6 +29,7 @@ def is_current(store: Store) -> bool:
         store.figures,
         store.folder / "report.md",
         store.folder / "report.tex",
+        store.summary,
     ]
     runs = [*store.runs.glob("*.json"), *(file for file in store.packed.files if file.exists())]
     try:

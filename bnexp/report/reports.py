@@ -13,9 +13,11 @@ from bnexp.report.current import made_from
 from bnexp.report.figure_pool import FigurePool
 from bnexp.report.figures import draw
 from bnexp.report.latex import to_latex
-from bnexp.report.page import page
+from bnexp.report.page import Page, page
 from bnexp.report.render import html, markdown, to_html, to_markdown
+from bnexp.report.summary import summary
 from bnexp.stats.tables import Tables
+from bnexp.store import summary_file
 from bnexp.store.folder import Store
 from bnexp.store.json_files import write_bytes
 
@@ -30,7 +32,7 @@ def build(store: Store, pool: FigurePool | None = None) -> str:
         UsageError: If the folder holds no study, or no finished run of it.
     """
     pool = pool or FigurePool()
-    return _write(_read(store), pool)
+    return _write(analyse(store), pool)
 
 
 def build_all(
@@ -45,7 +47,7 @@ def build_all(
         UsageError: If a folder holds no study or no finished run, before any is written to.
     """
     pool = pool or FigurePool()
-    analyses = [_read(store) for store in stores]
+    analyses = [analyse(store) for store in stores]
     comparison = compare(analyses)
     lines = [_write(analysis, pool) for analysis in analyses]
     for ending, text in (
@@ -57,13 +59,26 @@ def build_all(
     return [*lines, f"comparison: {path}"], comparison
 
 
-def _read(store: Store) -> Analysis:
+def analyse(store: Store) -> Analysis:
+    """Return a study with its runs; what is estimated from them is when it is asked for.
+
+    Raises:
+        UsageError: If the folder holds no study, or no finished run of it.
+    """
     study = store.look(store.read_study())
     made = made_from(store)  # before the runs are read: one that is saved just now is new
     records = store.load(study.run_ids)
     if not any(record.status != "failed" for record in records):
         raise UsageError(f"{store.folder} holds no finished run yet: {study.command}")
     return Analysis(store, Tables(study, records), made)
+
+
+def page_of(analysis: Analysis) -> Page:
+    """Return what a study's report says, but for its figures."""
+    store, study = analysis.store, analysis.study
+    n_other = len(store.done() - set(study.run_ids))
+    packed = store.packed.lines().keys() - {path.stem for path in store.finished_files()}
+    return page(study, analysis.tables, analysis.records, n_other, packed)
 
 
 def _write(analysis: Analysis, pool: FigurePool) -> str:
@@ -73,10 +88,8 @@ def _write(analysis: Analysis, pool: FigurePool) -> str:
         asked.append(one)
         pool.add(one.make)
     for name, table in tables.files().items():
-        write_bytes(store.tables / f"{name}.csv", _csv(table))
-    n_other = len(store.done() - set(study.run_ids))
-    packed = store.packed.lines().keys() - {path.stem for path in store.finished_files()}
-    report = page(study, tables, analysis.records, n_other, packed)
+        write_bytes(store.tables / f"{name}.csv", csv_bytes(table))
+    report = page_of(analysis)
     files = pool.files()
     figures = {one.name: (one, endings) for one, endings in zip(asked, files, strict=True)}
     for name, (_, endings) in figures.items():
@@ -93,11 +106,13 @@ def _write(analysis: Analysis, pool: FigurePool) -> str:
     write_bytes(store.tables / "README.md", columns.encode())
     write_bytes(store.folder / "report.md", to_markdown(report, figures).encode())
     write_bytes(store.folder / "report.tex", to_latex(report).encode())
+    summary_file.write(store.summary, summary(analysis, report))
     write_bytes(store.page, to_html(report, figures, analysis.made_from).encode())
     return f"report: {store.page}"
 
 
-def _csv(table: pd.DataFrame) -> bytes:
+def csv_bytes(table: pd.DataFrame) -> bytes:
+    """Return what a table's CSV file holds."""
     buffer = io.StringIO()
     table.to_csv(buffer, index=False, lineterminator="\n")
     return buffer.getvalue().encode()

@@ -33,6 +33,7 @@ class Store:
         self.figures = folder / "figures"
         self.study = folder / "study.json"
         self.page = folder / "report.html"
+        self.summary = folder / "report.json"
         self.packed = Packed(folder)
 
     def open_for_writing(self) -> None:

@@ -28,7 +28,7 @@ def pack(store: Store) -> list[Path]:
     Raises:
         UsageError: If a run cannot be read, or the folder not be written to.
     """
-    with _alone(store):
+    with alone(store):
         lines, files, foreign = {}, [], []
         for path in sorted(store.finished_files()):
             seen = stamp(path)
@@ -56,7 +56,7 @@ def unpack(store: Store) -> None:
     Raises:
         UsageError: If a run cannot be read, or the folder not be written to.
     """
-    with _alone(store):
+    with alone(store):
         lines = store.packed.lines()
         store.runs.mkdir(exist_ok=True)
         for run_id, line in lines.items():
@@ -70,8 +70,12 @@ def unpack(store: Store) -> None:
 
 
 @contextmanager
-def _alone(store: Store) -> Iterator[None]:
-    """Have no other process pack or unpack the same folder."""
+def alone(store: Store) -> Iterator[None]:
+    """Have no other process pack, unpack or prune the same folder.
+
+    Raises:
+        UsageError: If it holds no finished run, or cannot be written to.
+    """
     if not store.done():
         raise UsageError(
             f"{store.folder} holds no finished run: name the folder of a study, "

@@ -1,5 +1,6 @@
 """Which runs are trained together, and in which order."""
 
+import itertools
 import json
 import math
 from collections.abc import Collection, Sequence
@@ -70,6 +71,9 @@ def make_cohorts(
 ) -> list[Cohort]:
     """Return cohorts of runs of one structure each, in the order of their first runs.
 
+    Runs that train alone keep the order of the design: a study that is interrupted has whole
+    blocks to compare, and what its first runs took tells about all of its structures.
+
     With `engine.cohort=auto` workers get whole structures for as long as there is one for
     each, because larger cohorts are faster; what is left is split among them. How many of
     its runs it trains at a time, a worker finds out by itself.
@@ -95,7 +99,12 @@ def make_cohorts(
             Cohort(study, tuple(group[start : start + chunk]), size)
             for start in range(0, len(group), chunk)
         ]
-    return found
+    order = {run.run_id: number for number, run in enumerate(runs)}
+    alone = [one.size == len(one.runs) == 1 for one in found]
+    singles = sorted(
+        itertools.compress(found, alone), key=lambda one: order[one.runs[0].run_id]
+    )
+    return [*(one for one, single in zip(found, alone, strict=True) if not single), *singles]
 
 
 def missing(runs: Sequence[Run], done: Collection[str]) -> list[Run]:

@@ -233,7 +233,8 @@ def _applied(
         # A study always has seeds to sweep; elsewhere a sweep must be asked for.
         if override.is_sweep_override() and not multirun and not (spec and key == "seed"):
             raise UsageError(
-                f"{text} names several values; add -m to sweep them: bnexp run -m {text}"
+                f"{text} names several values; add -m to sweep them: "
+                f"bnexp run -m {shlex.quote(text)}"
             )
         if key == "seed":
             seeds = _seeds(settings(override, options))

@@ -119,10 +119,13 @@ def test_plan_counts_and_trains_nothing(
     [
         (["run", "modle=lenet"], "did you mean 'model'?"),
         (["run", "optimizer.lr=-1"], "optimizer.lr=-1: input should be greater than 0"),
-        (["run", "norm=none,batch"], "add -m"),
+        (["run", "norm=none,batch"], "bnexp run -m norm=none,batch"),
+        (["run", "norm=glob(*)"], "bnexp run -m 'norm=glob(*)'"),
+        (["runn", "study=quickstart"], "did you mean bnexp run?"),
+        (["study=quickstart"], "did you mean bnexp run study=quickstart?"),
         (["run", "device=cuda:99"], "cuda"),
         (["run", "results_dir=/dev/null/x"], "results_dir=DIR"),
-        (["run", "study=polling_vs_bn"], "did you mean 'pooling_vs_bn'?"),
+        (["run", "study=polling_vs_bn"], "did you mean study=pooling_vs_bn?"),
         (["run", "-m", "optimizer.lr=interval(0,1)"], "name them"),
         (["run", "-m", "device=cpu,cuda"], "does not determine a result"),
         (["run", "data=mnist", "data.root=/dev/null"], "data=digits"),
@@ -206,7 +209,7 @@ def test_an_interrupted_study_keeps_what_is_finished(
 
     monkeypatch.setattr(train, "train_run", interrupted)
     assert main(THREE_SEEDS) == 130
-    assert "1 runs are finished and kept, 2 are missing" in capsys.readouterr().out
+    assert "1 run finished and kept, 2 missing" in capsys.readouterr().out
     assert len(list((elsewhere / "results" / "single" / "runs").iterdir())) == 1
 
 
@@ -273,7 +276,10 @@ def test_no_command_shows_help_and_exits_2(capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize(
     ("code", "unwanted"),
     [
-        ("import bnexp.cli; bnexp.cli._parser()", {"torch", "hydra", "pandas", "matplotlib"}),
+        (
+            "from bnexp.cli import parser; parser()",
+            {"torch", "hydra", "pandas", "matplotlib"},
+        ),
         ("import bnexp.cli.plan", {"torch", "torchvision", "matplotlib", "numpy"}),
         ("import bnexp.cli.studies", {"torch", "hydra", "pandas", "matplotlib"}),
         ("import bnexp.cli.report, bnexp.report.reports", {"torch", "torchvision", "hydra"}),
@@ -292,6 +298,29 @@ def test_nothing_heavy_is_imported_too_early(code: str, unwanted: set[str]) -> N
         env=environment,
     )
     assert found.stdout.strip() == "[]"
+
+
+def test_options_stand_anywhere_among_overrides(capsys: pytest.CaptureFixture[str]) -> None:
+    """Wherever -m and other options are typed, the same design is understood."""
+    said = set()
+    for typed in (
+        ["-m", "norm=none,batch", "seed=0,1", "--replace"],
+        ["norm=none,batch", "-m", "seed=0,1", "--replace"],
+        ["--replace", "norm=none,batch", "seed=0,1", "-m"],
+    ):
+        assert main(["plan", "data=mnist", *typed, "data.root=empty"]) == 0
+        said.add(capsys.readouterr().out)
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("command", ["config", "doctor", "bench"])
+def test_help_names_no_option_that_is_refused(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Commands of one configuration do not advertise sweeps."""
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    assert "-m" not in capsys.readouterr().out.replace("--model", "").split()
 
 
 @pytest.mark.usefixtures("unprinted")
@@ -333,5 +362,6 @@ def test_a_request_to_stop_is_a_ctrl_c(elsewhere: Path) -> None:
         said, complaint = process.communicate(timeout=60)
     assert process.returncode == 130, complaint
     done = len(list(folder.glob("[!.]*.json")))
-    assert f"interrupted: {done} runs are finished and kept, {200 - done} are missing" in said
+    assert f"interrupted: {done} run" in said
+    assert f"finished and kept, {200 - done} missing; the same command goes on" in said
     assert complaint == ""

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bnexp.cli.completion import complete
+from bnexp.cli.completion import complete, complete_folder
 from bnexp.config.compose import Composer
 from bnexp.config.keys import known_keys
 from bnexp.config.overrides import UNTIL_KEYS
@@ -41,10 +41,29 @@ def test_every_completed_key_exists() -> None:
         assert set(composer.options("norm")) == {t.partition("=")[2] for t in complete("norm=")}
 
 
-def test_a_shell_gets_the_completions(tmp_path: Path) -> None:
+def test_folders_of_studies_are_completed(results: Path) -> None:
+    """At first those in `results`, then those that begin with what was typed."""
+    studies = ["results/bare", "results/damaged", "results/packed", "results/reported"]
+    assert complete_folder("") == studies
+    assert complete_folder("results/") == studies
+    assert complete_folder("results/re") == ["results/reported"]
+    assert complete_folder("res") == ["results/"]
+    assert complete_folder("results/no") == ["results/notes/"]
+    assert complete_folder("nowhere/at/all") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        ("bnexp run model.pool=m", "model.pool=max"),
+        ("bnexp run -m seed=2 --fail-fast model.pool=m", "model.pool=max"),
+        ("bnexp pru", "prune"),
+        ("bnexp show --js", "--json"),
+    ],
+)
+def test_a_shell_gets_the_completions(line: str, completed: str, tmp_path: Path) -> None:
     """The protocol of argcomplete is answered, without Hydra or torch being imported."""
     out = tmp_path / "completions"
-    line = "bnexp run model.pool=m"
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(sys.path),
@@ -57,7 +76,7 @@ def test_a_shell_gets_the_completions(tmp_path: Path) -> None:
     }
     code = "import bnexp.cli; bnexp.cli.main()"
     subprocess.run([sys.executable, "-c", code], env=environment, check=False, timeout=60)
-    assert out.read_text().strip() == "model.pool=max"
+    assert out.read_text().strip() == completed
 
 
 def test_completion_imports_neither_hydra_nor_torch() -> None:

@@ -1,11 +1,12 @@
 """`bnexp run` in a folder that holds results: they are kept, or their loss is asked for."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from bnexp.cli import main
+from bnexp.cli import browser, main
 from bnexp.report.reports import build
 from bnexp.store.folder import Store
 from bnexp.study.design import Run
@@ -139,3 +140,25 @@ def test_a_damaged_study_stops_with_one_message(
         message = capsys.readouterr().err
         assert message.startswith("bnexp: results/quickstart/study.json cannot be read")
         assert message.count("\n") == 1
+
+
+def test_a_run_ends_with_what_it_found(
+    results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The answer, the effects with intervals, what diverged, the page; --open opens it."""
+    opened: list[str] = []
+    monkeypatch.setattr(browser.webbrowser, "open", lambda url: opened.append(url) or True)
+    sweep = ["norm=none,batch", "-m", "model.pool=avg,max", "--open", "seed=range(3)"]
+    assert main(["run", *sweep, "name=reported"]) == 0
+    said = capsys.readouterr().out
+    written = json.loads((results / "reported" / "report.json").read_text())
+    words = " ".join(said.split())
+    for one in written["openings"]:
+        assert one["sentence"] in words
+    for one in written["effects"]:
+        (line,) = [line for line in said.splitlines() if one["text"] in line]
+        assert line.startswith(one["comparison"])
+    assert "11 of 12 runs ended well, 1 diverged" in said
+    page = results / "reported" / "report.html"
+    assert said.splitlines()[-1] == f"report: {page}"
+    assert opened == [page.resolve().as_uri()]

@@ -59,10 +59,10 @@ def test_the_schema_has_no_defaults(compose: Callable[..., Config]) -> None:
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        ("norm=bacth", "no such norm; there are .*batch.*did you mean 'batch'"),
-        ("data=fashion-mnist", "no such data; .*did you mean 'fashion_mnist'"),
-        ("study=quickstrat", "no such study; .*did you mean 'quickstart'"),
-        ("preset=d2l", "no such preset; there are .*d2l_bn"),
+        ("norm=bacth", "no such norm; did you mean norm=batch. There are .*batch"),
+        ("data=fashion-mnist", "no such data; did you mean data=fashion_mnist"),
+        ("study=quickstrat", "no such study; did you mean study=quickstart"),
+        ("preset=d2l", "no such preset; .*There are .*d2l_bn"),
         ("train=brief", "Could not find 'train/brief'"),
     ],
 )

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from bnexp.cli import main, plan
+from bnexp.api import plan
+from bnexp.cli import main
 from bnexp.config.schema import Config
 from bnexp.engine import devices_of, execute, n_workers, slurm_jobs
 from bnexp.engine.messages import EpochDone

@@ -122,6 +122,16 @@ def test_convolutions_train_alone_on_a_cpu(compose: Callable[..., Config]) -> No
     assert len(one.runs) == 2
 
 
+def test_runs_that_train_alone_keep_the_order_of_the_design(
+    compose: Callable[..., Config],
+) -> None:
+    """An interrupted study has whole blocks: the first seed of every cell comes first."""
+    cells = [Cell({}, compose("model=lenet", f"norm={norm}")) for norm in ("none", "batch")]
+    runs = [Run(f"{n}{seed}", cell, seed) for seed in (0, 1) for n, cell in enumerate(cells)]
+    found = cohorts_of(runs, compose(), workers=2)
+    assert [one.runs[0].run_id for one in found] == ["00", "10", "01", "11"]
+
+
 def test_a_given_size_is_kept(compose: Callable[..., Config]) -> None:
     """With engine.cohort=3 a worker gets three runs and trains them as one program."""
     runs = runs_of(compose("model=mlp"), list("abcdefg"))

@@ -5,25 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from bnexp.cli import progress
-from bnexp.cli.progress import Progress, duration
+from bnexp.api import progress
+from bnexp.api.progress import Progress
 from bnexp.config.schema import Config
+from bnexp.study.cohorts import Cohort
 from bnexp.study.design import Cell, Run
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [
-        (89.4, "89 s"),
-        (90, "2 min"),
-        (89 * 60, "89 min"),
-        (90 * 60, "1.5 h"),
-        (100 * 3600, "100.0 h"),
-    ],
-)
-def test_a_time_has_the_unit_that_one_says(seconds: float, said: str) -> None:
-    """Seconds below one and a half minutes, minutes below one and a half hours."""
-    assert duration(seconds) == said
 
 
 def test_the_time_left_is_as_much_as_the_epochs_left_took(
@@ -36,7 +22,7 @@ def test_the_time_left_is_as_much_as_the_epochs_left_took(
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now))
     cell = Cell({}, compose("train.epochs=2"))
     runs = [Run(f"r{seed}", cell, seed) for seed in range(4)]
-    with Progress(runs, 1) as bars:
+    with Progress([Cohort("study", (run,)) for run in runs], 1) as bars:
         for run in runs:
             now += 20
             bars.run(run.record("study", "ok", provenance={}, metrics={"test_accuracy": 0.5}))
