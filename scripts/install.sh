@@ -5,15 +5,19 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 extra=${1:-}
 
+# The last one of all that is new enough: its packages may not be there yet. torchvision
+# excludes 3.14.1.
 python=""
-for candidate in python3 python3.13 python3.12 python3.11; do
-    if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null; then
-        python=$candidate
-        break
-    fi
+for newest in "3, 14" "3, 99"; do
+    for candidate in python3 python3.14 python3.13 python3.12 python3.11; do
+        if [ -z "$python" ] && "$candidate" -c "import sys; v = sys.version_info[:3]
+sys.exit(not ((3, 11) <= v[:2] <= ($newest) and v != (3, 14, 1)))" 2>/dev/null; then
+            python=$candidate
+        fi
+    done
 done
 if [ -z "$python" ]; then
-    echo "bnexp needs Python 3.11, 3.12 or 3.13: install one of them first" >&2
+    echo "bnexp needs Python 3.11 to 3.14 (but not 3.14.1): install one of them first" >&2
     exit 2
 fi
 

@@ -18,7 +18,7 @@ def main(options: argparse.Namespace) -> int:
     """Run the command; return its exit code."""
     from bnexp.bench import COST, GROWTH, NORMS, SPEED, SUBJECTS, bench  # imports torch
     from bnexp.data.files import ensure
-    from bnexp.train.device import provenance, resolve, settle
+    from bnexp.train.device import computed_by, provenance, resolve, settle
 
     with Composer() as composer:
         single(options.overrides, composer.options, "bnexp bench measures")
@@ -47,7 +47,8 @@ def main(options: argparse.Namespace) -> int:
         case.name: {"ours": case.ours, "reference": case.reference, "ratio": case.ratio}
         for case in cases
     }
-    where = provenance(settle(devices[0]))
+    device = settle(devices[0])
+    where = provenance(device) | computed_by("c", device)
     write_json(
         folder / f"{where['device']}.json",
         {"machine": where | {"workers": workers}, "cases": [asdict(case) for case in cases]},

@@ -2,36 +2,32 @@
 
 import heapq
 import io
+import logging
 import shutil
 import signal
-import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import redirect_stderr
 from dataclasses import replace
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from bnexp.config.schema import Slurm
 from bnexp.engine.local import run_in_children
 from bnexp.engine.messages import EpochDone
+from bnexp.engine.slurm_states import NEVER, OVER, State, remember, remembered, states_of
 from bnexp.errors import UsageError, in_one_line
 from bnexp.processes import n_cores
 from bnexp.store.folder import Store
 from bnexp.store.records import RunRecord
 from bnexp.study.cohorts import Cohort
 
+LOG = logging.getLogger(__name__)
 # Where submitit puts the jobs; "local" is processes of this machine, for the tests.
 CLUSTER = "slurm"
 # Seconds between two looks at the jobs and at the folder of the runs.
 LOOK_S = 5.0
-# What squeue says of jobs that have ended; they stay ended unless Slurm requeues them.
-OVER = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL"}
-OVER |= {"OUT_OF_MEMORY", "PREEMPTED", "TIMEOUT", "REVOKED", "GONE"}
-# Reasons why Slurm keeps a job waiting that no waiting will cure.
-NEVER = {"AssocMaxWallDurationPerJobLimit", "BadConstraints", "InvalidAccount"}
-NEVER |= {"InvalidQOS", "PartitionConfig", "PartitionNodeLimit"}
-NEVER |= {"PartitionTimeLimit", "QOSMaxWallDurationPerJobLimit"}
 
 
 def devices_of(engine: Slurm, name: str) -> list[str]:
@@ -60,53 +56,92 @@ def run_in_jobs(
     """Train cohorts in the jobs of one array; see `bnexp.engine.execute`.
 
     The jobs keep what they train in the store, which all machines share, so nothing is lost
-    with this process. A run that no job has told about when all have ended is recorded as
-    `failed`, with the state of its job and the path of its log.
+    with this process: the same command waits for the jobs that one before it has left. A run
+    that no job has told about when all have ended is recorded as `failed`, with the state of
+    its job, its machine and its log.
 
     Raises:
         UsageError: If Slurm refuses the jobs, or will never start them.
     """
-    shares = deal(cohorts, engine.workers)
     store = Store(store.folder.resolve())
-    store.forget_failures(run.run_id for cohort in cohorts for run in cohort.runs)
-    jobs = _submit(shares, engine, devices, store)
-    missing = {
-        run.run_id: (run, job)
-        for share, job in zip(shares, jobs, strict=True)
-        for cohort in share
-        for run in cohort.runs
-    }
+    runs = {run.run_id: run for cohort in cohorts for run in cohort.runs}
     study = cohorts[0].study
+    earlier = remembered(store)
+    jobs = {job_id: _job(job_id, store) for job_id in earlier}
+    failed = store.failed()  # in one of these: they are tried again
+    missing = {
+        run_id: job_id
+        for job_id, run_ids in earlier.items()
+        for run_id in run_ids
+        if run_id in runs.keys() - failed
+    }
+    if missing:
+        LOG.warning(
+            "jobs of an earlier command go on and are waited for: %s",
+            ", ".join(sorted(earlier)),
+        )
+    store.forget_failures(runs.keys() - missing.keys())
+    shares = deal(_less(cohorts, missing.keys()), engine.workers)
+    for job, share in zip(_submit(shares, engine, devices, store), shares, strict=True):
+        jobs[job.job_id] = job
+        earlier[job.job_id] = [run.run_id for cohort in share for run in cohort.runs]
+        missing |= dict.fromkeys(earlier[job.job_id], job.job_id)
     try:
+        remember(store, earlier)
         over = False
         while missing and not over:
             time.sleep(LOOK_S)
             states = states_of(jobs)
-            if never := NEVER & set(states.values()):
+            if never := NEVER & {state.name for state in states.values()}:
                 raise UsageError(
                     f"Slurm will not start such jobs ({', '.join(never)}): see engine.minutes, "
                     "engine.cpus, engine.gpus, engine.memory_gb and engine.partition"
                 )
-            over = all(state in OVER for state in states.values())
+            over = all(state.name in OVER for state in states.values())
             # Touching the folder makes the clients of a shared disk read its listing again.
             store.open_for_writing()
             for record in store.load((store.done() | store.failed()) & missing.keys()):
                 del missing[record.run_id]
                 receive(record)
-        for run, job in missing.values():
-            error = (
-                f"job {job.job_id} ended ({states[job.job_id].lower()}) before this run did; "
-                f"its log is {job.paths.stderr}; the usual causes are too little "
-                "engine.minutes or engine.memory_gb"
+        for run_id, job_id in missing.items():
+            state = states[job_id]
+            record = runs[run_id].record(
+                study,
+                "failed",
+                provenance={"device": devices[0], "host": state.host or None},
+                error=_why(job_id, state, jobs[job_id].paths.stderr),
             )
-            provenance = {"device": devices[0]}
-            record = run.record(study, "failed", provenance=provenance, error=error)
             store.save(record)
             receive(record)
     except BaseException:
-        for job in jobs:
+        for job in jobs.values():
             job.cancel(check=False)
         raise
+
+
+def _why(job_id: str, state: State, log: Path) -> str:
+    """Return what to record of a run whose job ended before it."""
+    where = f" on {state.host}" * bool(state.host)
+    if log.is_file():
+        told = (
+            f"its log is {log}; the usual causes are too little engine.minutes or "
+            "engine.memory_gb"
+        )
+    else:
+        told = (
+            f"it left no log in {log.parent}: the results folder must be on a disk that all "
+            "machines share; see results_dir"
+        )
+    return f"job {job_id} ended{where} ({state.name.lower()}) before this run did; {told}"
+
+
+def _less(cohorts: Sequence[Cohort], run_ids: Collection[str]) -> list[Cohort]:
+    """Return what is left of cohorts without some runs."""
+    left = [
+        replace(cohort, runs=tuple(run for run in cohort.runs if run.run_id not in run_ids))
+        for cohort in cohorts
+    ]
+    return [cohort for cohort in left if cohort.runs]
 
 
 def deal(cohorts: Sequence[Cohort], n_jobs: int) -> list[list[Cohort]]:
@@ -132,43 +167,22 @@ def train_share(
     """Train a job's cohorts, on the cores or GPUs that it was given; runs in the job."""
     # Slurm asks a cancelled job to end and waits a while; submitit would ignore that.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    done = store.done()  # of a job that was requeued
-    left = [
-        replace(cohort, runs=tuple(run for run in cohort.runs if run.run_id not in done))
-        for cohort in cohorts
-    ]
 
     def keep(message: RunRecord | EpochDone) -> None:
         if isinstance(message, RunRecord):
             store.save(message)
 
     workers = min(n_cores(), engine.cpus) if list(devices) == ["cpu"] else len(devices)
-    run_in_children([cohort for cohort in left if cohort.runs], workers, devices, keep)
-
-
-def states_of(jobs: Sequence[Any]) -> dict[str, str]:
-    """Return the state of each job, or why it waits; GONE if Slurm has forgotten it.
-
-    submitit asks sacct, which many sites lack, and every ten minutes.
-    """
-    array = jobs[0].job_id.partition("_")[0]
-    command = ["squeue", f"--jobs={array}", "--array", "--states=all", "--noheader"]
-    asked = subprocess.run(
-        [*command, "--format=%i %T %r"], capture_output=True, text=True, check=False
-    )
-    if asked.returncode and "Invalid job id" not in asked.stderr:
-        return {job.job_id: "UNKNOWN" for job in jobs}  # Slurm does not answer just now
-    told = {}
-    for line in asked.stdout.splitlines():
-        job_id, state, reason = line.split(maxsplit=2)
-        told[job_id] = reason if state == "PENDING" else state
-    return {job.job_id: told.get(job.job_id, "GONE") for job in jobs}
+    left = _less(cohorts, store.done())  # less what it trained before it was requeued
+    run_in_children(left, workers, devices, keep)
 
 
 def _submit(
     shares: Sequence[Sequence[Cohort]], engine: Slurm, devices: Sequence[str], store: Store
 ) -> list[Any]:
     """Return the jobs, one a share, as submitit knows them."""
+    if not shares:
+        return []
     submitit = _submitit()
     executor = submitit.AutoExecutor(store.folder / "slurm", cluster=CLUSTER)
     executor.update_parameters(
@@ -178,7 +192,8 @@ def _submit(
         gpus_per_node=engine.gpus or None,
         mem_gb=engine.memory_gb,
         slurm_partition=engine.partition,
-        slurm_additional_parameters=engine.options or None,
+        # submitit asks for a signal 90 s before the end, on which it would give up.
+        slurm_additional_parameters={"signal": "URG@0", **(engine.options or {})},
     )
     n = len(shares)
     try:
@@ -190,6 +205,11 @@ def _submit(
         reason = in_one_line(error)
         raise UsageError(f"Slurm refuses the jobs: {reason}") from None
     return found
+
+
+def _job(job_id: str, store: Store) -> Any:
+    """Return a job that another process submitted."""
+    return _submitit().SlurmJob(folder=store.folder / "slurm", job_id=job_id, tasks=(0,))
 
 
 def _submitit() -> ModuleType:

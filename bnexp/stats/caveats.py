@@ -1,17 +1,20 @@
 """What a study cannot say, as rows that the report prints as warnings."""
 
 import itertools
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
 from bnexp.metrics import TIMES
+from bnexp.plural import counted
 from bnexp.stats.cells import Factors
 from bnexp.stats.incomplete import ASSUMES, METHOD
 from bnexp.stats.looks import ONE_LOOK, Looks
 from bnexp.stats.testing import smallest_p
 from bnexp.store.columns import Column
+from bnexp.store.records import RunRecord
 from bnexp.study.power import ALPHA
 
 COLUMNS = {
@@ -20,7 +23,8 @@ COLUMNS = {
         "same after Holm's adjustment; few_seeds, too few to show skewness; detectable, the "
         "smallest effect that is found; skewed, comparisons whose intervals cover too little; "
         "pairs_missing, comparisons that lack seeds; exploratory, those declared after the "
-        "first run; chosen_on_test, learning rates; no_change, a factor without any effect."
+        "first run; chosen_on_test, learning rates; no_change, a factor without any effect; "
+        "rounding, runs of machines or programs that round otherwise."
     ),
     "response": Column("Of which number; empty if of all."),
     "value": Column(
@@ -33,6 +37,9 @@ FEW_SEEDS = 10
 # What t intervals lose grows with skewness^2 / n (Hall 1992, "The bootstrap and Edgeworth
 # expansion", sec. 2.6); by the table in `estimate` they stay within .93 to .97 below this.
 SKEWED, SKEWED_AT = 1.0, 30
+# What of a run's provenance decides how its numbers are rounded. Programs of one machine may
+# have been compiled by different compilers: there it counts within a program only.
+ROUNDED_BY = ("device", "hardware", "vectors", "torch")
 
 
 def caveats(
@@ -41,11 +48,13 @@ def caveats(
     runs: pd.DataFrame,
     factors: Factors,
     *,
+    records: Sequence[RunRecord] = (),
     looks: Looks = ONE_LOOK,
 ) -> pd.DataFrame:
-    """Return the warnings that follow from the tables; see `COLUMNS`."""
+    """Return the warnings that follow from the tables and records; see `COLUMNS`."""
     main = contrasts[contrasts["kind"] != "simple"]
     rows = [*_without_effect(runs, factors), *_about_p(main, looks), *_about_responses(main)]
+    rows += _about_rounding(records)
     n_later = int((contrasts["declared"] == "exploratory").sum())
     if n_later:
         text = (
@@ -79,6 +88,28 @@ def _without_effect(runs: pd.DataFrame, factors: Factors) -> Iterator[CaveatRow]
                 f"the factor {factor} changed nothing: every run is identical to the last bit"
             )
             yield "no_change", "", float("nan"), text
+
+
+def _about_rounding(records: Sequence[RunRecord]) -> Iterator[CaveatRow]:
+    """Yield in what the runs' provenance differs; what a record does not tell is unknown."""
+    origins = [record.provenance for record in records if record.status != "failed"]
+    found = {}
+    for field in (*ROUNDED_BY, "compiler"):
+        told = [origin for origin in origins if field in origin]
+        by_program = {(one.get("program"), one[field]) for one in told}
+        groups = {program for program, _ in by_program} if field == "compiler" else {None}
+        counts = Counter(str(one[field] or "none") for one in told)
+        if len(by_program) > len(groups) and len(counts) > 1:
+            shown = [f"{value} ({counted(n, 'run')})" for value, n in sorted(counts.items())]
+            found[field] = ", ".join(shown)
+    if found:
+        text = (
+            "not all runs were computed alike "
+            f"({'; '.join(f'{field}: {values}' for field, values in found.items())}): rounding "
+            "may differ between such runs, and training enlarges it, so no one machine need "
+            "repeat all of them bit by bit"
+        )
+        yield "rounding", "", len(found), text
 
 
 def _about_p(main: pd.DataFrame, looks: Looks) -> Iterator[CaveatRow]:

@@ -166,6 +166,7 @@ class Tables:
             self.equal_footing,
             self.runs,
             self.study.factors,
+            records=self.records,
             looks=self.looks,
         )
 

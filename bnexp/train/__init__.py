@@ -17,7 +17,7 @@ from bnexp.study.cohorts import Cohort, structure
 from bnexp.study.design import Run
 from bnexp.train import memory
 from bnexp.train.cohort import train_runs
-from bnexp.train.device import allow_tf32, provenance
+from bnexp.train.device import allow_tf32, computed_by, provenance
 from bnexp.train.log import Outcome
 from bnexp.train.plain import train_run
 from bnexp.train.program import PLAIN, program_of
@@ -124,6 +124,7 @@ def _train(
         outcomes = [_alone(runs[0], device, on_epoch, problem, stacked=together)]
         program = PLAIN
     origin["program"] = program.name
+    origin |= computed_by(program.kernels, device)
     origin["together"] = len(runs) if program.stack else 1
     if after:
         origin["after"] = after

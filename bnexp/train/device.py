@@ -4,8 +4,10 @@ import ctypes
 import datetime
 import functools
 import platform
+import socket
 import subprocess
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import torch
 
 import bnexp
 from bnexp.errors import UsageError
-from bnexp.train.cpu.kernels import library
+from bnexp.train.cpu.kernels import compiled_by
 
 
 def resolve(name: str) -> list[str]:
@@ -100,14 +102,38 @@ def provenance(device: torch.device) -> dict[str, Any]:
     hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else _cpu()
     return {
         "started": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "host": socket.gethostname(),
         "device": device.type,
         "hardware": hardware,
         "threads": torch.get_num_threads(),
-        "kernels": "c" if device.type == "cpu" and library() else "torch",
         "python": platform.python_version(),
         "torch": str(torch.__version__),  # unpickling its own class imports PyTorch
         "bnexp": bnexp.__version__,
         "commit": _commit(),
+    }
+
+
+def computed_by(kernels: str, device: torch.device) -> dict[str, str | None]:
+    """Return what a run's last digits depend on beside its device and PyTorch's version.
+
+    Args:
+        kernels: Whose are asked for: `c`, `triton` or `torch`, whose are taken where there are
+            no others.
+
+    Returns:
+        `kernels`; their `compiler`, with the width of the C kernels' vectors; and `vectors`,
+        the instructions of a CPU for which PyTorch chose its own kernels. None where there
+        are none.
+    """
+    on_cpu = device.type == "cpu"
+    if kernels == "triton":
+        by: str | None = f"triton {version('triton')}"
+    else:
+        by = compiled_by() if kernels == "c" and on_cpu else None
+    return {
+        "kernels": kernels if by else "torch",
+        "compiler": by,
+        "vectors": torch.backends.cpu.get_cpu_capability() if on_cpu else None,
     }
 
 

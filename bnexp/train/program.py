@@ -32,25 +32,27 @@ class Program:
 
     Attributes:
         name: As it stands in a run's provenance.
+        kernels: Whose train, where they can be had; see `bnexp.train.device.computed_by`.
         stack: From networks to what trains them together; None trains one after the other.
         through: For those, from a network to one that computes the same, faster.
     """
 
     name: str
+    kernels: str = "c"
     stack: Callable[[Sequence[nn.Sequential]], Stack] | None = None
     through: Through = unchanged
 
 
-PLAIN = Program("plain")
+PLAIN = Program("plain", "torch")
 # A convolution with its pooling as one function, where PyTorch's has too many passes.
 BLOCKS = Program("blocks", through=blocked)
-STACKED = Program("stacked", Stack)
+STACKED = Program("stacked", stack=Stack)
 # Stacked as well: dense normalizations of many runs at once take a kernel of their own.
-NORMS = Program("stacked", functools.partial(Stack, through=with_dense_norms))
+NORMS = Program("stacked", stack=functools.partial(Stack, through=with_dense_norms))
 # A run's epoch as one call.
-NATIVE = Program("native", functools.partial(Stack, native=True))
+NATIVE = Program("native", stack=functools.partial(Stack, native=True))
 # A step as a few dozen kernels of a GPU, without autograd.
-FUSED = Program("fused", functools.partial(Stack, kernels=kernels))
+FUSED = Program("fused", "triton", functools.partial(Stack, kernels=kernels))
 
 
 def program_of(config: Config, device: torch.device) -> Program:

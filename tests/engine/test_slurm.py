@@ -14,6 +14,7 @@ from bnexp.cli import main
 from bnexp.config.schema import Config
 from bnexp.engine import devices_of, execute, n_workers, slurm_jobs
 from bnexp.engine.messages import EpochDone
+from bnexp.engine.slurm_states import State, remember, remembered, states_of
 from bnexp.errors import UsageError
 from bnexp.store.folder import Store
 from bnexp.store.records import RunRecord
@@ -29,12 +30,13 @@ class Job:
     """A job that trains nothing."""
 
     job_id: str
+    folder: Path = Path("/logs")
     cancelled: bool = False
 
     @property
     def paths(self) -> SimpleNamespace:
         """Return where its log is."""
-        return SimpleNamespace(stderr=Path("/logs") / f"{self.job_id}.err")
+        return SimpleNamespace(stderr=self.folder / f"{self.job_id}.err")
 
     def cancel(self, check: bool) -> None:
         """Note that the driver asked this job to end."""
@@ -42,13 +44,14 @@ class Job:
 
 
 @pytest.fixture
-def jobs(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
-    """Have jobs that are over at once, and return them."""
-    found = [Job("7_0"), Job("7_1")]
+def jobs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Job]:
+    """Have jobs that are over at once, and return them; the first has left a log."""
+    found = [Job("7_0", tmp_path), Job("7_1", tmp_path)]
+    found[0].paths.stderr.write_text("it was ended")
     monkeypatch.setattr(slurm_jobs, "LOOK_S", 0.0)
     monkeypatch.setattr(slurm_jobs, "_submit", lambda *_: found)
     monkeypatch.setattr(
-        slurm_jobs, "states_of", lambda jobs: {job.job_id: "TIMEOUT" for job in jobs}
+        slurm_jobs, "states_of", lambda ids: dict.fromkeys(ids, State("TIMEOUT", "node7"))
     )
     return found
 
@@ -75,11 +78,16 @@ def test_a_job_trains_as_this_process_does(
     monkeypatch.setattr(slurm_jobs, "CLUSTER", "local")
     monkeypatch.setattr(slurm_jobs, "LOOK_S", 0.1)
     started = []
+    submit = slurm_jobs._submit
 
-    def states_of(jobs):
-        started[:] = jobs
-        return {job.job_id: "GONE" if job.done() else "RUNNING" for job in jobs}
+    def submit_and_note(*arguments):
+        started[:] = submit(*arguments)
+        return started
 
+    def states_of(ids):
+        return {job.job_id: State("GONE" if job.done() else "RUNNING") for job in started}
+
+    monkeypatch.setattr(slurm_jobs, "_submit", submit_and_note)
     monkeypatch.setattr(slurm_jobs, "states_of", states_of)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     runs = runs_of(compose(*SMALL, "norm=batch"), 2)
@@ -121,11 +129,14 @@ def test_a_driver_that_ends_keeps_what_is_finished(
     assert store.failed() == set()
 
 
-def test_a_job_that_dies_leaves_records_that_name_its_log(
+def test_a_job_that_dies_leaves_records_that_name_its_machine_and_its_log(
     compose: Callable[..., Config], tmp_path: Path, jobs: list[Job]
 ) -> None:
-    """A run that is in no file when all jobs are over has failed, whatever came before."""
-    runs = runs_of(compose(*SMALL), 3)
+    """A run that is in no file when all jobs are over has failed, whatever came before.
+
+    A log that is not there is not named: then the folder is not shared.
+    """
+    runs = runs_of(compose(*SMALL), 4)
     store = Store(tmp_path)
     earlier = record_of(runs[0])
     store.save(RunRecord(**{**earlier.to_json(), "status": "failed", "error": "earlier"}))
@@ -133,12 +144,20 @@ def test_a_job_that_dies_leaves_records_that_name_its_log(
     collected = Collected()
     engine = compose("engine=slurm", "engine.workers=2").engine
     execute(portions(runs, 1), engine, ["cpu"], store, collected)
-    assert [collected.by_id[run.run_id].status for run in runs] == ["failed", "ok", "failed"]
-    assert len(collected.records) == 3
-    assert store.failed() == {runs[0].run_id, runs[2].run_id}
-    for record in store.load([runs[0].run_id]):
-        assert str(record.error).startswith("job 7_0 ended (timeout) before this run did")
-        assert "/logs/7_0.err" in str(record.error)
+    assert [collected.by_id[run.run_id].status for run in runs] == [
+        "failed",
+        "ok",
+        "failed",
+        "failed",
+    ]
+    assert len(collected.records) == 4
+    assert store.failed() == {runs[0].run_id, runs[2].run_id, runs[3].run_id}
+    first, last = store.load([runs[0].run_id, runs[3].run_id])
+    assert first.provenance["host"] == last.provenance["host"] == "node7"
+    began = "job 7_{} ended on node7 (timeout) before this run did; "
+    assert str(first.error).startswith(f"{began.format(0)}its log is {tmp_path}/7_0.err")
+    assert str(last.error).startswith(f"{began.format(1)}it left no log in {tmp_path}: ")
+    assert "a disk that all machines share" in str(last.error)
     assert not any(job.cancelled for job in jobs)
 
 
@@ -160,6 +179,57 @@ def test_a_job_trains_what_is_not_done_yet(
     assert engine.name == "slurm"
     slurm_jobs.train_share(portions(runs, 2), engine, ["cpu"], store)
     assert given == runs[1:]
+
+
+def test_the_jobs_of_a_command_that_died_are_waited_for(
+    compose: Callable[..., Config],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    commands: Callable[..., None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What they train is not submitted again; what failed in them or was in others is."""
+    commands(squeue="echo '7_0|RUNNING|None|node7'; echo '7_1|FAILED|None|node8'")
+    runs = runs_of(compose(*SMALL), 5)
+    ids = [run.run_id for run in runs]
+    store = Store(tmp_path / "study")
+    (store.folder / "slurm").mkdir(parents=True)
+    remember(store, {"7_0": ids[:3], "7_1": ids[3:4]})
+    failed = record_of(runs[2]).to_json() | {"status": "failed", "error": "earlier"}
+    store.save(RunRecord(**failed))
+    submitted: list[str] = []
+
+    def submit(shares, *_):
+        submitted.extend(run.run_id for share in shares for one in share for run in one.runs)
+        for run in runs:
+            store.save(record_of(run))  # the jobs are fast
+        return [Job(f"8_{number}") for number in range(len(shares))]
+
+    monkeypatch.setattr(slurm_jobs, "LOOK_S", 0.0)
+    monkeypatch.setattr(slurm_jobs, "_submit", submit)
+    collected = Collected()
+    engine = compose("engine=slurm", "engine.workers=2").engine
+    execute(portions(runs, 5), engine, ["cpu"], store, collected)
+    assert submitted == ids[2:]
+    assert sorted(collected.by_id) == sorted(ids)
+    assert len(collected.records) == 5
+    assert caplog.messages == ["jobs of an earlier command go on and are waited for: 7_0"]
+    commands(squeue="echo '8|RUNNING|None|node7'")
+    assert remembered(store) == {"8_0": ids[2:]} or remembered(store) == {}
+
+
+def test_a_list_of_jobs_that_is_none_is_one_message(
+    tmp_path: Path, commands: Callable[..., None]
+) -> None:
+    """It names the file and what to do."""
+    commands()
+    store = Store(tmp_path)
+    assert remembered(store) == {}
+    (tmp_path / "slurm").mkdir()
+    for text in ("[]", '{"7": 3}', '{"7": [3]}', "{"):
+        (tmp_path / "slurm" / "jobs.json").write_text(text)
+        with pytest.raises(UsageError, match=r"jobs\.json.*delete it"):
+            remembered(store)
 
 
 @pytest.mark.parametrize(("n", "jobs", "sizes"), [(5, 2, [3, 2]), (2, 4, [1, 1]), (1, 1, [1])])
@@ -206,23 +276,24 @@ def test_slurm_is_asked_for_what_was_configured(
         "#SBATCH --mem=12GB",
         "#SBATCH --partition=short",
         "#SBATCH --account=me",
+        "#SBATCH --signal=URG@0",
         "#SBATCH --exclusive",
     }
 
 
 def test_what_squeue_says(commands: Callable[..., None]) -> None:
     """States as they are, why a job waits, and GONE only where Slurm knows no such job."""
-    jobs = [Job("7_0"), Job("7_1"), Job("7_2")]
-    commands(squeue="echo 7_0 RUNNING None; echo '7_1 PENDING PartitionTimeLimit'")
-    assert list(slurm_jobs.states_of(jobs).values()) == [
-        "RUNNING",
-        "PartitionTimeLimit",
-        "GONE",
+    jobs = ["7_0", "7_1", "7_2"]
+    commands(squeue="echo '7_0|RUNNING|None|node7'; echo '7_1|PENDING|PartitionTimeLimit|'")
+    assert list(states_of(jobs).values()) == [
+        State("RUNNING", "node7"),
+        State("PartitionTimeLimit"),
+        State("GONE"),
     ]
     commands(squeue="echo slurm_load_jobs error: Invalid job id specified >&2; exit 1")
-    assert set(slurm_jobs.states_of(jobs).values()) == {"GONE"}
+    assert set(states_of(jobs).values()) == {State("GONE")}
     commands(squeue="echo Unable to contact slurm controller >&2; exit 1")
-    assert set(slurm_jobs.states_of(jobs).values()) == {"UNKNOWN"}
+    assert set(states_of(jobs).values()) == {State("UNKNOWN")}
 
 
 @pytest.mark.parametrize(
@@ -247,7 +318,7 @@ def test_what_cannot_be_is_one_message(
     monkeypatch.setattr(slurm_jobs, "LOOK_S", 0.0)
     commands(
         sbatch='grep nix "$1" >&2 && exit 1; echo Submitted batch job 7',
-        squeue="echo 7 PENDING PartitionTimeLimit",
+        squeue="echo '7|PENDING|PartitionTimeLimit|'",
     )
     folder = Path(os.environ["PATH"].partition(os.pathsep)[0]).parent
     assert main(["run", "engine=slurm", *options, f"results_dir={folder}"]) == 2

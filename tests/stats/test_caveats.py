@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from bnexp import stats
+from bnexp.store.records import RunRecord
 from tests.fabricate import frame_of
 
 FACTORS = {"norm": ("none", "batch"), "pool": ("avg", "max")}
@@ -20,7 +21,11 @@ def caveats(n: int, rng: np.random.Generator, **changes: object) -> pd.DataFrame
         frame, FACTORS, range(n), ["y"], was_declared=lambda one, _: one.factor not in later
     )
     footing = stats.equal_footing(frame, FACTORS, range(n), ["y"], "y")
-    return stats.caveats(contrasts, footing, frame, FACTORS).set_index("code")
+    records = [
+        RunRecord(1, str(seed), "study", {}, seed, "ok", {}, {}, [], origin)
+        for seed, origin in enumerate(changes.get("origins", ()))
+    ]
+    return stats.caveats(contrasts, footing, frame, FACTORS, records).set_index("code")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +91,7 @@ def test_a_choice_on_the_test_set_is_said_aloud() -> None:
     contrasts = stats.contrasts(frame, factors, (0, 1), ["y"])
     for chosen_on, warned in (("y", True), ("val_accuracy", False)):
         footing = stats.equal_footing(frame, factors, (0, 1), ["y"], chosen_on)
-        found = stats.caveats(contrasts, footing, frame, factors)
+        found = stats.caveats(contrasts, footing, frame, factors, [])
         assert ("chosen_on_test" in set(found["code"])) == warned
 
 
@@ -111,4 +116,39 @@ def of(values: dict[tuple[str, str], np.ndarray]) -> pd.DataFrame:
     frame = frame_of(values, list(FACTORS))
     contrasts = stats.contrasts(frame, FACTORS, range(5), ["y"])
     footing = stats.equal_footing(frame, FACTORS, range(5), ["y"], "y")
-    return stats.caveats(contrasts, footing, frame, FACTORS).set_index("code")
+    return stats.caveats(contrasts, footing, frame, FACTORS, []).set_index("code")
+
+
+HERE = {
+    "hardware": "AMD EPYC",
+    "vectors": "AVX512",
+    "torch": "2.14.1",
+    "program": "native",
+    "compiler": "gcc 12",
+}
+
+
+def test_runs_that_were_computed_alike_say_nothing(rng: np.random.Generator) -> None:
+    """Where else they ran is no difference, and what a record does not tell is none either."""
+    told_less = {key: HERE[key] for key in ("hardware", "torch", "program")}
+    plain = {**HERE, "program": "plain", "compiler": None, "host": "elsewhere"}
+    assert "rounding" not in caveats(5, rng, origins=[HERE, told_less, plain]).index
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("hardware", "Intel Xeon"), "(hardware: AMD EPYC (2 runs), Intel Xeon (1 run)):"),
+        (("vectors", "AVX2"), "(vectors: AVX2 (1 run), AVX512 (2 runs)):"),
+        (("torch", "2.15.0"), "(torch: 2.14.1 (2 runs), 2.15.0 (1 run)):"),
+        (("compiler", None), "(compiler: gcc 12 (2 runs), none (1 run)):"),
+    ],
+)
+def test_runs_that_round_otherwise_are_told(
+    change: tuple[str, str | None], says: str, rng: np.random.Generator
+) -> None:
+    """Each field of the provenance that differs is named, with its values and their counts."""
+    field, value = change
+    found = caveats(5, rng, origins=[HERE, HERE, {**HERE, field: value}]).loc["rounding"]
+    assert says in found["text"]
+    assert found["value"] == 1

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,8 +11,9 @@ from bnexp.config.schema import Config
 from bnexp.store.records import SCHEMA_VERSION, RunRecord
 from bnexp.study.cohorts import Cohort
 from bnexp.study.design import Cell, Level, Run
-from bnexp.train import train_cohort
+from bnexp.train import device, train_cohort
 from bnexp.train.plain import train_run
+from bnexp.train.program import PLAIN
 from tests.fabricate import lasting
 
 CPU = torch.device("cpu")
@@ -45,6 +47,20 @@ def test_a_record_says_what_was_trained(runs: list[Run]) -> None:
         assert (record.status, record.error) == ("ok", None)
         assert record.provenance["elapsed_s"] >= (record.metrics["wall_s"] or 0)
         json.dumps(record.to_json(), allow_nan=False)
+
+
+@pytest.mark.parametrize("kernels", ["torch", "triton"])
+def test_a_record_names_the_kernels_of_its_program(
+    kernels: str, runs: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose kernels trained a run depends on its program, not on its device alone."""
+    program = replace(PLAIN, name="other", kernels=kernels)
+    monkeypatch.setattr(module, "program_of", lambda *_: program)
+    monkeypatch.setattr(device, "version", lambda name: f"of {name}")
+    (record,) = train(runs[:1])
+    assert (record.provenance["program"], record.provenance["kernels"]) == ("other", kernels)
+    compiler = "triton of triton" if kernels == "triton" else None
+    assert record.provenance["compiler"] == compiler
 
 
 def test_the_order_of_runs_makes_no_difference(runs: list[Run]) -> None:

@@ -1,5 +1,8 @@
 import datetime
+import os
+import platform
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -9,7 +12,8 @@ import torch
 import bnexp
 from bnexp.errors import UsageError
 from bnexp.train import device
-from bnexp.train.device import provenance, resolve, settle
+from bnexp.train.cpu.kernels import library
+from bnexp.train.device import computed_by, provenance, resolve, settle
 
 
 @pytest.fixture
@@ -88,6 +92,28 @@ def test_provenance_says_where_and_with_what() -> None:
     assert isinstance(found["hardware"], str)
     started = datetime.datetime.fromisoformat(found["started"])
     assert abs(datetime.datetime.now(datetime.UTC) - started) < datetime.timedelta(minutes=1)
+    assert found["host"] == platform.node()
+
+
+@pytest.mark.skipif(library() is None, reason="no C compiler")
+def test_the_c_kernels_tell_their_compiler_and_their_vectors() -> None:
+    """The compiler is the one that is found here, and a register as wide as PyTorch's."""
+    found = computed_by("c", torch.device("cpu"))
+    assert found["kernels"] == "c"
+    program = os.environ.get("CC") or shutil.which("cc") or "gcc"
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    parts = re.fullmatch(r"\D+([\d.]+).*, (\d+)-bit vectors", str(found["compiler"]))
+    assert parts is not None
+    assert parts[1] in said.stdout
+    assert int(parts[2]) >= {"AVX512": 512, "AVX2": 256}.get(str(found["vectors"]), 128)
+
+
+@pytest.mark.usefixtures("without_kernels")
+def test_kernels_that_cannot_be_had_are_not_told() -> None:
+    """What trains in PyTorch's kernels says so, whatever its program would prefer."""
+    for asked, place in (("c", "cpu"), ("torch", "cpu"), ("c", "cuda")):
+        found = computed_by(asked, torch.device(place))
+        assert (found["kernels"], found["compiler"]) == ("torch", None)
 
 
 def test_an_installed_package_has_no_commit(

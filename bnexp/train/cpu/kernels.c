@@ -35,6 +35,14 @@
 
 #define MOST 4096 /* values of one channel of one image: 4 h w may not be more */
 
+/* What made this library: it stands in a run's provenance. */
+#ifdef __clang__
+const char *compiled_by(void) { return __VERSION__; } /* it names itself */
+#else
+const char *compiled_by(void) { return "gcc " __VERSION__; }
+#endif
+int vector_bits(void) { return WIDTH * 8 * (int)sizeof(float); }
+
 enum activation { IDENTITY = 0, SIGMOID = 1, RELU = 2, TANH = 3 };
 enum pooling { MAX = 0, MEAN = 1 };
 

@@ -58,6 +58,15 @@ def library(dtype: torch.dtype = torch.float32) -> ctypes.CDLL | None:
         return None
 
 
+def compiled_by() -> str | None:
+    """Return what compiled the kernels and for how wide vectors, None where there are none."""
+    if (kernels := library()) is None:
+        return None
+    kernels.compiled_by.restype = ctypes.c_char_p
+    name: bytes = kernels.compiled_by()
+    return f"{name.decode()}, {kernels.vector_bits()}-bit vectors"
+
+
 def _compile(compiler: str, flags: Sequence[str], path: Path) -> None:
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         beside = Path(folder) / path.name
