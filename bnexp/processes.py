@@ -105,22 +105,32 @@ def _quota(system: Path = Path("/")) -> float:
     Source: the kernel's documentation, cgroup-v2.rst (cpu.max) and sched-bwc.rst (cgroup v1).
     """
     quota = math.inf
+    # Each group is within its parents' quotas.
+    for folder in groups_of("cpu", system):
+        for names in (["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"]):
+            with suppress(OSError, ValueError):  # no such file; "max": no quota
+                time, period = " ".join((folder / one).read_text() for one in names).split()
+                if int(time) > 0:  # -1 is no quota, too
+                    quota = min(quota, int(time) / int(period))
+    return quota
+
+
+def groups_of(controller: str, system: Path = Path("/")) -> list[Path]:
+    """Return the folders of this process's control group and of those above it.
+
+    A container's own group is the topmost that it sees.
+    """
+    found: list[Path] = []
     with suppress(OSError):  # not Linux
         for line in (system / "proc/self/cgroup").read_text().splitlines():
             _, controllers, path = line.split(":", 2)
-            top, names = system / "sys/fs/cgroup", ["cpu.max"]
+            top = system / "sys/fs/cgroup"
             if controllers:
-                top, names = top / "cpu", ["cpu.cfs_quota_us", "cpu.cfs_period_us"]
-            if controllers and "cpu" not in controllers.split(","):
-                continue
-            own = top / path.lstrip("/")
-            # Each group is within its parents' quotas. Their own is all that a container sees.
-            for folder in [own, *own.parents][: len(own.parts) - len(top.parts) + 1]:
-                with suppress(OSError, ValueError):  # no such file; "max": no quota
-                    time, period = " ".join((folder / one).read_text() for one in names).split()
-                    if int(time) > 0:  # -1 is no quota, too
-                        quota = min(quota, int(time) / int(period))
-    return quota
+                top = top / controller
+            if not controllers or controller in controllers.split(","):
+                own = top / path.lstrip("/")
+                found += [own, *own.parents][: len(own.parts) - len(top.parts) + 1]
+    return found
 
 
 def prepare() -> None:

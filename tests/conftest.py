@@ -29,6 +29,11 @@ settings.register_profile("bnexp", deadline=None, derandomize=True, max_examples
 settings.load_profile("bnexp")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add an option for what takes hours."""
+    parser.addoption("--long", action="store_true", help="try 500 kill moments, not 50")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip what needs data that are not there."""
     if item.get_closest_marker("real_data") and real_root() is None:
@@ -149,6 +154,17 @@ def without_kernels(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     library.cache_clear()
     yield
     library.cache_clear()
+
+
+@pytest.fixture
+def faulty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Stand in a folder with a module of networks that go wrong; return its name."""
+    from tests.engine.faulty import SOURCE
+
+    (tmp_path / "own.py").write_text(SOURCE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return "own"
 
 
 @pytest.fixture

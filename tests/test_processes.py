@@ -2,8 +2,11 @@
 
 import math
 import os
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -152,3 +155,46 @@ def test_a_script_without_a_main_guard_runs_once(tmp_path: Path) -> None:
     assert ended.stdout.splitlines() == [
         "body __main__", "works", "works", "body __mp_main__", "works"
     ]  # fmt: skip
+
+
+ORPHANS = """
+import os, signal, sys, time
+from pathlib import Path
+from bnexp.processes import WORKERS, prepare
+from bnexp.report import figure_pool
+figure_pool.n_cores = lambda: 2
+pool = figure_pool.FigurePool()
+pool.start()
+prepare()
+workers = [WORKERS.Process(target=time.sleep, args=(100,)) for _ in range(2)]
+for worker in workers:
+    worker.start()
+pool.helper.submit(time.time).result()
+os.kill(workers[0].pid, signal.SIGSTOP)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="it is looked up in /proc")
+def test_nothing_outlives_a_command_that_is_killed() -> None:
+    """Workers, also a stopped one, what they are forked from, helper and tracker: all end."""
+    mark = f"BNEXP_TEST_ORPHANS={os.getpid()}-{time.monotonic_ns()}"
+    name, _, value = mark.partition("=")
+    ended = subprocess.run(
+        [sys.executable, "-c", ORPHANS], env={**os.environ, name: value}, check=False
+    )
+    assert ended.returncode == -signal.SIGKILL
+    deadline = time.monotonic() + 2
+    while (left := _bearing(mark)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert left == []
+
+
+def _bearing(mark: str) -> list[str]:
+    """Return the command lines of the processes with a mark in their environment."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        with suppress(OSError):
+            if folder.name.isdecimal() and mark.encode() in (folder / "environ").read_bytes():
+                found.append((folder / "cmdline").read_text())
+    return found

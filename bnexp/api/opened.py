@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bnexp.data.files import ensure
 from bnexp.engine import devices_of
+from bnexp.engine.check import check
 from bnexp.errors import UsageError
 from bnexp.plural import counted
 from bnexp.store.folder import Store
@@ -99,11 +100,7 @@ class Opened:
         devices = devices_of(base.engine, base.device)
         for data in dict.fromkeys(cell.config.data for cell in self.design.cells):
             ensure(data)
-        for cell in self.design.cells:
-            if cell.config.model.name == "custom":
-                from bnexp.networks.examine import examine  # imports torch
-
-                examine(cell.config)  # a function that is wrong says so now
+        check([cell.config for cell in self.design.cells], self.design.study.seeds, base.engine)
         return devices
 
 

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -52,7 +53,16 @@ class Progress:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.bar.close()
+        with suppress(OSError):  # its terminal was closed
+            self.bar.close()
+
+    def meet(self, n_others: int) -> None:
+        """Say that others train in the same folder."""
+        line = (
+            f"the work is shared with {counted(n_others, 'other command')} in this "
+            "folder; what is finished there counts here"
+        )
+        tqdm.write(line, file=sys.stderr if self.terminal else sys.stdout)
 
     def __call__(self, message: RunRecord | EpochDone) -> None:
         """Count what a worker says."""

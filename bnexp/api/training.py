@@ -158,4 +158,5 @@ def _execute(
             if fail_fast and isinstance(message, RunRecord) and message.status == "failed":
                 raise FirstFailure
 
-        execute(cohorts, engine, devices, store, receive)
+        meet = show.meet if isinstance(show, Progress) else lambda _: None
+        execute(cohorts, engine, devices, store, receive, meet=meet)

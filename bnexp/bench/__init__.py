@@ -14,6 +14,7 @@ from bnexp.bench import measure, reference
 from bnexp.config.compose import Composer
 from bnexp.config.schema import Config
 from bnexp.processes import FRESH
+from bnexp.startup import follow_command
 from bnexp.train.device import tune_process
 
 ROUNDS = 3
@@ -134,8 +135,13 @@ def bench(
 
 def _apart(task: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     """Return what a fresh process computes: with its own threads and memory."""
-    with ProcessPoolExecutor(1, mp_context=FRESH, initializer=tune_process) as pool:
+    with ProcessPoolExecutor(1, mp_context=FRESH, initializer=_get_ready) as pool:
         return pool.submit(task, *arguments, **options).result()
+
+
+def _get_ready() -> None:
+    follow_command()
+    tune_process()
 
 
 def _loop(config: Config, device: str, *, read_loss: bool) -> float:

@@ -10,6 +10,7 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from bnexp import startup
 from bnexp.cli.arguments import COMMANDS, parser
@@ -42,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"bnexp: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("bnexp: interrupted", file=sys.stderr)
+        with suppress(OSError):  # its terminal was closed
+            print("bnexp: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader of our output (head, less) has left: nothing more to say.

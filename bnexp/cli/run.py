@@ -1,7 +1,7 @@
 """`bnexp run`: train what is missing, then write tables, figures and reports."""
 
 import argparse
-import signal
+from contextlib import suppress
 from typing import Any
 
 from bnexp.api.opened import Opened, opened
@@ -23,18 +23,17 @@ def main(options: argparse.Namespace) -> int:
         asked.check_loss(replace=options.replace)
         for line in filter(None, (*asked.notes, asked.headline, asked.others)):
             print(line)
-        if asked.todo or asked.design.study.until:
-            # A request to stop is a Ctrl-C: what is finished is kept either way.
-            signal.signal(signal.SIGTERM, signal.default_int_handler)
         ended = train(asked, fail_fast=options.fail_fast)
         reported = ended.n_done and not ended.interrupted
         summary = summary_file.read(asked.store.summary) if reported else None
         tell("run", _document(asked, ended) | {"report": summary})
         if ended.interrupted:
-            print(
-                f"interrupted: {counted(ended.n_done, 'run')} finished and kept, {ended.left} "
-                "missing; the same command goes on from there"
-            )
+            with suppress(OSError):  # its terminal was closed
+                print(
+                    f"interrupted: {counted(ended.n_done, 'run')} finished and kept, "
+                    f"{ended.left} missing; the same command goes on from there",
+                    flush=True,
+                )
             return 130
         _print_end(asked, ended, summary)
         if options.open and ended.n_done:

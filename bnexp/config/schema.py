@@ -66,6 +66,16 @@ class Train(Part):
     order: Literal["shuffled", "by_class"]
     order_seed: Seed | None
     tf32: bool
+    max_minutes: Positive | None
+
+    def is_too_long(self, seconds: float) -> bool:
+        """Return whether that is more than a run may take."""
+        return self.max_minutes is not None and seconds > 60 * self.max_minutes
+
+    @property
+    def too_long(self) -> str:
+        """Return what is recorded of a run that took longer."""
+        return f"it took longer than train.max_minutes={self.max_minutes:g}"
 
 
 class EvalBase(Part):
@@ -210,7 +220,8 @@ class Config(Part):
         older versions did: a new key must not give stored runs new ids.
         """
         dump = self.model_dump(mode="json", exclude={*NOT_IDENTITY, "seed"})
-        del dump["data"]["root"]
+        for section, name in (key.split(".") for key in NOT_IDENTITY_KEYS):
+            del dump[section][name]
         if isinstance(self.model, Custom) and self.model.source:
             dump["model"]["code"] = self.model.source.fingerprint
         for section, keys in NEUTRAL.items():
@@ -236,10 +247,11 @@ NEUTRAL: dict[str, dict[str, Any]] = {
     "eval": {"grad": False, "outcomes": False, **dict.fromkeys(PROBES, False)},
 }
 ABSENT = object()
-# Sections and keys that do not determine a result, beside `data.root`.
+# Sections and keys that do not determine a result: a run that has it had the time for it.
 NOT_IDENTITY = ("engine", "device", "name", "budget", "results_dir")
+NOT_IDENTITY_KEYS = ("data.root", "train.max_minutes")
 
 
 def determines_result(key: str) -> bool:
     """Return whether a run's result can depend on a key."""
-    return key.partition(".")[0] not in NOT_IDENTITY and key != "data.root"
+    return key.partition(".")[0] not in NOT_IDENTITY and key not in NOT_IDENTITY_KEYS

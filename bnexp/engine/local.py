@@ -1,75 +1,139 @@
 """Child processes on this machine: a crash costs the run that crashed, no other."""
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from bnexp.engine.messages import CohortDone, EpochDone
-from bnexp.engine.queue import CohortQueue, died, without
+from bnexp.engine.deaths import Deaths
+from bnexp.engine.messages import AtWork, CohortDone, EpochDone
+from bnexp.engine.queue import ATTEMPTS, CohortQueue, without
+from bnexp.engine.watch import LOOK_S, Watch
 from bnexp.engine.worker import child
 from bnexp.processes import WORKERS, prepare
 from bnexp.store.records import RunRecord
 from bnexp.study.cohorts import Cohort
 
+Receive = Callable[[RunRecord | EpochDone], None]
+# Seconds that a process which has nothing more to do may take to end.
+END_S = 5.0
+
 
 @dataclass
 class Worker:
-    """A child process and the cohort that it is training."""
+    """A child process and the cohort that it is training.
+
+    Attributes:
+        stuck: Why it was ended, if it was.
+    """
 
     process: BaseProcess
     pipe: Connection
     device: str
     cohort: Cohort | None = None
+    stuck: str | None = None
+    watch: Watch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.watch = Watch(self.device)
+
+    def give(self, cohort: Cohort) -> None:
+        """Have the child train a cohort."""
+        self.cohort = cohort
+        self.watch.begin()
+        # A child that died while it had nothing to do: the next read finds out.
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self.pipe.send(cohort)
+
+    def hear(self) -> list[RunRecord | EpochDone] | None:
+        """Return what the child has said to be handed on, None if it is dead."""
+        assert self.cohort is not None  # else it has nothing to say
+        try:
+            message = self.pipe.recv()
+        except (EOFError, OSError):  # OSError: it died within a message
+            return None
+        if isinstance(message, CohortDone):
+            self.cohort = None
+            return []
+        self.watch.heard(message)
+        if isinstance(message, RunRecord):
+            self.cohort = without(self.cohort, message.run_id)
+        return [] if isinstance(message, AtWork) else [message]
+
+    def end_if_stuck(self) -> None:
+        """End the process if a run of it does not get on, or takes longer than it may."""
+        if self.cohort is None or self.stuck:
+            return
+        self.stuck = self.watch.stuck()
+        for run in self.cohort.runs[:1]:
+            train = run.cell.config.train
+            if train.is_too_long(self.watch.busy_s / max(1, len(self.watch.run_ids))):
+                self.stuck = train.too_long
+        if self.stuck:
+            self.process.kill()
+
+    def ended(self) -> int | None:
+        """Return how the process ended that has nothing more to say, once it has.
+
+        It may have closed its end of the pipe and go on, or have been stopped.
+        """
+        self.process.join(END_S)
+        if self.process.exitcode is None:
+            self.process.kill()
+            self.process.join()
+        return self.process.exitcode
 
 
 def run_in_children(
-    cohorts: Sequence[Cohort],
+    cohorts: Sequence[Cohort] | CohortQueue,
     n_workers: int,
     devices: Sequence[str],
-    receive: Callable[[RunRecord | EpochDone], None],
+    receive: Receive,
 ) -> None:
     """Train cohorts in child processes; see `bnexp.engine.execute`.
 
-    A child that dies is replaced and its unfinished runs are tried again one by one; a
-    run that kills its child every time is recorded as `failed`.
+    A child that dies is replaced. The runs that it was at are tried again one by one, the
+    others together; a run that ends its child every time is recorded as `failed`. One that
+    does not get on is ended; see `bnexp.engine.watch`.
     """
     prepare()
-    queue = CohortQueue(cohorts)
+    queue = cohorts if isinstance(cohorts, CohortQueue) else CohortQueue(cohorts)
+    deaths = Deaths()
     workers: list[Worker] = []
     try:
         workers += [
             _start(devices[number % len(devices)])
-            for number in range(min(n_workers, len(cohorts)))
+            for number in range(min(n_workers, len(queue.waiting)))
         ]
-        while busy := _busy(workers, queue):
-            for pipe in wait([worker.pipe for worker in busy]):
-                worker = next(one for one in busy if one.pipe is pipe)
-                assert worker.cohort is not None  # which makes it busy
-                try:
-                    message = worker.pipe.recv()
-                except (EOFError, OSError):  # OSError: it died within a message
-                    why = died(_how(worker.process))
-                    for record in queue.bury(worker.cohort, worker.device, why):
-                        receive(record)
+        looked = time.monotonic()
+        while (busy := _busy(workers, queue)) or queue:
+            if not busy:
+                time.sleep(LOOK_S)
+            ready = wait([worker.pipe for worker in busy], LOOK_S) if busy else []
+            now = time.monotonic()
+            for worker in busy:
+                worker.watch.passed(now - looked)
+                if worker.pipe not in ready:
+                    worker.end_if_stuck()
+                    continue
+                said = worker.hear()
+                if said is None:
+                    said = _buried(worker, queue, deaths)
                     workers.remove(worker)
                     if queue:
                         workers.append(_start(worker.device))
-                    continue
-                if isinstance(message, CohortDone):
-                    worker.cohort = None
-                    continue
-                if isinstance(message, RunRecord):
-                    worker.cohort = without(worker.cohort, message.run_id)
-                receive(message)
+                for message in said:
+                    receive(message)
+            looked = now
     finally:
         for worker in workers:
-            worker.pipe.close()
             if worker.cohort:
-                worker.process.terminate()
+                worker.process.kill()  # before it could complain that nobody listens
+            worker.pipe.close()
         for worker in workers:
-            worker.process.join()
+            worker.ended()
 
 
 def _start(device: str) -> Worker:
@@ -80,19 +144,17 @@ def _start(device: str) -> Worker:
     return Worker(process, ours, device)
 
 
+def _buried(worker: Worker, queue: CohortQueue, deaths: Deaths) -> list[RunRecord | EpochDone]:
+    """Have a dead worker's runs wait again; return the records of those that are given up."""
+    assert worker.cohort is not None
+    why = worker.stuck or deaths.why(worker.ended())
+    at, attempts = worker.watch.run_ids, 1 if worker.stuck else ATTEMPTS
+    return [*queue.bury(worker.cohort, worker.device, why, at, attempts=attempts)]
+
+
 def _busy(workers: Sequence[Worker], queue: CohortQueue) -> list[Worker]:
     """Give every idle worker a cohort while there are any; return those that have one."""
     for worker in workers:
-        if worker.cohort is None and queue:
-            worker.cohort = queue.take()
-            # A child that died while it had nothing to do: the next read finds out.
-            with suppress(BrokenPipeError, ConnectionResetError):
-                worker.pipe.send(worker.cohort)
+        if worker.cohort is None and (cohort := queue.take_shared()):
+            worker.give(cohort)
     return [worker for worker in workers if worker.cohort]
-
-
-def _how(process: BaseProcess) -> str:
-    """Return what a process died of."""
-    process.join()
-    code = process.exitcode
-    return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"

@@ -1,9 +1,10 @@
 """Which cohorts wait for a worker, and what becomes of the runs of a worker that died."""
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from bnexp.engine.shared import Shared
 from bnexp.store.records import RunRecord
 from bnexp.study.cohorts import Cohort
 
@@ -12,31 +13,69 @@ from bnexp.study.cohorts import Cohort
 ATTEMPTS = 2
 
 
-class CohortQueue:
-    """Cohorts in their order; behind them, one by one, the runs of workers that died."""
+# Of a cohort that larger than this is taken a part, where others train in the folder too.
+PORTION = 32
 
-    def __init__(self, cohorts: Sequence[Cohort]) -> None:
+
+class CohortQueue:
+    """Cohorts in their order; behind them, one by one, the runs of workers that died.
+
+    Args:
+        shared: What others that train in the folder leave, None where nobody else can.
+    """
+
+    def __init__(self, cohorts: Sequence[Cohort], shared: Shared | None = None) -> None:
         self.waiting = deque(cohorts)
+        self.shared = shared
         self.attempts: Counter[str] = Counter()
 
     def __bool__(self) -> bool:
-        return bool(self.waiting)
+        """Return whether any run is not finished that no worker here has."""
+        return bool(self.waiting) or bool(self.shared and self.shared.elsewhere)
 
     def take(self) -> Cohort:
         """Return the next cohort, which waits no longer."""
         return self.waiting.popleft()
 
-    def bury(self, cohort: Cohort, device: str, why: str) -> list[RunRecord]:
+    def take_shared(self) -> Cohort | None:
+        """Return the next cohort that others leave, None if there is none now."""
+        if self.shared is None:
+            return self.take() if self.waiting else None
+        self.waiting.extend(self.shared.left())
+        while self.waiting:
+            cohort = self.take()
+            if len(cohort.runs) > PORTION and self.shared.claims.others():
+                self.waiting.appendleft(replace(cohort, runs=cohort.runs[PORTION:]))
+                cohort = replace(cohort, runs=cohort.runs[:PORTION])
+            if mine := self.shared.mine(cohort):
+                return mine
+        return None
+
+    def bury(
+        self,
+        cohort: Cohort,
+        device: str,
+        why: str,
+        at: Collection[str] = (),
+        *,
+        attempts: int = ATTEMPTS,
+    ) -> list[RunRecord]:
         """Put a dead worker's unfinished runs back; return the records of those given up.
 
         Args:
             why: What the record of a run says that ended its worker every time.
+            at: The ids of the runs that it was at: the others wait together as before.
+            attempts: How often a run may end its worker alone.
         """
-        alone = len(cohort.runs) == 1
+        suspects = [run for run in cohort.runs if run.run_id in at] or list(cohort.runs)
+        suspected = {run.run_id for run in suspects}
+        if mates := tuple(run for run in cohort.runs if run.run_id not in suspected):
+            self.waiting.appendleft(replace(cohort, runs=mates))
+        alone = len(suspects) == 1
         given_up = []
-        for run in cohort.runs:
+        for run in suspects:
             self.attempts[run.run_id] += alone
-            if self.attempts[run.run_id] < ATTEMPTS:
+            if self.attempts[run.run_id] < attempts:
                 self.waiting.append(replace(cohort, runs=(run,)))
             else:
                 provenance = {"device": device}
@@ -51,9 +90,13 @@ def without(cohort: Cohort, run_id: str) -> Cohort:
     return replace(cohort, runs=tuple(run for run in cohort.runs if run.run_id != run_id))
 
 
-def died(how: str) -> str:
-    """Return what to record of a run whose process always dies."""
-    return (
-        f"the process that trained it died {ATTEMPTS} times ({how}); "
-        "out of memory is the usual cause: try a smaller engine.workers"
-    )
+def died(how: str, *, out_of_memory: bool = False) -> str:
+    """Return what to record of a run whose process always dies.
+
+    Args:
+        out_of_memory: Whether there is evidence for that.
+    """
+    said = f"the process that trained it died {ATTEMPTS} times ({how})"
+    if out_of_memory:
+        said += "; the system killed it to get memory back: try a smaller engine.workers"
+    return said

@@ -2,14 +2,18 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from multiprocessing.connection import Connection
+from pathlib import Path
 from queue import Queue
 
-from bnexp.engine.messages import CohortDone, EpochDone
+from bnexp.engine.messages import AtWork, CohortDone, EpochDone
+from bnexp.startup import follow_command
 from bnexp.store.records import RunRecord
 from bnexp.study.cohorts import Cohort
+from bnexp.study.design import Run
 
 
 def child(pipe: Connection, device_name: str) -> None:
@@ -19,15 +23,29 @@ def child(pipe: Connection, device_name: str) -> None:
     terminal, and a child that dies of it first would look like a crash.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    follow_command()
+    with suppress(OSError):  # where memory is short, the system ends a worker, not the command
+        Path("/proc/self/oom_score_adj").write_text("500")
     os.environ["OMP_NUM_THREADS"] = "1"  # before torch starts its thread pool
-    from bnexp.train.device import tune_process  # imports torch, while the parent gets ready
+    from bnexp.train.cpu.kernels import library  # imports torch, while the parent gets ready
+    from bnexp.train.device import tune_process
+    from bnexp.train.pace import telling
 
     tune_process()
+    library()  # compiled here, it is not taken for a run that does not get on
+    at: tuple[str, ...] = ()
+
+    def at_work(runs: Sequence[Run]) -> None:
+        nonlocal at
+        at = tuple(run.run_id for run in runs)
+        pipe.send(AtWork(at))
+
     try:
-        while True:
-            train(pipe.recv(), device_name, pipe.send)
-            pipe.send(CohortDone())
-    except (EOFError, BrokenPipeError):
+        with telling(lambda epoch_s: pipe.send(AtWork(at, epoch_s))):
+            while True:
+                train(pipe.recv(), device_name, pipe.send, at_work)
+                pipe.send(CohortDone())
+    except (EOFError, ConnectionError):
         return  # no more cohorts, or no parent
 
 
@@ -65,14 +83,23 @@ def stream(cohort: Cohort, device_name: str, folder: str) -> Iterator[RunRecord 
 
 
 def train(
-    cohort: Cohort, device_name: str, send: Callable[[RunRecord | EpochDone], None]
+    cohort: Cohort,
+    device_name: str,
+    send: Callable[[RunRecord | EpochDone], None],
+    at_work: Callable[[Sequence[Run]], None] = lambda _: None,
 ) -> None:
-    """Train a cohort, sending its progress and its records."""
+    """Train a cohort, sending its progress and its records.
+
+    Args:
+        at_work: Called with the runs that are next to be built or trained, before they are.
+    """
     from bnexp.train import train_cohort  # imports torch
     from bnexp.train.device import settle
 
     device = settle(device_name)
-    for record in train_cohort(
-        cohort, device, lambda run_id, epoch: send(EpochDone(run_id, epoch))
-    ):
+
+    def ended(run_id: str, epoch: int) -> None:
+        send(EpochDone(run_id, epoch))
+
+    for record in train_cohort(cohort, device, ended, at_work):
         send(record)

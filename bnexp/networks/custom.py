@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from bnexp.config.networks import Custom
 from bnexp.config.schema import Config
 from bnexp.config.user_code import Source, search_path, source_of
-from bnexp.errors import UsageError
+from bnexp.errors import UsageError, described
 from bnexp.norms import make_norm
 from bnexp.streams import generator
 
@@ -37,7 +37,7 @@ def from_function(config: Config, model: Custom, seed: int) -> nn.Sequential:
     except (Exception, SystemExit) as error:  # a script may end by sys.exit
         raise UsageError(
             f"model.function={model.function} cannot be imported from {os.getcwd()}: "
-            f"{type(error).__name__}: {error}"
+            f"{described(error)}"
         ) from None
     with torch.random.fork_rng(devices=[]):
         keyed_by = seed if model.init_seed is None else model.init_seed
@@ -52,7 +52,7 @@ def from_function(config: Config, model: Custom, seed: int) -> nn.Sequential:
             raise UsageError(f"model.function={model.function}: {error}") from None
         except (Exception, SystemExit) as error:
             raise UsageError(
-                f"model.function={model.function} fails: {type(error).__name__}: {error}"
+                f"model.function={model.function} fails: {described(error)}"
             ) from error
     if not _is_module(network) or not isinstance(given, Tensor) or given.shape != (2, 10):
         got = tuple(given.shape) if isinstance(given, Tensor) else f"a {type(given).__name__}"

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from bnexp.config.networks import Custom
 from bnexp.config.schema import SIZES, Config
-from bnexp.errors import UsageError
+from bnexp.errors import UsageError, described
 from bnexp.networks.build import PIXELS, build
 from bnexp.networks.normalizers import input_shapes, normalizers
 from bnexp.networks.random_layers import Drawing
@@ -21,15 +21,18 @@ IMAGES = 6
 RTOL, ATOL = 1e-3, 1e-4
 
 
-def examine(config: Config) -> None:
+def examine(config: Config, seed: int) -> None:
     """Try out a user's network as it will be trained and evaluated, once with a few images.
+
+    Args:
+        seed: Of the run whose network it is: another seed may give another network.
 
     Raises:
         UsageError: If that is not possible, or would not give what it promises; it names the
             layer and what to do.
     """
     assert isinstance(config.model, Custom)
-    network, twin = build(config, config.seed), build(config, config.seed)
+    network, twin = build(config, seed), build(config, seed)
     try:
         with torch.random.fork_rng([]):
             _check_own(network, twin)
@@ -45,7 +48,7 @@ def examine(config: Config) -> None:
                     "the network draws from Python's or NumPy's random numbers, which no seed "
                     "of a run keys: let it draw with torch"
                 )
-            _check_repeats(build(config, config.seed), build(config, config.seed), x)
+            _check_repeats(build(config, seed), build(config, seed), x)
             _check_evaluation(network, x)
             if {"population", "batch"} & set(config.eval.statistics):
                 _check_statistics(network, twin, x)
@@ -54,7 +57,7 @@ def examine(config: Config) -> None:
     except Exception as error:  # of a module that is not PyTorch's usual one
         raise UsageError(
             f"model.function={config.model.function}: the network cannot be looked into: "
-            f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            f"{described(error).partition(chr(10))[0]}"
         ) from error
 
 
@@ -164,7 +167,7 @@ def _check_training(network: nn.Module, x: Tensor) -> None:
     except Exception as error:
         where = f", in {_called(*inside[-1])}" if inside else ""
         raise UsageError(
-            f"a batch of {len(x)} cannot be trained on{where}: {type(error).__name__}: {error}"
+            f"a batch of {len(x)} cannot be trained on{where}: {described(error)}"
         ) from error
     finally:
         for hook in hooks:

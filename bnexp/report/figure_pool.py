@@ -1,17 +1,16 @@
 """Which figures there are, and who draws them: this process and, once started, a helper."""
 
-import os
 import signal
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import parent_process
-from threading import RLock, Thread
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from bnexp.processes import FRESH, n_cores, uninterrupted
+from bnexp.startup import follow_command
 
 if TYPE_CHECKING:
     from bnexp.plots import Figure
@@ -105,12 +104,5 @@ class FigurePool:
 
 def _get_ready() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where `uninterrupted` cannot: on Windows
-    Thread(target=_end_with_parent, daemon=True).start()
+    follow_command()
     import bnexp.plots  # noqa: F401 # matplotlib with it
-
-
-def _end_with_parent() -> None:
-    """End this process when its parent was killed: its queue would be waited for for ever."""
-    if parent := parent_process():
-        parent.join()
-        os._exit(1)

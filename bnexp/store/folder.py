@@ -98,6 +98,10 @@ class Store:
             if self.packed.lines() is packed:  # else runs moved while they were looked for
                 return ids
 
+    def is_done(self, run_id: str) -> bool:
+        """Return whether a run is finished, by looking for that run alone."""
+        return self.run_file(run_id).exists() or run_id in self.packed.lines()
+
     def failed(self) -> set[str]:
         """Return the ids of runs that failed and were not trained since."""
         ids = {name.removesuffix(FAILED) for name in self._listing() if name.endswith(FAILED)}

@@ -6,12 +6,15 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import ConfigDict
 
+from bnexp.errors import printable
 from bnexp.metrics.metric import Measured
 from bnexp.store.image_outcomes import ImageOutcomes
 
 # Raise it when a stored run can no longer be read, or when the same configuration would
 # no longer give the same result: it is part of every run's id.
 SCHEMA_VERSION = 1
+# Characters of a failed run's reason, which stands in one line of a terminal or a page.
+MOST_OF_REASON = 500
 
 Status = Literal["ok", "diverged", "failed"]
 LevelValue = str | int | float | bool | None
@@ -66,7 +69,7 @@ class RunRecord:
     @property
     def reason(self) -> str:
         """Return the last line of the error; of a traceback that is the exception."""
-        return (self.error or "").strip().rpartition("\n")[2]
+        return printable((self.error or "").strip().rpartition("\n")[2], MOST_OF_REASON)
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields in the order of the file; outcomes where there are some."""

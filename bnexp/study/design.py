@@ -13,6 +13,7 @@ from bnexp.config.keys import Setting
 from bnexp.config.schema import Config, determines_result
 from bnexp.config.study import AnyClaim
 from bnexp.config.until import Until
+from bnexp.errors import printable
 from bnexp.metrics.metric import Measured
 from bnexp.store.image_outcomes import ImageOutcomes
 from bnexp.store.records import SCHEMA_VERSION, LevelValue, RunRecord, Status
@@ -114,7 +115,11 @@ class Run:
         error: str | None = None,
         outcomes: ImageOutcomes | None = None,
     ) -> RunRecord:
-        """Return what became of this run; see `RunRecord`."""
+        """Return what became of this run; see `RunRecord`.
+
+        Args:
+            error: Any text; what is kept of it every file and page can take.
+        """
         return RunRecord(
             schema_version=SCHEMA_VERSION,
             run_id=self.run_id,
@@ -126,7 +131,7 @@ class Run:
             metrics=metrics or {},
             history=history or [],
             provenance=provenance,
-            error=error,
+            error=None if error is None else printable(error),
             outcomes=outcomes,
         )
 

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from bnexp.config.keys import conf_dir
-from bnexp.errors import UsageError
+from bnexp.errors import UsageError, in_one_line
 
 SOURCES = {
     "d2l_forum": "d2l forum on batch normalization",
@@ -189,4 +189,4 @@ def _load(path: Path) -> Any:
     try:
         return yaml.load(path.read_text(encoding="utf-8"), loader)
     except yaml.YAMLError as error:
-        raise UsageError(f"{path}: {' '.join(str(error).split())}") from None
+        raise UsageError(f"{path}: {in_one_line(error)}") from None

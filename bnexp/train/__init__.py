@@ -2,16 +2,22 @@
 
 import functools
 import math
+import signal
 import time
-import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch import nn
 
 from bnexp.config.networks import Custom
 from bnexp.config.schema import Config, Data
 from bnexp.data.tensors import Dataset, load
-from bnexp.errors import UsageError
+from bnexp.errors import UsageError, message_of, traceback_of
+from bnexp.networks.build import build
+from bnexp.networks.flat import alike
 from bnexp.store.records import RunRecord
 from bnexp.study.cohorts import Cohort, structure
 from bnexp.study.design import Run
@@ -20,34 +26,47 @@ from bnexp.train.cohort import train_runs
 from bnexp.train.device import allow_tf32, computed_by, provenance
 from bnexp.train.log import Outcome
 from bnexp.train.plain import train_run
-from bnexp.train.program import PLAIN, program_of
+from bnexp.train.program import PLAIN, Program, program_of
 from bnexp.train.speed import best_size
 
 OnEpoch = Callable[[str, int], None]
+OnWork = Callable[[Sequence[Run]], None]
+
+
+class OutOfTimeError(UsageError):
+    """A run has taken longer than `train.max_minutes`."""
 
 
 def train_cohort(
-    cohort: Cohort, device: torch.device, on_epoch: OnEpoch
+    cohort: Cohort, device: torch.device, on_epoch: OnEpoch, on_work: OnWork = lambda _: None
 ) -> Iterator[RunRecord]:
     """Yield a record of each run of a cohort.
 
-    An exception is a record of status `failed` with its traceback: one run that cannot
-    train must not cost the others.
+    Whatever a run raises is a record of status `failed` with its traceback: one run that
+    cannot train must not cost the others.
 
     Args:
         on_epoch: Called with the run's id and the number of each finished epoch; again
             with smaller numbers where runs had to begin anew.
+        on_work: Called with the runs that are next to be built or trained, before they are.
     """
-    for runs in _parts(cohort, device):
-        yield from _train(cohort.study, runs, device, on_epoch)
-
-
-def _parts(cohort: Cohort, device: torch.device) -> Iterator[tuple[Run, ...]]:
-    """Yield the runs of a cohort in portions that train together."""
-    runs = cohort.runs
-    size = cohort.size or _size(runs, device)
-    for start in range(0, len(runs), size):
-        yield runs[start : start + size]
+    training = _Training(cohort.study, device, on_epoch, on_work)
+    config = cohort.runs[0].cell.config
+    with suppress(Exception):  # whatever it is, training will meet it again and record it
+        _data(config.data, device)
+    if isinstance(config.model, Custom):
+        groups = training.of_a_user(cohort.runs)
+    else:
+        groups = training.of_one_structure(cohort.runs)
+    for group in groups:
+        if isinstance(group, RunRecord):
+            yield group
+            continue
+        size = cohort.size or _size(group.runs, device)
+        if group.program.stack is None:
+            size = 1
+        for start in range(0, len(group.runs), size):
+            yield from training.train(group.runs[start : start + size], group.program)
 
 
 # The best number of runs by structure and device: found once in the life of a worker.
@@ -56,82 +75,166 @@ _sizes: dict[tuple[str, str], int] = {}
 
 def _size(runs: Sequence[Run], device: torch.device) -> int:
     """Return how many runs to train at a time, in equal portions."""
-    config = runs[0].cell.config
+    first = runs[0]
+    config = first.cell.config
     key = (structure(config), str(device))
     if key not in _sizes:
         try:
-            _sizes[key] = best_size(config, _data(config.data, device), len(runs))
-        except Exception:  # whatever it is, training will meet it again and record it
+            data = _data(config.data, device)
+            _sizes[key] = best_size(config, data, len(runs), first.seed)
+        except BaseException as error:  # whatever it is, training will meet and record it
+            _pass_on(error)
             return len(runs)
     return math.ceil(len(runs) / math.ceil(len(runs) / _sizes[key]))
 
 
-def _train(
-    study: str,
-    runs: Sequence[Run],
-    device: torch.device,
-    on_epoch: OnEpoch,
-    after: str | None = None,
-) -> Iterator[RunRecord]:
-    """Train runs together, or in halves where memory does not suffice.
+@dataclass
+class _Group:
+    """Runs whose networks differ in numbers alone, and what trains them."""
 
-    Args:
-        after: What ended a program of more runs that these were part of.
-    """
-    start = time.perf_counter()
-    origin = provenance(device)
-    config = runs[0].cell.config
-    if isinstance(config.model, Custom) and config.model.source:
-        source = config.model.source
-        origin["code"] = {"fingerprint": source.fingerprint, "files": list(source.files)}
-    program = PLAIN
-    problem, too_large = "", False
-    outcomes: list[Outcome] = []
-    try:
-        _refuse_doubles(config, device)
-        program = program_of(config, device)
-        data = _data(config.data, device)
-        allow_tf32(config.train.tf32)
-        if program.stack:
-            outcomes = train_runs(
-                [(run.cell.config, run.seed) for run in runs],
-                data,
-                lambda position, epoch: on_epoch(runs[position].run_id, epoch),
-                program.stack,
-            )
-        else:
-            outcomes = [
-                train_run(
-                    *(run.cell.config, run.seed, data),
-                    *(functools.partial(on_epoch, run.run_id), program.through),
-                )
-                for run in runs
-            ]
-    except UsageError as error:
-        outcomes = [Outcome("failed", {}, [], str(error))] * len(runs)
-    except Exception as error:
-        problem, too_large = traceback.format_exc(), memory.is_out_of_memory(error)
-    if problem:
-        # Only here, where the error is gone, does nothing hold its program's memory.
-        memory.free(device)
-        after = problem.strip().splitlines()[-1]
-        if len(runs) > 1:
-            half = (len(runs) + 1) // 2 if too_large else 1
-            for first in range(0, len(runs), half):
-                yield from _train(study, runs[first : first + half], device, on_epoch, after)
+    program: Program
+    runs: list[Run]
+    network: nn.Module | None = None  # of the first
+
+
+@dataclass
+class _Training:
+    """What the runs of a cohort have in common; see `train_cohort`."""
+
+    study: str
+    device: torch.device
+    on_epoch: OnEpoch
+    on_work: OnWork
+
+    def of_one_structure(self, runs: Sequence[Run]) -> Iterator[_Group | RunRecord]:
+        """Yield runs of bnexp's own networks, whose structure their configuration says."""
+        try:
+            program = program_of(runs[0].cell.config, self.device)
+        except Exception as error:
+            yield from (self.failed(run, error) for run in runs)
             return
-        together = program.stack is not None
-        outcomes = [_alone(runs[0], device, on_epoch, problem, stacked=together)]
-        program = PLAIN
-    origin["program"] = program.name
-    origin |= computed_by(program.kernels, device)
-    origin["together"] = len(runs) if program.stack else 1
-    if after:
-        origin["after"] = after
-    origin["elapsed_s"] = (time.perf_counter() - start) / len(runs)
-    for run, outcome in zip(runs, outcomes, strict=True):
-        yield run.record(
-            study,
+        yield _Group(program, list(runs))
+
+    def of_a_user(self, runs: Sequence[Run]) -> Iterator[_Group | RunRecord]:
+        """Yield runs of a user's network in groups, and records of those that have none.
+
+        The function may make another network of another seed, or none: what one run's network
+        is says nothing about its mates.
+        """
+        groups: list[_Group] = []
+        for run in runs:
+            self.on_work((run,))
+            config = run.cell.config
+            try:
+                network = build(config, run.seed)
+                group = next(
+                    (g for g in groups if g.network and alike(g.network, network)), None
+                )
+                if group is None:
+                    program = program_of(config, self.device, run.seed)
+                    groups.append(_Group(program, [run], network))
+                else:
+                    group.runs.append(run)
+            except BaseException as error:
+                _pass_on(error)
+                yield self.failed(run, error)
+        yield from groups
+
+    def train(
+        self, runs: Sequence[Run], program: Program, after: str | None = None
+    ) -> Iterator[RunRecord]:
+        """Train runs together; where that fails each alone, or halves if memory is short.
+
+        Args:
+            after: What ended a program of more runs that these were part of.
+        """
+        start = time.perf_counter()
+        origin = self.origin(runs[0].cell.config)
+        problem: str | None = None
+        too_large = is_usage = False
+        self.on_work(runs)
+        try:
+            outcomes = self.outcomes(runs, program, start)
+        except BaseException as error:
+            _pass_on(error)
+            too_large = memory.is_out_of_memory(error)
+            is_usage = isinstance(error, UsageError)
+            problem = message_of(error) if is_usage else traceback_of(error)
+        if problem is not None:
+            # Only here, where the error is gone, does nothing hold its program's memory.
+            if not is_usage:
+                memory.free(self.device)
+            after = problem.strip().rpartition("\n")[2]
+            if len(runs) > 1:
+                half = (len(runs) + 1) // 2 if too_large else 1
+                for first in range(0, len(runs), half):
+                    yield from self.train(runs[first : first + half], program, after)
+                return
+            if program.stack is None or is_usage:
+                outcomes = [Outcome("failed", {}, [], problem)]
+            else:
+                outcomes = [self.alone(runs[0])]
+                program = PLAIN
+        origin["program"] = program.name
+        origin |= computed_by(program.kernels, self.device)
+        origin["together"] = len(runs) if program.stack else 1
+        if after:
+            origin["after"] = after
+        origin["elapsed_s"] = (time.perf_counter() - start) / len(runs)
+        for run, outcome in zip(runs, outcomes, strict=True):
+            yield self.record(run, outcome, origin)
+
+    def outcomes(self, runs: Sequence[Run], program: Program, start: float) -> list[Outcome]:
+        """Return what comes of runs that train together.
+
+        Raises:
+            OutOfTimeError: If that takes longer than they may.
+            Exception: Whatever a run raises.
+        """
+        config = runs[0].cell.config
+        _refuse_doubles(config, self.device)
+        data = _data(config.data, self.device)
+        allow_tf32(config.train.tf32)
+
+        def ended(position: int, epoch: int) -> None:
+            self.on_epoch(runs[position].run_id, epoch)
+            if config.train.is_too_long((time.perf_counter() - start) / len(runs)):
+                raise OutOfTimeError(config.train.too_long)
+
+        if program.stack:
+            members = [(run.cell.config, run.seed) for run in runs]
+            return train_runs(members, data, ended, program.stack)
+        (run,) = runs
+        only = functools.partial(ended, 0)
+        return [train_run(run.cell.config, run.seed, data, only, program.through)]
+
+    def alone(self, run: Run) -> Outcome:
+        """Train a run plainly that could not be trained stacked, or say what went wrong."""
+        try:
+            (outcome,) = self.outcomes((run,), PLAIN, time.perf_counter())
+            return outcome
+        except BaseException as error:
+            _pass_on(error)
+            return Outcome("failed", {}, [], traceback_of(error))
+
+    def origin(self, config: Config) -> dict[str, Any]:
+        """Return where, with what and from which code a run trains."""
+        origin = provenance(self.device)
+        if isinstance(config.model, Custom) and config.model.source:
+            source = config.model.source
+            origin["code"] = {"fingerprint": source.fingerprint, "files": list(source.files)}
+        return origin
+
+    def failed(self, run: Run, error: BaseException) -> RunRecord:
+        """Return the record of a run that never came to its training."""
+        text = message_of(error) if isinstance(error, UsageError) else traceback_of(error)
+        origin = self.origin(run.cell.config)
+        return self.record(run, Outcome("failed", {}, [], text), origin)
+
+    def record(self, run: Run, outcome: Outcome, origin: dict[str, Any]) -> RunRecord:
+        """Return what is kept of a run."""
+        return run.record(
+            self.study,
             outcome.status,
             provenance=dict(origin),
             metrics=outcome.metrics,
@@ -141,6 +244,17 @@ def _train(
         )
 
 
+def _pass_on(error: BaseException) -> None:
+    """Raise an error again if it is a user's Ctrl-C, and not what a network has raised.
+
+    A worker hears of no Ctrl-C (`bnexp.engine.worker.child`): there it is the network's.
+    """
+    ctrl_c = signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+    heard = ctrl_c or callable(signal.getsignal(signal.SIGTERM))
+    if isinstance(error, KeyboardInterrupt) and heard:
+        raise error
+
+
 def _refuse_doubles(config: Config, device: torch.device) -> None:
     """Refuse what is measured in double precision where there is none."""
     if device.type == "mps" and (asked := list(config.eval.probes)):
@@ -148,20 +262,6 @@ def _refuse_doubles(config: Config, device: torch.device) -> None:
             f"eval.{asked[0]} is measured in double precision, which device=mps does not "
             "have: use device=cpu"
         )
-
-
-def _alone(
-    run: Run, device: torch.device, on_epoch: OnEpoch, problem: str, *, stacked: bool
-) -> Outcome:
-    """Train a run plainly that could not be trained stacked, or say what went wrong."""
-    if not stacked:
-        return Outcome("failed", {}, [], problem)
-    try:
-        config = run.cell.config
-        data = _data(config.data, device)
-        return train_run(config, run.seed, data, functools.partial(on_epoch, run.run_id))
-    except Exception:
-        return Outcome("failed", {}, [], traceback.format_exc())
 
 
 @functools.lru_cache(maxsize=2)

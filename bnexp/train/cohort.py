@@ -24,6 +24,7 @@ from bnexp.train.measure import Right, place_for, population_of, with_batch, wit
 from bnexp.train.native import evaluate_native, population_native, train_native
 from bnexp.train.optimizers import Stepper, make_stepper
 from bnexp.train.order import batches, epoch_order
+from bnexp.train.pace import paced
 from bnexp.train.stack import Stack
 
 # The devices that can be told a step once and repeat it.
@@ -131,7 +132,7 @@ def train_epoch(
         return losses, sizes, correct
     steps = []
     correct = torch.zeros(len(stack), dtype=torch.int64, device=order.device)
-    for batch in cuts:
+    for batch in paced(cuts):
         index = order[:, batch]
         if captured and index.shape[1] == config.train.batch_size:
             steps.append(captured(index, correct))

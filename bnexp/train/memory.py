@@ -5,6 +5,8 @@ import math
 
 import torch
 
+from bnexp.errors import message_of
+
 # What a program may take of the free memory: the rest is for fragments, and for what the
 # libraries set aside for themselves.
 SHARE = 0.9
@@ -29,7 +31,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     following: BaseException | None = error
     while following is not None and following not in seen:
         known = isinstance(following, MemoryError | torch.OutOfMemoryError)
-        if known or any(text in str(following) for text in SAID):
+        if known or any(text in message_of(following) for text in SAID):
             return True
         seen.append(following)
         following = following.__cause__ or following.__context__

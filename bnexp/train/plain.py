@@ -19,6 +19,7 @@ from bnexp.streams import generator
 from bnexp.train.log import Log, Outcome
 from bnexp.train.measure import Through, on_test, on_train, unchanged
 from bnexp.train.order import batches, epoch_order
+from bnexp.train.pace import paced
 
 
 def train_run(
@@ -91,7 +92,7 @@ def train_epoch(
     network.train()
     losses, sizes = [], []
     correct = torch.zeros((), dtype=torch.int64, device=order.device)
-    for batch in batches(len(order), config.train):
+    for batch in paced(batches(len(order), config.train)):
         images, labels = train.batch(order[batch])
         logits = network(images)
         loss = F.cross_entropy(logits, labels)

@@ -55,17 +55,29 @@ NATIVE = Program("native", stack=functools.partial(Stack, native=True))
 FUSED = Program("fused", "triton", functools.partial(Stack, kernels=kernels))
 
 
-def program_of(config: Config, device: torch.device) -> Program:
-    """Return what trains the runs of a structure on a device.
+def program_of(config: Config, device: torch.device, seed: int = 0) -> Program:
+    """Return what trains a run on a device.
 
-    It does not depend on how many they are: a result must not depend on who else was trained.
+    It depends on no other run: a result must not depend on who else was trained.
+
+    Args:
+        seed: Counts for a user's network alone, which may be another for each.
 
     Raises:
         UsageError: If a user's network cannot be trained or evaluated as configured.
     """
-    if isinstance(config.model, Custom):
-        examine(config)
-    return program_for(functools.partial(build, config), config, device)
+    if not isinstance(config.model, Custom):
+        return program_for(functools.partial(build, config), config, device)
+    examine(config, seed)
+
+    @torch.no_grad()
+    def made(number: int) -> nn.Sequential:
+        network = build(config, seed)
+        for parameter in network.parameters():
+            parameter.mul_(1 + number / 10)  # the same network with other weights
+        return network
+
+    return program_for(made, config, device)
 
 
 def program_for(make: Make, config: Config, device: torch.device) -> Program:

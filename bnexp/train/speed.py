@@ -35,10 +35,16 @@ MOST_EXAMPLES = 100_000  # of a timing, over all its runs
 DENSE_SIZE, NATIVE_STEPS = 32, 100
 
 
-def best_size(config: Config, data: Dataset, n_runs: int) -> int:
-    """Return how many of n runs to train at a time, by timing steps of several numbers."""
-    program = program_of(config, data.train.images.device)
-    return _fixed_size(program, config, n_runs) or _fastest(program, config, data, n_runs)[0]
+def best_size(config: Config, data: Dataset, n_runs: int, seed: int = 0) -> int:
+    """Return how many of n runs to train at a time, by timing steps of several numbers.
+
+    Args:
+        seed: Of the networks that are timed: that of one of the runs.
+    """
+    program = program_of(config, data.train.images.device, seed)
+    if size := _fixed_size(program, config, n_runs):
+        return size
+    return _fastest(program, config, data, n_runs, seed)[0]
 
 
 def measure(config: Config, data: Dataset, n_runs: int) -> Speed:
@@ -82,7 +88,9 @@ def _fixed_size(program: Program, config: Config, n_runs: int) -> int | None:
     return None
 
 
-def _fastest(program: Program, config: Config, data: Dataset, n_runs: int) -> tuple[int, float]:
+def _fastest(
+    program: Program, config: Config, data: Dataset, n_runs: int, seed: int = 0
+) -> tuple[int, float]:
     """Return the best size that memory suffices for, and its seconds an example of one run."""
     device = data.train.images.device
     best, best_s, of_a_run = 0, math.inf, 0.0
@@ -90,7 +98,7 @@ def _fastest(program: Program, config: Config, data: Dataset, n_runs: int) -> tu
     for size in sizes:
         room = memory.Room(device)
         fits = size * of_a_run <= room.bytes
-        seconds = _seconds_of(program, config, data, size) if fits else None
+        seconds = _seconds_of(program, config, data, size, seed) if fits else None
         if seconds is None or room.taken() > room.bytes or seconds > HOPELESS * best_s:
             break
         of_a_run = room.taken() / size
@@ -101,10 +109,12 @@ def _fastest(program: Program, config: Config, data: Dataset, n_runs: int) -> tu
     return best, best_s
 
 
-def _seconds_of(program: Program, config: Config, data: Dataset, size: int) -> float | None:
+def _seconds_of(
+    program: Program, config: Config, data: Dataset, size: int, seed: int
+) -> float | None:
     """Return `measured_s`, or None where memory does not suffice for so many."""
     try:
-        return measured_s(program, config, data, size)
+        return measured_s(program, config, data, size, seed)
     except Exception as error:
         if not memory.is_out_of_memory(error):
             raise
@@ -112,15 +122,17 @@ def _seconds_of(program: Program, config: Config, data: Dataset, size: int) -> f
     return None
 
 
-def measured_s(program: Program, config: Config, data: Dataset, size: int) -> float:
+def measured_s(
+    program: Program, config: Config, data: Dataset, size: int, seed: int = 0
+) -> float:
     """Return seconds an example of one run in training, of so many in one program.
 
     They evaluate once as well: what does not fit has to fail here.
     """
     device = data.train.images.device
     if program.stack is None:
-        return _measured_alone_s(program, config, data)
-    stack = program.stack([build(config, seed).to(device) for seed in range(size)])
+        return _measured_alone_s(program, config, data, seed)
+    stack = program.stack([build(config, seed).to(device) for _ in range(size)])
     stepper = make_stepper(list(stack.learned.values()), [config] * size)
     order = _order(config, data.train, size, NATIVE_STEPS if stack.is_native else STEPS)
     captured = capture(stack, stepper, data.train, config)
@@ -137,8 +149,8 @@ def measured_s(program: Program, config: Config, data: Dataset, size: int) -> fl
     return seconds / order.numel()
 
 
-def _measured_alone_s(program: Program, config: Config, data: Dataset) -> float:
-    network = build(config, 0).to(data.train.images.device)
+def _measured_alone_s(program: Program, config: Config, data: Dataset, seed: int) -> float:
+    network = build(config, seed).to(data.train.images.device)
     fast = program.through(network)
     optimizer = make_optimizer(config, network)
     order = _order(config, data.train, 1)[0]

@@ -29,3 +29,13 @@ def test_the_time_left_is_as_much_as_the_epochs_left_took(
     _, first, *_, last = capsys.readouterr().out.splitlines()
     assert first == "[1/4] ok seed=0 test accuracy 0.500 - 60 s left"
     assert last == "[4/4] ok seed=3 test accuracy 0.500"
+
+
+@pytest.mark.parametrize(("n", "said"), [(1, "1 other command"), (2, "2 other commands")])
+def test_other_commands_of_the_folder_are_named(
+    compose: Callable[..., Config], capsys: pytest.CaptureFixture[str], n: int, said: str
+) -> None:
+    """Who sees runs counted that this command has not trained is told why."""
+    with Progress([Run("r", Cell({}, compose()), 0)], 1) as bars:
+        bars.meet(n)
+    assert f"the work is shared with {said} in this folder" in capsys.readouterr().out

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from bnexp.config.compose import Composer
 from bnexp.config.keys import conf_dir, known_keys
 from bnexp.config.overrides import setting
-from bnexp.config.schema import NEUTRAL, NOT_IDENTITY, Config
+from bnexp.config.schema import NEUTRAL, NOT_IDENTITY, NOT_IDENTITY_KEYS, Config
 from bnexp.errors import UsageError
 from bnexp.metrics import PROBES
 from bnexp.study.design import Cell
@@ -347,6 +347,7 @@ def test_a_config_dir_that_is_not_there(tmp_path: Path) -> None:
         "engine=ray",
         "engine=slurm",
         "data.root=/elsewhere",
+        "train.max_minutes=5",
         "name=other",
         "results_dir=/elsewhere",
         "seed=9",
@@ -362,7 +363,7 @@ def test_where_a_run_trains_is_not_what_it_is(
 
 def test_all_other_keys_are_part_of_the_identity(compose: Callable[..., Config]) -> None:
     """Every key but those that only place a run appears, unless it is at its neutral value."""
-    outside = {"seed", "data.root"}
+    outside = {"seed", *NOT_IDENTITY_KEYS}
     for option in OPTIONS:
         config = compose(option)
         expected = {

@@ -7,6 +7,7 @@ import struct
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def test_a_child_trains_as_this_process_does(
     assert store.load(run.run_id for run in runs) == here.records
     # More workers than cohorts: two are started, not five.
     several = compose("engine=local", "engine.workers=5").engine
-    execute(cohorts, several, ["cpu"], store, children)
+    execute(cohorts, several, ["cpu"], Store(tmp_path / "other"), children)
     assert [record.status for record in here.records] == ["ok", "ok"]
     expected = {record.run_id: lasting(record) for record in here.records}
     assert {record.run_id: lasting(record) for record in children.records} == expected
@@ -84,6 +85,7 @@ def test_a_killed_child_costs_its_run_only(compose: Callable[..., Config]) -> No
     fine = runs_of(compose(*SMALL), 2)
     collected = Collected()
     kills = 0
+    scores = set()
 
     def receive(message: RunRecord | EpochDone) -> None:
         nonlocal kills
@@ -91,6 +93,8 @@ def test_a_killed_child_costs_its_run_only(compose: Callable[..., Config]) -> No
         if message.run_id == deadly.run_id and isinstance(message, EpochDone):
             kills += message.epoch == 1  # later epochs were said before it died
             for child in multiprocessing.active_children():
+                with suppress(OSError):  # not Linux
+                    scores.add(Path(f"/proc/{child.pid}/oom_score_adj").read_text())
                 child.kill()
 
     cohorts = portions([fine[0], deadly, fine[1]], 1)
@@ -104,6 +108,7 @@ def test_a_killed_child_costs_its_run_only(compose: Callable[..., Config]) -> No
     assert kills == ATTEMPTS == 2
     failed = collected.by_id[deadly.run_id]
     assert "died 2 times (signal 9)" in str(failed.error)
+    assert scores <= {"500\n"}  # before the command itself, the system ends a worker
     assert failed.config == deadly.cell.config.identity()
     assert multiprocessing.active_children() == []
 
@@ -137,7 +142,7 @@ class Script(threading.Thread):
         self.idle = idle
         self.exitcode = 0
         self.tried: list[tuple[str, ...]] = []
-        self.terminated = False
+        self.killed = False
 
     def run(self) -> None:
         """Train cohorts until the pipe closes or a run kills."""
@@ -162,9 +167,9 @@ class Script(threading.Thread):
         self.exitcode = -9
         self.theirs.close()
 
-    def terminate(self) -> None:
-        """Note that the parent asked this child to end."""
-        self.terminated = True
+    def kill(self) -> None:
+        """Note that the parent has ended this child."""
+        self.killed = True
 
 
 class Stage:
@@ -319,7 +324,7 @@ def test_children_share_the_devices_in_turn(
 def test_a_busy_child_is_ended_and_an_idle_one_let_go(
     compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When the listener raises, who still trains is terminated and everyone waited for."""
+    """When the listener raises, who still trains is killed and everyone waited for."""
     stage = Stage(monkeypatch)
     runs = runs_of(compose(*SMALL), 1)
 
@@ -328,10 +333,10 @@ def test_a_busy_child_is_ended_and_an_idle_one_let_go(
 
     with pytest.raises(KeyboardInterrupt):
         local.run_in_children([Cohort("study", tuple(runs))], 1, ["cpu"], receive)
-    assert [child.terminated for child in stage.children] == [True]
+    assert [child.killed for child in stage.children] == [True]
     assert stage.alive == []
     local.run_in_children([Cohort("study", tuple(runs))], 1, ["cpu"], Collected())
-    assert [child.terminated for child in stage.children] == [True, False]
+    assert [child.killed for child in stage.children] == [True, False]
 
 
 @pytest.mark.parametrize(

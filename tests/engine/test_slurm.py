@@ -111,11 +111,17 @@ def test_a_driver_that_ends_keeps_what_is_finished(
     compose: Callable[..., Config],
     tmp_path: Path,
     jobs: list[Job],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """When the driver is interrupted the jobs are cancelled; what they kept is there."""
     runs = runs_of(compose(*SMALL), 3)
     store = Store(tmp_path)
-    store.save(record_of(runs[2]))
+
+    def submitted(*_: object) -> list[Job]:
+        store.save(record_of(runs[2]))
+        return jobs
+
+    monkeypatch.setattr(slurm_jobs, "_submit", submitted)
 
     def receive(message: RunRecord | EpochDone) -> None:
         assert message == record_of(runs[2])

@@ -190,7 +190,7 @@ def test_a_layer_without_tensors_may_be_shared_by_all_networks(
     """It is in evaluation mode when the next one is made, but nobody wanted it so."""
     config = compose(*SMALL, *function("activation_of_all"))
     first = build(config, 0).eval()
-    examine(config)
+    examine(config, 0)
     assert build(config, 1)[2] is first[2]
 
 

@@ -120,7 +120,7 @@ def examined(
         return network(*make()).train()
 
     monkeypatch.setattr(module, "build", build)
-    examine(compose("model=custom", "model.function=mine:net", "data=digits", *overrides))
+    examine(compose("model=custom", "model.function=mine:net", "data=digits", *overrides), 0)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_a_call_shares_nothing_with_another(
         "layer": "2.weight is the same tensor whenever",
     }.get(kept, "computes something else when the function is called again")
     with pytest.raises(UsageError, match=re.escape(message)):
-        examine(compose("model=custom", "data=digits"))
+        examine(compose("model=custom", "data=digits"), 0)
 
 
 def test_a_module_that_lets_nobody_in_is_named(
@@ -223,7 +223,7 @@ def test_something_must_learn(
     for made in (frozen, nn.Sequential(nn.Flatten(), nn.AdaptiveAvgPool1d(10))):
         monkeypatch.setattr(module, "build", lambda config, seed, made=made: made)
         with pytest.raises(UsageError, match="none of the network's parameters learns"):
-            examine(compose("model=custom", "data=digits"))
+            examine(compose("model=custom", "data=digits"), 0)
 
 
 def test_weights_must_be_the_seeds(
@@ -238,7 +238,7 @@ def test_weights_must_be_the_seeds(
 
     monkeypatch.setattr(module, "build", build)
     with pytest.raises(UsageError, match=re.escape("1.weight is another")):
-        examine(compose("model=custom", "data=digits"))
+        examine(compose("model=custom", "data=digits"), 0)
 
 
 @pytest.mark.parametrize(

@@ -168,7 +168,7 @@ def test_the_size_is_found_by_timing(
     cost = {1: 9.0, 8: 3.0, 32: 1.0, 128: 0.98, 256: 1.4}
     tried: list[int] = []
 
-    def timed(program: object, config: Config, data: Dataset, size: int) -> float:
+    def timed(program: object, config: Config, data: Dataset, size: int, seed: int) -> float:
         tried.append(size)
         return cost.get(size, 0.5)
 
@@ -200,7 +200,7 @@ def test_portions_are_equal(
     """A cohort is cut so that no small portion is left at its end, and timed once."""
     calls: list[int] = []
 
-    def best(config: Config, data: Dataset, n: int) -> int:
+    def best(config: Config, data: Dataset, n: int, seed: int) -> int:
         calls.append(n)
         return 4
 
