@@ -53,6 +53,9 @@ def test_a_page_tells_these_images_from_others(tmp_path: Path) -> None:
     assert "Of 2 differences whose direction is settled on these images, 1 is settled" in (
         table.note
     )
+    none_together = tables.outcomes.assign(sim_low=-1.0)
+    tables.__dict__["outcomes"] = none_together
+    assert "none is settled on others" in outcomes_table(tables.study, tables).note
     first, second = images_table(tables).rows
     assert first[2].startswith("0 (100 and 0), 1 (100 and 0)")
     assert second[2].startswith("20 (100 and 0)")
