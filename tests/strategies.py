@@ -32,8 +32,15 @@ def factors(draw: st.DrawFn) -> dict[str, tuple[str, ...]]:
 seeds = st.lists(st.integers(0, 2**40), unique=True, min_size=1, max_size=4).map(tuple)
 
 run_ids = st.text("0123456789abcdef", min_size=12, max_size=12)
-_numbers = (
-    st.none() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
+_numbers = st.none() | st.integers(-(2**53), 2**53) | st.floats(-1e100, 1e100)
+_metrics = st.fixed_dictionaries(
+    {},
+    optional={
+        "test_accuracy": st.none() | st.floats(0, 1),
+        "train_loss": st.none() | st.floats(0, 1e100),
+        "n_parameters": st.integers(0, 2**53),
+        "wall_s": st.floats(0, 1e22) | st.just(5e-324),
+    },
 )
 _names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
 
@@ -47,12 +54,15 @@ def records(draw: st.DrawFn) -> RunRecord:
         run_id=draw(run_ids),
         study=draw(_names),
         cell=draw(st.dictionaries(_names, _numbers | st.booleans() | _names, max_size=3)),
-        seed=draw(st.integers(0, 2**63)),
+        seed=draw(st.integers(0, 2**63 - 1)),
         status=status,
         config={"optimizer": {"lr": draw(_numbers)}, "eval": {"statistics": ["running"]}},
-        metrics=draw(st.dictionaries(_names, _numbers, max_size=4)),
-        history=draw(st.lists(st.dictionaries(_names, _numbers, max_size=3), max_size=3)),
-        provenance={"hardware": draw(_names)},
+        metrics=draw(_metrics),
+        history=[
+            {"epoch": epoch, **one}
+            for epoch, one in enumerate(draw(st.lists(_metrics, max_size=3)), 1)
+        ],
+        provenance={"hardware": draw(_names), "started": "2026-01-01T00:00:00+00:00"},
         error=None if status == "ok" else draw(st.text(st.characters(codec="utf-8"))),
     )
 

@@ -1,10 +1,6 @@
-"""Rows of text in aligned columns, and texts that only say."""
+"""Rows of text in aligned columns."""
 
-import re
 from collections.abc import Sequence
-
-# What a terminal obeys, and what turns a line around.
-CONTROL = re.compile("[\0-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def aligned(rows: Sequence[Sequence[str]], *, numbers_last: bool = False) -> str:
@@ -17,8 +13,3 @@ def aligned(rows: Sequence[Sequence[str]], *, numbers_last: bool = False) -> str
             texts[-1] = row[-1].rjust(widths[-1])
         lines.append("  ".join(texts).rstrip())
     return "\n".join(lines)
-
-
-def visible(text: str) -> str:
-    r"""Return a text with its control characters written out, as in `\x1b`."""
-    return CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)

@@ -1,15 +1,16 @@
 """What is asked for beside what its folder holds, before anything trains or is written."""
 
-from collections.abc import Sequence
+import argparse
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 
 from bnexp.data.files import ensure
 from bnexp.engine import devices_of
 from bnexp.engine.check import check
 from bnexp.errors import UsageError
 from bnexp.plural import counted
+from bnexp.report.current import is_current
+from bnexp.store.damaged import check as check_runs
 from bnexp.store.folder import Store
 from bnexp.study.cohorts import missing
 from bnexp.study.declare import folder_of, open_design
@@ -46,6 +47,8 @@ class Opened:
                 f"{n_seeds} seeds: {n_declared} as declared and {n_seeds - n_declared} more "
                 f"{more}"
             )
+        if not is_current(store):  # else they all were read for the report
+            check_runs(store, held.done & design.run_ids)
         if note := held.narrowed(design):
             notes.append(note)
         return cls(design, store, held, tuple(notes))
@@ -104,6 +107,12 @@ class Opened:
         return devices
 
 
-def opened(overrides: Sequence[str], multirun: bool, config_dir: Path | None) -> Opened:
+def opened(options: argparse.Namespace) -> Opened:
     """Return what a command line asks for beside what its folder holds; see `open_design`."""
-    return Opened.of(open_design(overrides, multirun, config_dir))
+    design = open_design(
+        options.overrides,
+        options.multirun,
+        options.config_dir,
+        allow_code=options.allow_code,
+    )
+    return Opened.of(design)

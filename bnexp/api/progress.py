@@ -12,6 +12,7 @@ from tqdm import tqdm
 from bnexp.api.time_left import TimeLeft
 from bnexp.engine import EpochDone
 from bnexp.plural import counted, duration
+from bnexp.reading import visible
 from bnexp.store.records import RunRecord
 from bnexp.study.cohorts import Cohort
 
@@ -118,7 +119,7 @@ class Progress:
             parts.append(f"test accuracy {accuracy:.3f}")
         if record.error:
             parts.append(f"({record.reason})")
-        return " ".join([*parts, *(f"- {left}" for left in self._left())])
+        return visible(" ".join([*parts, *(f"- {left}" for left in self._left())]))
 
     def _say(self, line: str) -> None:
         sys.stdout.write(f"{line}\n")

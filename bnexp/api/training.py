@@ -17,6 +17,7 @@ from bnexp.report.figure_pool import FigurePool
 from bnexp.store.folder import Store
 from bnexp.store.records import RunRecord
 from bnexp.study.cohorts import make_cohorts, missing
+from bnexp.study.cost import WITHOUT_KERNELS
 from bnexp.study.design import Design, Run
 from bnexp.study.until import with_more
 
@@ -151,10 +152,16 @@ def _execute(
         shown = nullcontext(progress)
     else:
         shown = Progress(cohorts, workers) if progress else nullcontext(lambda _: None)
+    noted = set[str]()
+    say = partial(print, flush=True)
     with shown as show:
 
         def receive(message: RunRecord | EpochDone) -> None:
             show(message)
+            why = isinstance(message, RunRecord) and message.provenance.get("kernels_lacking")
+            if why and why not in noted and progress is True:
+                noted.add(why)
+                say(f"note: training takes {WITHOUT_KERNELS} without the C kernels: {why}")
             if fail_fast and isinstance(message, RunRecord) and message.status == "failed":
                 raise FirstFailure
 

@@ -10,11 +10,13 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 
 from bnexp import startup
 from bnexp.cli.arguments import COMMANDS, parser
+from bnexp.cli.visible import Visible
 from bnexp.errors import UsageError
+from bnexp.reading import in_short, visible
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,12 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "run" and not options.dry_run:
             startup.begin_workers(options.overrides)
         # A command's module is imported when it is called: --help must not wait for torch.
-        command = importlib.import_module(f"bnexp.cli.{options.command}")
-        code = command.main(options)
+        command = importlib.import_module(f"bnexp.cli.{options.command.replace('-', '_')}")
+        with redirect_stdout(Visible(sys.stdout)):
+            code = command.main(options)
         sys.stdout.flush()
     except UsageError as error:
-        print(f"bnexp: {error}", file=sys.stderr)
-        return 2
+        return _refused(str(error))
     except KeyboardInterrupt:
         with suppress(OSError):  # its terminal was closed
             print("bnexp: interrupted", file=sys.stderr)
@@ -50,8 +52,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output (head, less) has left: nothing more to say.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # such as of a full disk, or of a file that has just been removed
+        where = f"{in_short(str(error.filename))}: " if error.filename else ""
+        return _refused(f"{where}{error.strerror or error}")
     assert isinstance(code, int)
     return code
+
+
+def _refused(why: str) -> int:
+    print(f"bnexp: {visible(why)}", file=sys.stderr)
+    return 2
 
 
 def _leave_flags_out() -> None:

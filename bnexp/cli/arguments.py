@@ -18,6 +18,7 @@ COMMANDS = {
     "export": "write a study's tables as CSV, Parquet or JSON",
     "pack": "put the finished runs of a study into one file, as for a repository",
     "unpack": "give each packed run a file of its own again",
+    "set-aside": "put damaged runs of a study away, so that they are trained again",
     "prune": "remove the runs that a study no longer declares; asks first",
     "rm": "remove a study with its runs and reports; asks first",
     "config": "print the composed configuration as YAML",
@@ -145,6 +146,7 @@ def _config_dir(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--config-dir", type=Path, metavar="DIR", help="a folder with your own YAML files"
     )
+    _flag(sub, "--allow-code", "import and run the functions that files of that folder name")
 
 
 def _studies(sub: argparse.ArgumentParser) -> None:
@@ -159,7 +161,7 @@ def _studies(sub: argparse.ArgumentParser) -> None:
 
 def _folders(sub: argparse.ArgumentParser, name: str) -> None:
     """Add what a command of folders takes."""
-    if name in ("report", "pack", "unpack"):
+    if name in ("report", "pack", "unpack", "set-aside"):
         place = sub.add_argument("folders", nargs="+", type=Path, metavar="DIR")
     elif name == "ls":
         place = sub.add_argument("folder", nargs="?", type=Path, metavar="DIR")

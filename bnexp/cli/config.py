@@ -12,7 +12,9 @@ from bnexp.config.schema import Config
 
 def main(options: argparse.Namespace) -> int:
     """Run the command; return its exit code."""
-    with Composer(options.config_dir) as composer:
+    with Composer(
+        options.config_dir, options.overrides, allow_code=options.allow_code
+    ) as composer:
         settings = single(options.overrides, composer.options, "bnexp config shows")
         config, study = composer.resolve(settings)
     if options.model:

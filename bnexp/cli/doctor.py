@@ -22,7 +22,9 @@ def main(options: argparse.Namespace) -> int:
         print("pip install --force-reinstall torch torchvision, or a fresh environment")
         return 1
 
-    with Composer(options.config_dir) as composer:
+    with Composer(
+        options.config_dir, options.overrides, allow_code=options.allow_code
+    ) as composer:
         single(options.overrides, composer.options, "bnexp doctor checks")
         config, _ = composer.compose(completed(options.overrides))
     if not isinstance(config.engine, Local):

@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from bnexp.api.columns import aligned, visible
+from bnexp.api.columns import aligned
 from bnexp.plural import counted
+from bnexp.reading import visible
 
 MOST_EFFECTS, MOST_TABLES = 12, 3  # more are on the page
 

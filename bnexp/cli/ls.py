@@ -7,9 +7,10 @@ import time
 from datetime import datetime
 from typing import Any
 
-from bnexp.api.columns import aligned, visible
+from bnexp.api.columns import aligned
 from bnexp.cli.json_output import json_output
 from bnexp.errors import UsageError
+from bnexp.reading import visible
 from bnexp.store import summary_file
 from bnexp.store.finding import results_here, stores_in
 from bnexp.store.folder import Store

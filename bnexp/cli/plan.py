@@ -10,10 +10,7 @@ from bnexp.cli.json_output import json_output
 def main(options: argparse.Namespace) -> int:
     """Run the command; return its exit code."""
     with json_output(options.json) as tell:
-        found = plan(
-            opened(options.overrides, options.multirun, options.config_dir),
-            replace=options.replace,
-        )
+        found = plan(opened(options), replace=options.replace)
         print(found)
         tell("plan", found.to_json())
     return 0

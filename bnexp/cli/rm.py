@@ -2,9 +2,9 @@
 
 import argparse
 
-from bnexp.api.columns import visible
 from bnexp.cli.ask import agreed
 from bnexp.plural import counted
+from bnexp.reading import visible
 from bnexp.store.folder import Store
 from bnexp.store.removal import check_removable, remove, written
 

@@ -19,7 +19,7 @@ def main(options: argparse.Namespace) -> int:
     if options.dry_run:
         return plan.main(options)
     with json_output(options.json) as tell:
-        asked = opened(options.overrides, options.multirun, options.config_dir)
+        asked = opened(options)
         asked.check_loss(replace=options.replace)
         for line in filter(None, (*asked.notes, asked.headline, asked.others)):
             print(line)

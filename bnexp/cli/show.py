@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bnexp.api.columns import aligned, visible
+from bnexp.api.columns import aligned
 from bnexp.api.one_run import OneRun, one_run
 from bnexp.api.results import Results
 from bnexp.cli.findings import findings
@@ -16,6 +16,7 @@ from bnexp.cli.json_output import json_output
 from bnexp.config.part import label
 from bnexp.metrics import describe
 from bnexp.plural import duration
+from bnexp.reading import visible
 from bnexp.store.finding import find_run
 
 BARS = "▁▂▃▄▅▆▇█"

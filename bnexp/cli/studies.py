@@ -35,7 +35,7 @@ def _list(options: argparse.Namespace) -> None:
     from bnexp.config.compose import Composer  # Hydra, which the table does without
 
     width = shutil.get_terminal_size().columns
-    with Composer(options.config_dir) as composer:
+    with Composer(options.config_dir, allow_code=options.allow_code) as composer:
         studies = sources.read_studies(composer.folders)
         answers = sources.read_answers(studies)
         rows = sources.join(sources.read_rows(), answers)

@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
-from bnexp.api.columns import visible
 from bnexp.cli.findings import findings
 from bnexp.plural import duration
+from bnexp.reading import visible
 from bnexp.store import summary_file
 from bnexp.store.folder import Store
 

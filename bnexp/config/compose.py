@@ -22,13 +22,19 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from bnexp.config.keys import Setting, conf_dir, keys, known_keys
-from bnexp.config.overrides import GROUPS, setting
-from bnexp.config.schema import Config
+from bnexp.config.overrides import read, setting, settings
+from bnexp.config.schema import Config, determines_result
 from bnexp.config.study import StudySpec
 from bnexp.config.until import UNTIL, Until, is_until, with_settings
+from bnexp.config.user_code import file_of
+from bnexp.config.yaml_files import check_option
 from bnexp.errors import UsageError, in_one_line
+from bnexp.reading import in_short, is_folder
 
 # Hydra's own sections, of no use here: without them it composes in three quarters of the time.
+# Keys that name a user's function, and the one that bnexp itself brings.
+CODE = ("model.function", "data.function")
+EXAMPLE = "bnexp.networks.custom:example"
 UNUSED = ("help", "hydra_help", "hydra_logging", "job_logging", "launcher", "output", "sweeper")
 
 
@@ -51,13 +57,27 @@ class Composer:
     Opening Hydra and choosing files are what costs; a `with` block opens it once and has it
     choose once for all cells that take the same files and differ in values. What it chose of
     the shipped files serves every later block, while these and the environment are the same.
+
+    Args:
+        config_dir: The user's folder.
+        typed: The command line's overrides: code that they name may run.
+        allow_code: Whether code may run that a file of the user's folder names.
     """
 
-    def __init__(self, config_dir: Path | None = None) -> None:
-        if config_dir is not None and not config_dir.is_dir():
+    def __init__(
+        self,
+        config_dir: Path | None = None,
+        typed: Sequence[str] = (),
+        *,
+        allow_code: bool = False,
+    ) -> None:
+        if config_dir is not None and not is_folder(config_dir):
             raise UsageError(f"--config-dir {config_dir}: no such folder")
         self.folders = [conf_dir()] + ([config_dir.resolve()] if config_dir else [])
+        self.typed = typed
+        self.allow_code = allow_code or config_dir is None
         self._options: dict[str, list[str]] = {}
+        self._looked_through: set[Path] = set()
         self._chosen: dict[tuple[str, ...], Whole] = {}
 
     def __enter__(self) -> Self:
@@ -71,7 +91,9 @@ class Composer:
         options = {} if new else {"version_base": "1.3"}
         initialize_config_dir(str(self.folders[0]), job_name="bnexp", **options)
         self.searchpath = [
-            f"hydra.searchpath=['file://{folder}']" for folder in self.folders[1:]
+            # A quotation mark of its name would end it.
+            "hydra.searchpath=['file://{}']".format(str(folder).replace("'", r"\'"))
+            for folder in self.folders[1:]
         ]
         return self
 
@@ -104,7 +126,8 @@ class Composer:
         settings = [one for one in settings if one not in rules]
         try:
             plain, study = self._composed(settings)
-        except (HydraException, OmegaConfBaseException) as error:
+        # Hydra leaves some faults of its input to Python.
+        except (HydraException, OmegaConfBaseException, ValueError, RecursionError) as error:
             raise UsageError(_explain(error, settings)) from None
         except yaml.YAMLError as error:
             raise UsageError(
@@ -112,6 +135,8 @@ class Composer:
             ) from None
         plain.pop("preset", None)
         config = _checked(Config, plain, "")
+        if not self.allow_code:
+            self._check_code(config)
         if study is None:
             if rules:
                 raise UsageError(f"{rules[0].text}: there is no study here; add study=NAME")
@@ -162,11 +187,62 @@ class Composer:
         return Whole(values, study, interpolated="${" in written)
 
     def _check_option(self, one: Setting) -> None:
-        names = self.options(one.key) if one.key in GROUPS else []
-        if names and one.value is not None and one.label not in names:
+        names = self.options(one.key)
+        if not names or one.value is None:
+            return
+        if one.label not in names:
             near = difflib.get_close_matches(one.label, names, n=1)
             hint = f"did you mean {one.key}={near[0]}? There" if near else "there"
-            raise UsageError(f"{one.text}: no such {one.key}; {hint} are {', '.join(names)}")
+            raise UsageError(
+                f"{in_short(one.text)}: no such {one.key}; {hint} are {', '.join(names)}"
+            )
+        self._look_through(one.key, one.label)
+
+    def _look_through(self, group: str, name: str, above: Sequence[Path] = ()) -> None:
+        """Check the file of an option, and what it builds on, if it is of the user's folder."""
+        *shipped, path = (folder / group / f"{name}.yaml" for folder in self.folders)
+        # A shipped option comes first for Hydra too.
+        if not shipped or shipped[0].is_file() or path in self._looked_through:
+            return
+        if path in above:
+            raise UsageError(f"{path} builds on itself")
+        for other, option in check_option(path, group, self.groups):
+            if option not in self.options(other):
+                raise UsageError(
+                    f"{path} builds on {other}={option}, which there is not; there are "
+                    f"{', '.join(self.options(other))}"
+                )
+            self._look_through(other, option, (*above, path))
+        self._looked_through.add(path)
+
+    def _check_code(self, config: Config) -> None:
+        """Check that no file alone names code that would run.
+
+        Raises:
+            UsageError: If one does, with the file that would be imported.
+        """
+        for key in CODE:
+            section, name = key.split(".")
+            function = getattr(getattr(config, section), name, None)
+            if function and function not in self._trusted:
+                module = function.partition(":")[0]
+                raise UsageError(
+                    f"a file of {self.folders[1]} sets {key}={function}, which would import "
+                    f"and run {file_of(module) or f'the module {module}'}: add --allow-code if "
+                    "you trust it"
+                )
+
+    @functools.cached_property
+    def groups(self) -> list[str]:
+        """Return the names of the groups of which a file may choose an option, sorted."""
+        names = (folder.name for folder in conf_dir().iterdir() if folder.is_dir())
+        return sorted(filter(determines_result, names))
+
+    @functools.cached_property
+    def _trusted(self) -> set[str]:
+        """Return the functions that may run: the shipped one, and those that were typed."""
+        typed = (one for one in read(self.typed, self.options) if one.key_or_group in CODE)
+        return {EXAMPLE, *(one.label for each in typed for one in settings(each, self.options))}
 
 
 @functools.lru_cache(8)
@@ -189,7 +265,7 @@ def _put(values: dict[Any, Any], setting: Setting) -> bool:
 
 def _explain(error: Exception, settings: Sequence[Setting]) -> str:
     """Return Hydra's complaint about a key that exists, but not in this combination."""
-    text = in_one_line(error if str(error) else error.__cause__ or error)
+    text = in_short(in_one_line(error if str(error) else error.__cause__ or error), 300)
     for key in (one.key for one in settings):
         if f"'{key}'" in text and "Could not override" in text:
             group = key.partition(".")[0]
@@ -236,5 +312,4 @@ def _key(fault: ErrorDetails) -> str:
 
 
 def _show(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."
+    return in_short(str(value), 40)

@@ -85,6 +85,16 @@ def placements(layers: Sequence[Layer]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def is_spatial(norm: Placed, layers: Sequence[Layer]) -> bool:
+    """Return whether every channel that is normalized is an image, of many values a sample.
+
+    Of what a user's function builds nothing is known.
+    """
+    convs = {layer.name for layer in layers if layer.is_conv}
+    images = convs | {"input"} if convs else convs
+    return norm.placement != "after_flatten" and set(norm.normalized(layers)) <= images != set()
+
+
 def misfit(norm: AnyNorm, layers: Sequence[Layer]) -> str | None:
     """Return why a network of these layers cannot have a normalization, or None."""
     if isinstance(norm, NoNorm):

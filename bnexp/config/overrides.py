@@ -2,16 +2,24 @@
 
 import difflib
 import functools
+import math
+import random
+import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable
+from fractions import Fraction
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override, Transformer
-from hydra.errors import OverrideParseException
+from hydra.core.override_parser.types import Glob, Override, RangeSweep, Transformer
+from hydra.errors import HydraException, OverrideParseException
 
 from bnexp.config.keys import Setting, known_keys
-from bnexp.config.part import label
+from bnexp.config.part import MOST, label
 from bnexp.config.until import UNTIL, Until
 from bnexp.errors import UsageError
+from bnexp.reading import CONTROL, in_short, visible
+
+MOST_LETTERS, MOST_DEPTH = 20_000, 30  # of an argument
 
 # Where one file among several is chosen by its name.
 GROUPS = ("study", "preset", "data", "model", "norm", "optimizer", "engine")
@@ -29,11 +37,29 @@ def read(arguments: Iterable[str], options: Options) -> list[Override]:
     """
     overrides = []
     for argument in arguments:
+        _check_text(argument)
         try:
             overrides.append(_parsed(argument))
         except OverrideParseException as error:
             raise UsageError(_unreadable(argument, error, options)) from None
     return overrides
+
+
+def _check_text(argument: str) -> None:
+    """Check what would keep Hydra's parser busy for minutes, or what no file can hold."""
+    shown = in_short(visible(argument))
+    if CONTROL.search(argument):
+        raise UsageError(f"{shown} has a control character, or one that is not UTF-8")
+    if len(argument) > MOST_LETTERS:
+        raise UsageError(
+            f"{shown}: an argument has at most {MOST_LETTERS:,}; 'range(N)' is a short one for "
+            "many numbers"
+        )
+    deep = 0
+    for bracket in re.findall(r"[\[\](){}]", argument):
+        deep += 1 if bracket in "[({" else -1
+        if deep > MOST_DEPTH:
+            raise UsageError(f"{shown} is more than {MOST_DEPTH} levels deep")
 
 
 def check_keys(overrides: Iterable[Override], also: Collection[str] = ()) -> None:
@@ -50,7 +76,7 @@ def check_keys(overrides: Iterable[Override], also: Collection[str] = ()) -> Non
         if key not in keys:
             near = difflib.get_close_matches(key, sorted(keys), n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else "see bnexp config for all"
-            raise UsageError(f"there is no key {key!r}; {hint}")
+            raise UsageError(f"there is no key {in_short(key)!r}; {hint}")
 
 
 def settings(override: Override, options: Options) -> list[Setting]:
@@ -70,15 +96,39 @@ def settings(override: Override, options: Options) -> list[Setting]:
     sweep: object = override.value()  # Hydra's annotation leaves out globs
     if isinstance(sweep, Glob):
         found = [Setting(key, f"{key}={one}", one, one) for one in sweep.filter(options(key))]
+    elif isinstance(sweep, RangeSweep):
+        found = [_enumerated(key, value) for value in _numbers(sweep, typed)]
     else:
         found = [_enumerated(key, value) for value in override.sweep_iterator()]
     if not found:
-        raise UsageError(f"{typed}: matches nothing for {key}")
-    labels = [one.label for one in found]
-    if len(set(labels)) < len(labels):
-        twice = sorted({one for one in labels if labels.count(one) > 1})
-        raise UsageError(f"{typed}: {', '.join(twice)} stands twice")
+        raise UsageError(f"{in_short(typed)}: matches nothing for {key}")
+    labels = Counter(one.label for one in found)
+    if twice := sorted(label for label, n in labels.items() if n > 1):
+        raise UsageError(f"{in_short(typed)}: {in_short(', '.join(twice))} stands twice")
     return found
+
+
+def _numbers(sweep: RangeSweep, typed: str) -> list[int | float]:
+    """Return the numbers of a range as one would write them: 0.3, not 0.1 + 0.1 + 0.1.
+
+    Raises:
+        UsageError: If they are without end, or too many.
+    """
+    ends = (sweep.start, sweep.stop, sweep.step)
+    try:
+        start, stop, step = (Fraction(str(one)) for one in ends)
+        n = max(0, math.ceil((stop - start) / step))
+    except (ValueError, ZeroDivisionError):
+        raise UsageError(f"{typed}: a range goes from a number to another in steps") from None
+    if n > MOST:
+        raise UsageError(f"{typed} names {n:.3g} values, of which there may be {MOST:,}")
+    whole = all(isinstance(one, int) for one in ends)
+    numbers = [
+        int(one) if whole else float(one) for one in (start + i * step for i in range(n))
+    ]
+    if sweep.shuffle:
+        random.shuffle(numbers)
+    return numbers
 
 
 def single(arguments: Iterable[str], options: Options, who: str) -> list[Setting]:
@@ -136,7 +186,12 @@ def _enumerated(key: str, value: object) -> Setting:
 
 @functools.cache
 def _parsed(text: str) -> Override:
-    (override,) = OverridesParser.create().parse_overrides([text])
+    try:
+        (override,) = OverridesParser.create().parse_overrides([text])
+    except (ValueError, HydraException) as error:  # such as a number of thousands of digits
+        raise OverrideParseException(text, str(error)) from None
+    if override.package is not None:
+        raise UsageError(f"{in_short(text)}: bnexp's sections have their places; drop the @")
     if override.key_or_group.startswith("hydra"):
         raise UsageError(
             f"{override.key_or_group}: bnexp runs its own sweeps; drop this setting"
@@ -153,8 +208,9 @@ def _unreadable(argument: str, error: OverrideParseException, options: Options) 
     for group in GROUPS:
         if argument in options(group):
             return f"{argument!r} has no key; did you mean {group}={argument}?"
+    reason = in_short(str(error).partition("\n")[0])
     return (
-        f"cannot read {argument!r} ({str(error).splitlines()[0]}). Write KEY=VALUE, for "
+        f"cannot read {in_short(argument)!r} ({reason}). Write KEY=VALUE, for "
         "example optimizer.lr=0.1; special characters need quotes of their own: "
         "\"data.root='~/my data'\""
     )

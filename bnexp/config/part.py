@@ -6,9 +6,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, Strict
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 AtLeast0 = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
-# Seeds are hashed, so any integer would do; a negative one is a typing slip.
-Seed = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=1, lt=2**31)]
+# Seeds are hashed, so any integer that tables hold would do; a negative one is a typing slip.
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+# Values of a sweep, seeds or cells of a study.
+MOST = 100_000
 # YAML has lists where an immutable configuration has tuples: the one conversion allowed.
 Lax = Strict(False)
 

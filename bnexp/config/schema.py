@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, create_model, model_validator
 
 from bnexp.config.networks import Custom, Model
-from bnexp.config.normalization import BatchNorm, Norm, misfit
+from bnexp.config.normalization import BatchNorm, Norm, is_spatial, misfit
 from bnexp.config.part import AtLeast0, Count, Lax, Part, Positive, Seed
 from bnexp.metrics import PROBES
 from bnexp.metrics.metric import When
@@ -173,7 +173,7 @@ class Config(Part):
                 f"train.batch_size={size} with train.drop_last leaves no batch of the "
                 f"{self.data.n_train:,} training images"
             )
-        if not isinstance(self.norm, BatchNorm):
+        if not isinstance(self.norm, BatchNorm) or is_spatial(self.norm, self.model.layers):
             return self
         # One value has no variance: PyTorch's own error would come after the first epoch.
         last = self.data.n_train % size

@@ -6,7 +6,17 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, FiniteFloat, model_validator
 
 from bnexp.config.asks import AnyAsk
-from bnexp.config.part import AtLeast0, Count, Label, Lax, Levels, Part, Positive, Seed
+from bnexp.config.part import (
+    MOST,
+    AtLeast0,
+    Count,
+    Label,
+    Lax,
+    Levels,
+    Part,
+    Positive,
+    Seed,
+)
 from bnexp.config.until import Until
 
 
@@ -16,7 +26,7 @@ class Claim(Part):
     claim: str
     source: str
     response: str
-    reported: float | None = None
+    reported: FiniteFloat | None = None
 
     @property
     def levels(self) -> Levels:
@@ -42,7 +52,7 @@ class Claim(Part):
 class CellClaim(Claim):
     """A claim that speaks of the runs of one cell."""
 
-    cell: dict[str, Label]
+    cell: Annotated[dict[str, Label], Field(min_length=1)]
 
     @property
     def is_difference(self) -> bool:
@@ -57,7 +67,7 @@ class ValueClaim(CellClaim):
     """The mean of one cell lies within `within` of the reported number."""
 
     kind: Literal["value"]
-    reported: float
+    reported: FiniteFloat
     within: Positive
 
 
@@ -134,18 +144,12 @@ class InteractionClaim(Claim):
         second = ((self.other, self.at), (self.other, self.than))
         return (*_pair(self.factor, self.level_a, self.level_b, self.given), *second)
 
-    @model_validator(mode="after")
-    def _two_factors(self) -> Self:
-        if self.factor == self.other:
-            raise ValueError(f"{self.factor} cannot interact with itself: name another")
-        return self
-
 
 class ThresholdClaim(Claim):
     """The mean of `cell`, or `level_a` minus `level_b`, lies above or below a number."""
 
     kind: Literal["threshold"]
-    cell: dict[str, Label] | None = None
+    cell: Annotated[dict[str, Label], Field(min_length=1)] | None = None
     factor: str | None = None
     level_a: Label | None = None
     level_b: Label | None = None
@@ -205,6 +209,21 @@ class SpreadClaim(CellClaim):
         return self
 
 
+def _of_different_cells(claim: Claim) -> Claim:
+    """Check that what is compared differs, and in what is not held fixed."""
+    compared = [getattr(claim, key, None) for key in ("factor", "other", "larger", "smaller")]
+    named = [key for key in compared if key is not None]
+    if len(set(named)) < len(named):
+        raise ValueError(f"the claim {claim.claim!r} compares {named[0]} with itself")
+    for key, level in claim.levels:
+        if claim.levels.count((key, level)) > 1:
+            raise ValueError(f"the claim {claim.claim!r} names {key}={level} twice")
+    for key in named:
+        if key in getattr(claim, "given", {}):
+            raise ValueError(f"the claim {claim.claim!r} fixes {key}, of which it speaks")
+    return claim
+
+
 AnyClaim = Annotated[
     ValueClaim
     | DifferenceClaim
@@ -214,6 +233,7 @@ AnyClaim = Annotated[
     | ThresholdClaim
     | SpreadClaim,
     Field(discriminator="kind"),
+    AfterValidator(_of_different_cells),
 ]
 
 
@@ -234,7 +254,10 @@ class StudySpec(Part):
     question: str
     source: str
     factors: Annotated[dict[str, str | dict[str, str]], Field(min_length=1)]
-    seeds: Count | Annotated[tuple[Seed, ...], Lax, Field(min_length=1), AfterValidator(_once)]
+    seeds: (
+        Annotated[Count, Field(le=MOST)]
+        | Annotated[tuple[Seed, ...], Lax, Field(min_length=1), AfterValidator(_once)]
+    )
     until: Until | None = None
     responses: Annotated[tuple[str, ...], Lax, Field(min_length=1)]
     # What answers the question, the first before the others.

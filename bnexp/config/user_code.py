@@ -11,7 +11,7 @@ import importlib
 import os
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
@@ -42,7 +42,7 @@ def source_of(module: str) -> Source | None:
     """Return the source of a module of a user, None if it is bnexp's own or cannot be found."""
     importlib.invalidate_caches()  # a file may have been written a moment ago
     top = module.partition(".")[0]
-    spec = PathFinder.find_spec(top, search_path())
+    spec = _found(top, search_path())
     if spec is None or top == "bnexp":
         return None
     folder = Path([*(spec.submodule_search_locations or []), spec.origin or ""][0]).parent
@@ -59,7 +59,7 @@ def source_of(module: str) -> Source | None:
         seen.add(name)
         if "." in name:
             todo.append(name.rpartition(".")[0])  # importing it runs its packages
-        found = _found(name, folder)
+        found = _found(name, [str(folder)])
         if not found or not found.origin or not (path := Path(found.origin)).is_file():
             continue  # it is elsewhere, or a folder without a file of its own
         modules.append(name)
@@ -78,9 +78,15 @@ def source_of(module: str) -> Source | None:
     return Source(hashlib.sha256(text).hexdigest()[:12], files, tuple(sorted(modules)))
 
 
-def _found(name: str, folder: Path) -> ModuleSpec | None:
-    """Return where a module lies in a folder, None if it is elsewhere; imports nothing."""
-    places, spec = [str(folder)], None
+def file_of(module: str) -> str | None:
+    """Return the file that importing a user's module would run, None if there is none."""
+    spec = _found(module, search_path())
+    return spec.origin if spec else None
+
+
+def _found(name: str, places: Sequence[str]) -> ModuleSpec | None:
+    """Return where a module lies in some folders, None if it is elsewhere; imports nothing."""
+    spec = None
     for part in name.split("."):
         spec = PathFinder.find_spec(part, places)
         if spec is None:

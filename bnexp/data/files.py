@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bnexp.config.schema import Data
 from bnexp.errors import UsageError, in_one_line
+from bnexp.reading import read_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +47,7 @@ def ensure(config: Data) -> None:
     if missing := absent(config):
         _download(config, folder, missing)
     for name, expected in CHECKSUMS[config.name].items():
-        found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        found = hashlib.sha256(read_bytes(folder / name)).hexdigest()
         if found != expected:
             raise UsageError(
                 f"{folder / name} is damaged (its SHA-256 begins with {found[:12]}, that "
@@ -126,7 +127,7 @@ def _array(path: Path, dimensions: int) -> "np.ndarray":
     """
     import numpy as np  # not before it is needed: a tenth of the time that a command needs to start
 
-    content = path.read_bytes()
+    content = read_bytes(path)
     head = 4 + 4 * dimensions
     if len(content) < head or content[:4] != bytes((0, 0, 8, dimensions)):
         raise ValueError(f"{path.name} is not in the IDX format")

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from platformdirs import user_cache_path
 
 from bnexp.config.schema import Config
 from bnexp.doctor.finding import Finding, careful
@@ -16,7 +15,8 @@ from bnexp.errors import UsageError, in_one_line
 from bnexp.plural import counted
 from bnexp.processes import n_cores
 from bnexp.store.folder import Store
-from bnexp.train.cpu.kernels import library
+from bnexp.study.cost import WITHOUT_KERNELS
+from bnexp.train.cpu.kernels import lacking, library
 from bnexp.train.device import provenance
 
 PACKAGES = ["torch", "torchvision", "hydra-core", "numpy", "pandas", "scipy", "statsmodels"]
@@ -49,15 +49,10 @@ def hardware(config: Config) -> Iterator[Finding]:
     yield Finding("ok", f"{cpu}, {counted(n_cores(), 'core')} for this process{_memory()}")
     if library():
         yield Finding("ok", "the C kernels are compiled: a CPU trains at full speed")
-    elif os.environ.get("BNEXP_KERNELS") == "off":
-        yield Finding("note", "BNEXP_KERNELS=off: a CPU trains in PyTorch's kernels, slower")
+    elif why := lacking():
+        yield Finding("note", f"training takes {WITHOUT_KERNELS} without the C kernels: {why}")
     else:
-        yield Finding(
-            "note",
-            "the C kernels could not be compiled, so a CPU trains in PyTorch's, several times "
-            "slower: install a C compiler (gcc or clang) and let "
-            f"{user_cache_path('bnexp', appauthor=False)} be written to",
-        )
+        yield Finding("note", f"BNEXP_KERNELS=off: training takes {WITHOUT_KERNELS}")
     n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     for index in range(n_gpus):
         about = torch.cuda.get_device_properties(index)

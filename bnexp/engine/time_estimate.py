@@ -1,20 +1,21 @@
 """Speeds by structure, measured where and as the runs will train: in all workers at once."""
 
-import json
 import os
 import platform
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from platformdirs import user_cache_path
+from pydantic import TypeAdapter, ValidationError
 
 import bnexp
 from bnexp.config.schema import Config
+from bnexp.errors import UsageError
 from bnexp.processes import WORKERS, prepare
+from bnexp.reading import read_bytes
 from bnexp.store.json_files import write_json
 from bnexp.study.cohorts import Cohort, structure
 from bnexp.study.cost import Speed
@@ -37,9 +38,9 @@ def speeds_of(
         wanted[key] = (config, max(len(cohort.runs), wanted.get(key, (config, 0))[1]))
     cache = _cache()
     where = f"{platform.node()} {bnexp.__version__} {workers} {' '.join(devices)}"
-    cached = _read(cache).get(where, {})
+    known = _read(cache).get(where, Known(0.0, {}))
     names = {key: f"{n} {key}" for key, (_, n) in wanted.items()}
-    todo = {key: wanted[key] for key in wanted if names[key] not in cached}
+    todo = {key: wanted[key] for key in wanted if names[key] not in known.speeds}
     measured = dict(list(todo.items())[:MOST_MEASURED])
     if measured:
         prepare()
@@ -50,17 +51,17 @@ def speeds_of(
                 for n in range(workers)
             ]
             results = [task.result() for task in tasks]
-        cached["start_s"] = max(start_s for start_s, _ in results)
+        known = Known(max(start_s for start_s, _ in results), dict(known.speeds))
         for number, key in enumerate(measured):
             speeds = [asdict(found[number]) for _, found in results]
             mean = {name: sum(s[name] for s in speeds) / len(speeds) for name in speeds[0]}
-            cached[names[key]] = mean | {"size": int(mean["size"])}
-        _write(cache, {**_read(cache), where: cached})
-    found = {key: Speed(**cached[names[key]]) for key in wanted if names[key] in cached}
+            known.speeds[names[key]] = Speed(**mean | {"size": int(mean["size"])})
+        _write(cache, {**_read(cache), where: known})
+    found = {key: known.speeds[names[key]] for key in wanted if names[key] in known.speeds}
     for key, (config, _) in wanted.items():
         if key not in found:
             found[key] = found[_most_similar(config, {k: wanted[k][0] for k in found})]
-    return found, cached["start_s"]
+    return found, known.start_s
 
 
 def _measure(
@@ -92,16 +93,26 @@ def _cache() -> Path:
     return user_cache_path("bnexp", appauthor=False) / "speeds.json"
 
 
-def _read(path: Path) -> dict[str, dict[str, Any]]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
+@dataclass(frozen=True)
+class Known:
+    """What was measured of a machine: seconds until a worker is ready, speeds by structure."""
+
+    start_s: float
+    speeds: dict[str, Speed]
 
 
-def _write(path: Path, values: object) -> None:
+_CACHE = TypeAdapter(dict[str, Known])
+
+
+def _read(path: Path) -> dict[str, Known]:
     try:
-        write_json(path, values)
-    except OSError:
+        return _CACHE.validate_json(read_bytes(path))
+    except (FileNotFoundError, UsageError, ValidationError):
+        return {}  # it is written anew
+
+
+def _write(path: Path, values: dict[str, Known]) -> None:
+    try:
+        write_json(path, _CACHE.dump_python(values))
+    except UsageError:
         return  # a home folder that cannot be written to: measured again next time

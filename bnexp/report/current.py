@@ -6,6 +6,8 @@ from functools import cache
 from pathlib import Path
 
 import bnexp
+from bnexp.errors import UsageError
+from bnexp.reading import read_bytes
 from bnexp.store.folder import Store
 
 
@@ -36,9 +38,8 @@ def is_current(store: Store) -> bool:
         at = store.page.stat().st_mtime_ns
         if any(path.stat().st_mtime_ns > at for path in (*made, *runs)):
             return False
-        with store.page.open("rb") as page:
-            return made_from(store).encode() in page.read(1000)
-    except OSError:
+        return made_from(store).encode() in read_bytes(store.page)[:1000]
+    except (OSError, UsageError):
         return False
 
 

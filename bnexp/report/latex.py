@@ -2,6 +2,7 @@ r"""The report's tables for a paper: `\input{report.tex}` prints them with bookt
 
 import re
 
+from bnexp.reading import visible
 from bnexp.report.page import Page
 from bnexp.report.tables.text import TableText
 
@@ -27,7 +28,7 @@ _NEGATIVE = re.compile(r"(?<![\w.-])-(?=[\d.])")
 
 def to_latex(page: Page) -> str:
     """Return the tables that a paper needs as LaTeX; every string is escaped."""
-    title = " ".join(page.title.split())
+    title = visible(" ".join(page.title.split()))
     parts = [
         f"% {title}: the tables of report.md. In the preamble:\n"
         "%   \\usepackage[T1]{fontenc}\n"
@@ -46,7 +47,7 @@ def to_latex(page: Page) -> str:
 
 def escape(text: str) -> str:
     """Return a text as LaTeX prints it, its numbers with real minus signs."""
-    text = _NEGATIVE.sub("\N{MINUS SIGN}", " ".join(text.split()))
+    text = _NEGATIVE.sub("\N{MINUS SIGN}", visible(" ".join(text.split())))
     return "".join(_ESCAPED.get(character, character) for character in text)
 
 

@@ -3,13 +3,14 @@
 import base64
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from bnexp.reading import visible
 from bnexp.report.figure_pool import ReportFigure
 from bnexp.report.links import Linked
 from bnexp.report.numbers import Marked
@@ -52,7 +53,7 @@ def to_markdown(page: Page, figures: Figures) -> str:
 
 def html(template: str, **values: Any) -> str:
     """Return a rendered HTML page, which runs its own script and no other."""
-    environment = _environment(autoescape=True)
+    environment = _environment()
     assert environment.loader is not None
     script = environment.loader.get_source(environment, "page.js")[0]
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -62,21 +63,22 @@ def html(template: str, **values: Any) -> str:
 
 def markdown(template: str, **values: Any) -> str:
     """Return a rendered Markdown page."""
-    return _environment(autoescape=False).get_template(template).render(values)
+    return _environment(finalize=_as_markdown).get_template(template).render(values)
 
 
 @cache
-def _environment(*, autoescape: bool) -> Environment:
+def _environment(finalize: Callable[[object], object] | None = None) -> Environment:
     environment = Environment(
         loader=PackageLoader("bnexp.report"),
-        autoescape=autoescape,
+        autoescape=True,
+        finalize=finalize,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
     environment.filters |= {
-        "cell": _cell,
+        "code": _code,
         "kind": _kind,
         "linked": _linked,
         "typeset": _typeset,
@@ -84,10 +86,17 @@ def _environment(*, autoescape: bool) -> Environment:
     return environment
 
 
-def _cell(text: str) -> str:
-    """Return a text as a cell of a Markdown table: as text, not as markup."""
-    escaped = re.sub(r"([\\|<>`$])", r"\\\1", text)
-    return " ".join(escaped.split())
+def _as_markdown(value: object) -> object:
+    """Return a value as text of a Markdown page, on one line: no markup, and no link."""
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    line = visible(" ".join(value.split()))
+    return Markup(re.sub(r"[\\|<>`$]|(?<=\])[(\[]|^~", r"\\\g<0>", line))
+
+
+def _code(text: str) -> Markup:
+    """Return a text as a line of a block of code, which it cannot end."""
+    return Markup(visible(" ".join(text.split())).replace("```", "'''"))
 
 
 def _typeset(text: str) -> str:

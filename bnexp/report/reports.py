@@ -7,6 +7,7 @@ import pandas as pd
 
 from bnexp import plots
 from bnexp.errors import UsageError
+from bnexp.reading import read_bytes
 from bnexp.report.analysis import Analysis
 from bnexp.report.comparison import Comparison, compare
 from bnexp.report.current import made_from
@@ -65,6 +66,7 @@ def analyse(store: Store) -> Analysis:
     Raises:
         UsageError: If the folder holds no study, or no finished run of it.
     """
+    store.check_links()
     study = store.look(store.read_study())
     made = made_from(store)  # before the runs are read: one that is saved just now is new
     records = store.load(study.run_ids)
@@ -99,7 +101,7 @@ def _write(analysis: Analysis, pool: FigurePool) -> str:
         # A figure that was not drawn now shows runs that are no longer these; one that came
         # with a repository has no PNG beside it.
         other = path.with_suffix(".png")
-        if path.stem not in figures and (other.exists() or plots.is_ours(path.read_bytes())):
+        if path.stem not in figures and (other.exists() or plots.is_ours(read_bytes(path))):
             path.unlink()
             other.unlink(missing_ok=True)
     columns = markdown("columns.md.j2", page=report)
@@ -114,5 +116,22 @@ def _write(analysis: Analysis, pool: FigurePool) -> str:
 def csv_bytes(table: pd.DataFrame) -> bytes:
     """Return what a table's CSV file holds."""
     buffer = io.StringIO()
+    table = table.rename(columns=_no_formula)
+    texts = table.select_dtypes(exclude="number").columns
+    table = table.assign(**{name: table[name].map(_no_formula) for name in texts})
     table.to_csv(buffer, index=False, lineterminator="\n")
     return buffer.getvalue().encode()
+
+
+def _no_formula(cell: object) -> object:
+    """Return a cell that a spreadsheet takes for the text, or the number, that it is.
+
+    Source: OWASP, CSV injection: a text that begins like a formula gets an apostrophe.
+    """
+    if not isinstance(cell, str) or not cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell

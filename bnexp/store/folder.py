@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
-
 from bnexp.errors import UsageError
-from bnexp.store import study_file
-from bnexp.store.json_files import parse, read_text, write_json
+from bnexp.reading import read_bytes
+from bnexp.store import run_file, study_file
+from bnexp.store.json_files import write_json
 from bnexp.store.packed import Packed
 from bnexp.store.records import RunRecord
 from bnexp.store.study_file import Declared
@@ -42,6 +41,7 @@ class Store:
         Raises:
             UsageError: If it cannot be created or written to.
         """
+        self.check_links()
         with self._writing():
             self.runs.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=self.runs).close()
@@ -56,6 +56,19 @@ class Store:
         there = next(path for path in (folder, *folder.parents) if path.exists())
         with self._writing():
             tempfile.TemporaryFile(dir=there).close()
+
+    def check_links(self) -> None:
+        """Check that what is written under the folder stays there.
+
+        Raises:
+            UsageError: If a part of it is a link, as in a folder that somebody else made.
+        """
+        for part in (self.runs, self.tables, self.figures):
+            if part.is_symlink():
+                raise UsageError(
+                    f"{part} is a link: bnexp writes nothing outside {self.folder}; put a "
+                    "folder in its place"
+                )
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -86,6 +99,10 @@ class Store:
         """Return where the file of a failed run lies."""
         return self.runs / f"{run_id}{FAILED}"
 
+    def run_files(self) -> list[Path]:
+        """Return the files of the runs that are not packed, finished or failed, in order."""
+        return [self.runs / name for name in sorted(self._listing())]
+
     def finished_files(self) -> list[Path]:
         """Return the files of the finished runs that are not packed."""
         return [self.runs / name for name in self._listing() if not name.endswith(FAILED)]
@@ -114,6 +131,11 @@ class Store:
 
     def save(self, record: RunRecord) -> None:
         """Write a run's file, complete or not at all."""
+        if not self.runs.is_dir():  # it is not made again, without what it held
+            raise UsageError(
+                f"{self.runs} is gone: it was there when the training began. Runs that end "
+                "now are lost; the same command trains what is missing"
+            )
         failed, whole = self.failed_file(record.run_id), self.run_file(record.run_id)
         write_json(failed if record.status == "failed" else whole, record.to_json())
         if record.status != "failed":
@@ -135,35 +157,29 @@ class Store:
         return [record for run_id in run_ids if (record := self._record(run_id)) is not None]
 
     def _record(self, run_id: str) -> RunRecord | None:
-        packed = self.packed.lines()
+        before = None
         while True:
             with suppress(FileNotFoundError):
-                path = self.run_file(run_id)
-                return _record(read_text(path), path)
+                return self.read(self.run_file(run_id))
+            packed = self.packed.lines()
             if (line := packed.get(run_id)) is not None:
-                return _record(line, f"the line of the packed run {run_id} of {self.folder}")
-            before, packed = packed, self.packed.lines()
-            if packed is before:
+                return self.read_line(run_id, line)
+            if packed is before:  # else it moved while it was looked for
                 break
+            before = packed
         with suppress(FileNotFoundError):
-            path = self.failed_file(run_id)
-            return _record(read_text(path), path)
+            return self.read(self.failed_file(run_id))
         return None
+
+    def read(self, path: Path) -> RunRecord:
+        """Return the record of a run's own file; see `bnexp.store.run_file.read`."""
+        run_id = path.name.removesuffix(".json").removesuffix(".failed")
+        return run_file.read(read_bytes(path), path, run_id)
+
+    def read_line(self, run_id: str, line: bytes) -> RunRecord:
+        """Return the record of a packed run."""
+        return run_file.read(line, f"the packed run {run_id} of {self.folder}", run_id)
 
     def read_study(self) -> Declared:
         """Return what was declared last; see `bnexp.store.study_file.read`."""
         return study_file.read(self.study)
-
-
-_TYPE = TypeAdapter(RunRecord)
-
-
-def _record(text: str | bytes, where: Path | str) -> RunRecord:
-    parse(text, where)
-    try:
-        return _TYPE.validate_json(text)
-    except ValidationError as error:
-        field = ".".join(map(str, error.errors()[0]["loc"]))
-        raise UsageError(
-            f"{where} is not a run of bnexp (see {field}): delete it and run again"
-        ) from None

@@ -5,13 +5,11 @@ import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from bnexp.errors import UsageError
+from bnexp.reading import read_bytes
 from bnexp.store.records import SCHEMA_VERSION
-
-# What a run or a study of 100,000 runs needs, many times over; more is another program's file.
-MOST_BYTES = 256 * 2**20
 
 
 def read_text(path: Path) -> str:
@@ -21,15 +19,9 @@ def read_text(path: Path) -> str:
         FileNotFoundError: If there is none.
         UsageError: If it is no ordinary file, too large for one of bnexp, or not UTF-8.
     """
-    if path.exists() and not path.is_file():  # reading a pipe would wait for ever
-        raise UsageError(f"{path} is not an ordinary file: move it away and run again")
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise UsageError(f"{path} is too large to be a file of bnexp: move it away")
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError) as error:
+        return read_bytes(path).decode()
+    except UnicodeDecodeError as error:
         raise _unreadable(path, error) from None
 
 
@@ -43,7 +35,7 @@ def parse(text: str | bytes, path: Path | str) -> dict[str, Any]:
         UsageError: If it is damaged, or written by a newer or older bnexp.
     """
     try:
-        data: dict[str, Any] = json.loads(text)
+        data: dict[str, Any] = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise _unreadable(path, error) from None
     version = data.get("schema_version") if isinstance(data, dict) else None
@@ -54,6 +46,10 @@ def parse(text: str | bytes, path: Path | str) -> dict[str, Any]:
             f"{path} has schema version {version}, this bnexp reads {SCHEMA_VERSION}: {remedy}"
         )
     return data
+
+
+def _no_number(literal: str) -> NoReturn:
+    raise ValueError(f"{literal} is no number of JSON")
 
 
 def _unreadable(path: Path | str, error: Exception) -> UsageError:
@@ -76,10 +72,14 @@ def write_bytes(path: Path, content: bytes, *, lasting: bool = False) -> None:
     Args:
         lasting: Whether its content must be on the disk before it gets its name: what it
             replaces is about to be removed, and the power may fail.
+
+    Raises:
+        UsageError: If the disk is full, or the folder cannot be written to.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    beside = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             if lasting:
@@ -87,7 +87,14 @@ def write_bytes(path: Path, content: bytes, *, lasting: bool = False) -> None:
                 os.fsync(file.fileno())
         os.chmod(beside, 0o644)
         os.replace(beside, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(beside)
+    except BaseException as error:
+        if beside:
+            with suppress(OSError):
+                os.unlink(beside)
+        if isinstance(error, OSError):
+            raise UsageError(
+                f"cannot write {path} ({error.strerror}). What was finished before is kept: "
+                "make room and give the same command again, or copy the folder to another "
+                "place and name that with results_dir=DIR"
+            ) from None
         raise

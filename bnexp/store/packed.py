@@ -1,19 +1,23 @@
 """Finished runs in one file, a line each, sorted by their ids."""
 
 import gzip
+import io
 import re
-import stat
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
 
 from bnexp.errors import UsageError
+from bnexp.reading import MOST_BYTES, read_bytes
 
 # As `pack` writes it: its content is a seventh, and no larger in a repository's history.
 ZIPPED = "runs.jsonl.gz"
 PLAIN = "runs.jsonl"  # the same, for other programs and by hand
 # An id becomes the name of a file: no other letters. The rest of a line may wait.
 _ID = re.compile(rb'\{"schema_version":\d+,"run_id":"([\w-]+)",')
+# A run of 10,000 epochs has 5 MB. Runs are packed to a seventh; what is a hundred times as
+# large when it is unpacked was made to fill the memory.
+MOST_LINE_BYTES, MOST_PACKED_BYTES, MOST_TIMES = 64 * 2**20, 2**30, 100
 _Stamps = tuple[tuple[int, int, int] | None, ...]
 
 
@@ -59,11 +63,15 @@ def content(lines: Iterable[tuple[str, bytes]]) -> bytes:
 def _read(file: Path) -> dict[str, bytes]:
     lines: dict[str, bytes] = {}
     try:
-        if not stat.S_ISREG(file.stat().st_mode):  # reading a pipe would wait for ever
-            raise ValueError("it is not an ordinary file")
-        read = gzip.open if file.name == ZIPPED else open
-        with read(file, "rb") as opened:
-            for number, line in enumerate(opened, 1):
+        content = read_bytes(file, MOST_PACKED_BYTES)
+        most = max(MOST_BYTES, MOST_TIMES * len(content))
+        size, number = 0, 0
+        packed = io.BytesIO(content)
+        with gzip.open(packed) if file.name == ZIPPED else packed as opened:
+            while line := opened.readline(MOST_LINE_BYTES + 1):
+                size, number = size + len(line), number + 1
+                if len(line) > MOST_LINE_BYTES or size > most:
+                    raise ValueError(f"line {number} is larger than runs of bnexp are")
                 if (found := _ID.match(line)) is None:
                     raise ValueError(f"line {number} is no run of bnexp")
                 run_id, record = found[1].decode(), line.rstrip(b"\n")

@@ -29,6 +29,8 @@ def pack(store: Store) -> list[Path]:
         UsageError: If a run cannot be read, or the folder not be written to.
     """
     with alone(store):
+        if not store.done():
+            raise _holds_none(store)
         lines, files, foreign = {}, [], []
         for path in sorted(store.finished_files()):
             seen = stamp(path)
@@ -57,6 +59,8 @@ def unpack(store: Store) -> None:
         UsageError: If a run cannot be read, or the folder not be written to.
     """
     with alone(store):
+        if not store.done():
+            raise _holds_none(store)
         lines = store.packed.lines()
         store.runs.mkdir(exist_ok=True)
         for run_id, line in lines.items():
@@ -71,22 +75,18 @@ def unpack(store: Store) -> None:
 
 @contextmanager
 def alone(store: Store) -> Iterator[None]:
-    """Have no other process pack, unpack or prune the same folder.
-
-    Raises:
-        UsageError: If it holds no finished run, or cannot be written to.
-    """
-    if not store.done():
-        raise UsageError(
-            f"{store.folder} holds no finished run: name the folder of a study, "
-            "for example results/quickstart"
-        )
+    """Have no other process move the runs of the same folder."""
+    store.check_links()
+    if not store.folder.is_dir():
+        raise _holds_none(store)
     lock = store.folder / ".packing.lock"
     try:
         with FileLock(lock):
-            yield
-            with suppress(PermissionError):  # a system that removes no open file
-                lock.unlink(missing_ok=True)
+            try:
+                yield
+            finally:
+                with suppress(OSError):  # a system that removes no open file
+                    lock.unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(
             f"cannot write to {store.folder} ({error.strerror}): no run is lost, and the same "
@@ -94,11 +94,18 @@ def alone(store: Store) -> Iterator[None]:
         ) from None
 
 
+def _holds_none(store: Store) -> UsageError:
+    return UsageError(
+        f"{store.folder} holds no finished run: name the folder of a study, "
+        "for example results/quickstart"
+    )
+
+
 def _line(path: Path) -> bytes | None:
     """Return a run's file as a line, None if the file could not be had back from it."""
     whole = path.read_bytes()
     data = parse(whole, path)
-    with suppress(ValueError):  # NaN, which bnexp does not write
+    with suppress(ValueError):  # infinity, as 1e400 is read
         if data.get("run_id") == path.stem and json_bytes(data) == whole:
             text = json.dumps(data, separators=(",", ":"), ensure_ascii=False)
             return text.encode()

@@ -2,12 +2,11 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from bnexp.errors import printable
-from bnexp.metrics.metric import Measured
 from bnexp.store.image_outcomes import ImageOutcomes
 
 # Raise it when a stored run can no longer be read, or when the same configuration would
@@ -18,6 +17,12 @@ MOST_OF_REASON = 500
 
 Status = Literal["ok", "diverged", "failed"]
 LevelValue = str | int | float | bool | None
+# A loss that explodes ends at 3e38, where float32 does; squares of these are finite, too.
+Number = (
+    Annotated[float, Field(ge=-1e100, le=1e100)]
+    | Annotated[int, Field(ge=-(2**63), lt=2**63)]
+    | None
+)
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,8 @@ class RunRecord:
     seed: int
     status: Status
     config: dict[str, Any]
-    metrics: Measured
-    history: list[Measured]
+    metrics: dict[str, Number]
+    history: list[dict[str, Number]]
     provenance: dict[str, Any]
     error: str | None = None
     outcomes: ImageOutcomes | None = None

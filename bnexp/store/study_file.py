@@ -1,6 +1,7 @@
 """`study.json`: what a study declares. One type, one writer and one reader."""
 
 import dataclasses
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
@@ -20,11 +21,13 @@ from pydantic import (
 from pydantic.dataclasses import dataclass
 
 from bnexp.config.asks import AnyAsk
+from bnexp.config.part import Seed
 from bnexp.config.schema import SIZES
 from bnexp.config.study import AnyClaim
 from bnexp.config.until import Until
 from bnexp.errors import UsageError
 from bnexp.metrics import describe
+from bnexp.reading import CONTROL
 from bnexp.store.json_files import parse, read_text, write_json
 from bnexp.store.records import SCHEMA_VERSION, RunRecord
 
@@ -141,7 +144,7 @@ class Declared(Sparing):
     question: str
     source: str
     overrides: Overrides = Field(alias="factors")
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     until: Until | None = None
     looks: tuple[Look, ...] | None = None
     responses: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -149,12 +152,21 @@ class Declared(Sparing):
     claims: tuple[AnyClaim, ...]
     fixed: tuple[str, ...]
     base: Base
-    runs: tuple[CellRuns, ...] = Field(alias="cells")
+    runs: Annotated[tuple[CellRuns, ...], Field(min_length=1)] = Field(alias="cells")
     asks: tuple[AnyAsk, ...] = ()
     earlier: tuple[Declaration, ...] = ()
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("seeds: one stands twice")
+        labels = (text for levels in self.overrides.values() for text in levels)
+        said = (self.name, self.command, self.question, self.source, *self.overrides, *labels)
+        if CONTROL.search("".join(said)):
+            raise ValueError("a text has a control character")
+        # They become names of files: one look at all, for there may be 100,000.
+        if not re.fullmatch(r"[\w-]*", "".join(self.run_ids)):
+            raise ValueError("cells: a run's id has letters that no id has")
         for cell in self.runs:
             if cell.levels.keys() != self.overrides.keys() or any(
                 level not in self.overrides[key] for key, level in cell.levels.items()
@@ -168,6 +180,11 @@ class Declared(Sparing):
                 describe(response)
             except KeyError:
                 raise ValueError(f"no run reports a response {response!r}") from None
+        self._check_levels()
+        return self
+
+    def _check_levels(self) -> None:
+        """Check that claims and questions name levels that there are."""
         for claim in self.claims:
             for key, level in claim.levels:
                 if level not in self.overrides.get(key, ()):
@@ -178,7 +195,6 @@ class Declared(Sparing):
                     raise ValueError(f"asks: {key}={level} is no level of the factors")
             if unknown := [key for key in ask.apart if key not in self.overrides]:
                 raise ValueError(f"asks: {unknown[0]} is no factor")
-        return self
 
     @cached_property
     def factors(self) -> dict[str, tuple[str, ...]]:

@@ -1,7 +1,8 @@
 """From a study file and a command line to a `Study`: what is varied, what is fixed."""
 
+import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,14 @@ from bnexp.config.study import AnyClaim, StudySpec
 from bnexp.config.until import Until, is_until
 from bnexp.errors import UsageError
 from bnexp.metrics import describe
+from bnexp.reading import in_short, visible
 from bnexp.store.records import LevelValue
 from bnexp.study import asks
 from bnexp.study.design import Design, Factor, Level, Study, enumerate_design
+from bnexp.study.responses import check_measured, responses_of
 from bnexp.study.until import fitting
 
-DEFAULT_RESPONSES = ("test_accuracy", "train_loss")
+MOST_BYTES_OF_NAME = 200  # a folder's name can have 255, and files get theirs beside it
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ def declare(composer: Composer, arguments: Sequence[str], *, multirun: bool) -> 
         UsageError: If an argument is unknown, out of range or contradicts the study.
     """
     overrides = read(arguments, composer.options)
+    _check_once(overrides)
     file = _study_file(composer, overrides)
     choice, spec = (file.choice, file.spec) if file else (Choice(), None)
     check_keys(overrides, also=[factor.key for factor in choice.factors])
@@ -72,9 +76,14 @@ def declare(composer: Composer, arguments: Sequence[str], *, multirun: bool) -> 
     declared = None
     rules: list[Override] = []
     if file:
-        size = read(shlex.split(file.spec.budgets.get(budget, "")), composer.options)
-        check_keys(size, also=[factor.key for factor in choice.factors])
-        rules, size = _apart(size)
+        words = _words(file.spec.budgets.get(budget, ""))
+        ruling = [one for one in words if is_until(one.partition("=")[0])]
+        rules = read(ruling, composer.options)
+        size = _own(
+            [one for one in words if one not in ruling],
+            composer.options,
+            also=["seed", *(factor.key for factor in choice.factors)],
+        )
         choice = _applied(composer.options, size, choice, spec, multirun=True)
         declared = file.config
         if choice.fixed:
@@ -86,7 +95,7 @@ def declare(composer: Composer, arguments: Sequence[str], *, multirun: bool) -> 
     fixed = (*choice.fixed, *(one for one in sized if one.key not in said))
     base, _ = composer.resolve(fixed)
     as_declared = declared is not None and declared.identity() == base.identity()
-    responses = _responses(spec, base)
+    responses = responses_of(spec, base)
     swept = "+".join(factor.key for factor in choice.factors) or "single"
     study = Study(
         name=base.name or (file.name if file else swept),
@@ -108,16 +117,46 @@ def declare(composer: Composer, arguments: Sequence[str], *, multirun: bool) -> 
         base=base,
         until=_until([*rules, *own_rules], file, responses, choice, small=budget == "smoke"),
     )
-    if any(part in study.name for part in ("/", "\\")) or study.name in (".", ".."):
-        raise UsageError(f"name={study.name}: a folder's name without slashes, please")
+    _check_name(study.name)
     return study
 
 
-def open_design(arguments: Sequence[str], multirun: bool, config_dir: Path | None) -> Design:
-    """Return the design that a command line asks for; see `declare`."""
-    with Composer(config_dir) as composer:
+def _check_once(overrides: Sequence[Override]) -> None:
+    """Check that no key is swept and set again, which would drop the sweep."""
+    first: dict[str, Override] = {}
+    for one in overrides:
+        other = first.setdefault(one.key_or_group, one)
+        if other is not one and (one.is_sweep_override() or other.is_sweep_override()):
+            raise UsageError(
+                f"{one.key_or_group} stands twice: {in_short(str(other.input_line))} and "
+                f"{in_short(str(one.input_line))}; name all its values in one"
+            )
+
+
+def _check_name(name: str) -> None:
+    shown = f"name={in_short(visible(' '.join(name.split())))}"
+    if any(part in name for part in ("/", "\\", "\n")) or name in (".", ".."):
+        raise UsageError(f"{shown}: a folder's name without slashes, please")
+    if visible(name) != name:
+        raise UsageError(f"{shown}: a folder's name without control characters, please")
+    if len(os.fsencode(name)) > MOST_BYTES_OF_NAME:
+        raise UsageError(f"{shown} is too long for a folder: add name=NAME, a shorter one")
+
+
+def open_design(
+    arguments: Sequence[str],
+    multirun: bool,
+    config_dir: Path | None,
+    *,
+    allow_code: bool = False,
+) -> Design:
+    """Return the design that a command line asks for; see `declare` and `Composer`."""
+    with Composer(config_dir, arguments, allow_code=allow_code) as composer:
         study = declare(composer, arguments, multirun=multirun)
-        return enumerate_design(study, lambda settings: composer.resolve(settings)[0])
+        design = enumerate_design(study, lambda settings: composer.resolve(settings)[0])
+    asked = (*study.responses, *(claim.response for claim in study.claims))
+    check_measured(asked, [cell.config for cell in design.cells])
+    return design
 
 
 def folder_of(study: Study) -> Path:
@@ -137,25 +176,37 @@ def _study_file(composer: Composer, overrides: Sequence[Override]) -> StudyFile 
     if not named or named[0].value() is None:
         return None
     name = str(named[0].value())
+    try:
+        return _read_file(composer, name)
+    except UsageError as error:
+        said = f"study={name}"
+        raise UsageError(f"{said}: {str(error).removeprefix(f'{said}: ')}") from None
+
+
+def _read_file(composer: Composer, name: str) -> StudyFile:
+    """Return what a study file declares.
+
+    Raises:
+        UsageError: If it declares no study, or a claim about what it does not vary.
+    """
     config, spec = composer.resolve([setting(f"study={name}")])
     if spec is None:
-        raise UsageError(f"study={name} has no study: section")
+        raise UsageError("it has no study: section")
+    if config.data.root != composer.compose([])[0].data.root:
+        raise UsageError("a study file cannot set data.root, the command line can")
     factors = tuple(_declared_factor(composer.options, *item) for item in spec.factors.items())
     for claim in spec.claims:
         if lacking := _lacking(claim, factors):
-            raise UsageError(f"study={name}: the claim {claim.claim!r} needs {lacking}")
-    _check_asks(name, spec, factors)
-    for key in [
-        *spec.responses,
-        *(one.response for one in (*spec.claims, *spec.asks)),
-    ]:
+            raise UsageError(f"the claim {claim.claim!r} needs {lacking}")
+    _check_asks(spec, factors)
+    for key in [*spec.responses, *(one.response for one in (*spec.claims, *spec.asks))]:
         try:
             describe(key)
         except KeyError:
-            raise UsageError(f"study={name}: no run reports a response {key!r}") from None
+            raise UsageError(f"no run reports a response {key!r}") from None
     for key in spec.iqm:
         if key not in spec.responses:
-            raise UsageError(f"study={name}: iqm names {key!r}, which is not in its responses")
+            raise UsageError(f"iqm names {key!r}, which is not in its responses")
     for claim in spec.claims:
         what = describe(claim.response)
         for number in claim.numbers:
@@ -163,7 +214,7 @@ def _study_file(composer: Composer, overrides: Sequence[Override]) -> StudyFile 
                 share = number / what.scale
                 meant = f": did you mean {share:g}?" if what.holds(share) else ""
                 raise UsageError(
-                    f"study={name}: the claim {claim.claim!r} says {number:g}, but "
+                    f"the claim {claim.claim!r} says {number:g}, but "
                     f"{claim.response} lies between {what.low:g} and {what.high:g}{meant}"
                 )
     seeds = tuple(range(spec.seeds)) if isinstance(spec.seeds, int) else spec.seeds
@@ -233,8 +284,8 @@ def _applied(
         # A study always has seeds to sweep; elsewhere a sweep must be asked for.
         if override.is_sweep_override() and not multirun and not (spec and key == "seed"):
             raise UsageError(
-                f"{text} names several values; add -m to sweep them: "
-                f"bnexp run -m {shlex.quote(text)}"
+                f"{in_short(text)} names several values; add -m to sweep them: "
+                f"bnexp run -m {in_short(shlex.quote(text))}"
             )
         if key == "seed":
             seeds = _seeds(settings(override, options))
@@ -264,20 +315,13 @@ def _command(overrides: Sequence[Override], *, multirun: bool) -> str:
     return shlex.join(["bnexp", "run", *(["-m"] if multirun else []), *said])
 
 
-def _responses(spec: StudySpec | None, base: Config) -> tuple[str, ...]:
-    if spec is not None:
-        return spec.responses
-    first = ["test_accuracy_population"] if "population" in base.eval.statistics else []
-    asked = [key for probe in base.eval.probes.values() for key in probe.responses]
-    return (*first, *DEFAULT_RESPONSES, *asked)
-
-
 def _declared_factor(options: Options, key: str, levels: str | dict[str, str]) -> Factor:
     if isinstance(levels, str):
-        (override,) = read([f"{key}={levels}"], options)
-        check_keys([override])
+        (override,) = _own([f"{key}={levels}"], options)
         return _factor(override, options)
-    bundles = {name: read(text.split(), options) for name, text in levels.items()}
+    if key in ("seed", "status", "run_id", "error", "epoch"):  # columns of every table
+        raise UsageError(f"{key} cannot be a factor: give it another name")
+    bundles = {name: _own(text.split(), options) for name, text in levels.items()}
     return Factor(
         key,
         tuple(
@@ -285,6 +329,33 @@ def _declared_factor(options: Options, key: str, levels: str | dict[str, str]) -
             for name, bundle in bundles.items()
         ),
     )
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:  # a quotation mark without its other
+        raise UsageError(f"cannot read {in_short(text)!r} ({error})") from None
+
+
+def _own(texts: Sequence[str], options: Options, also: Collection[str] = ()) -> list[Override]:
+    """Return overrides of a study file: of keys that determine a result, as they stand.
+
+    Args:
+        also: Keys to accept besides.
+
+    Raises:
+        UsageError: If one belongs to the command line.
+    """
+    overrides = read(texts, options)
+    check_keys(overrides, also)
+    for one in overrides:
+        key, text = one.key_or_group, in_short(str(one.input_line))
+        if key not in also and (not determines_result(key) or key in ("seed", "study")):
+            raise UsageError(f"{text}: a study file cannot set {key}, the command line can")
+        if "${" in text:
+            raise UsageError(f"{text}: in a study file, a level names its values")
+    return overrides
 
 
 def _factor(override: Override, options: Options) -> Factor:
@@ -335,8 +406,9 @@ def _owner(factors: Sequence[Factor], key: str) -> str | None:
 
 def _seeds(chosen: Sequence[Setting]) -> tuple[int, ...]:
     for value in (one.value for one in chosen):
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise UsageError(f"seed={value}: seeds are whole numbers from 0")
+        if type(value) is not int or not 0 <= value < 2**63:
+            shown = in_short(str(value))
+            raise UsageError(f"seed={shown}: seeds are whole numbers from 0 to 2**63 - 1")
     return tuple(one.value for one in chosen if isinstance(one.value, int))
 
 
@@ -354,11 +426,11 @@ def _claims_that_apply(
     return tuple(claim for claim in spec.claims if not _lacking(claim, factors))
 
 
-def _check_asks(name: str, spec: StudySpec, factors: Sequence[Factor]) -> None:
+def _check_asks(spec: StudySpec, factors: Sequence[Factor]) -> None:
     levels = _levels(factors)
     for order, ask in enumerate(spec.asks, 1):
         if needed := asks.lacking(ask, levels):
-            raise UsageError(f"study={name}: question {order} of asks needs {needed}")
+            raise UsageError(f"question {order} of asks needs {needed}")
 
 
 def _asks_that_apply(spec: StudySpec | None, factors: Sequence[Factor]) -> tuple[AnyAsk, ...]:

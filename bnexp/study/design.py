@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,14 +11,17 @@ from typing import Any
 
 from bnexp.config.asks import AnyAsk
 from bnexp.config.keys import Setting
+from bnexp.config.part import MOST
 from bnexp.config.schema import Config, determines_result
 from bnexp.config.study import AnyClaim
 from bnexp.config.until import Until
-from bnexp.errors import printable
+from bnexp.errors import UsageError, printable
 from bnexp.metrics.metric import Measured
 from bnexp.store.image_outcomes import ImageOutcomes
 from bnexp.store.records import SCHEMA_VERSION, LevelValue, RunRecord, Status
 from bnexp.store.study_file import CellRuns, Declared, now
+
+MOST_RUNS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -203,6 +207,12 @@ def enumerate_design(study: Study, resolve: Callable[[Sequence[Setting]], Config
     Raises:
         UsageError: If a combination is not a valid configuration.
     """
+    n_cells = math.prod(len(factor.levels) for factor in study.factors)
+    if n_cells > MOST or n_cells * len(study.seeds) > MOST_RUNS:
+        raise UsageError(
+            f"{n_cells:,} cells x {len(study.seeds):,} seeds are too many: a study has at most "
+            f"{MOST:,} cells and {MOST_RUNS:,} runs"
+        )
     cells = []
     keys = [factor.key for factor in study.factors]
     for levels in itertools.product(*(factor.levels for factor in study.factors)):

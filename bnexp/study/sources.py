@@ -10,10 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from bnexp.config.keys import conf_dir
-from bnexp.errors import UsageError, in_one_line
+from bnexp.config.yaml_files import read_yaml
+from bnexp.errors import UsageError
 
 SOURCES = {
     "d2l_forum": "d2l forum on batch normalization",
@@ -49,7 +48,7 @@ class Row:
 
 def read_rows() -> list[Row]:
     """Return the rows of all sources, in the order of the sources, without their studies."""
-    entries = _load(Path(__file__).with_name("sources.yaml"))
+    entries = read_yaml(Path(__file__).with_name("sources.yaml"))
     return [Row(**{**entry, "tests": tuple(entry.get("tests", ()))}) for entry in entries]
 
 
@@ -64,7 +63,7 @@ def read_studies(folders: Sequence[Path]) -> dict[str, dict[str, Any]]:
         if not folder.is_dir():
             raise UsageError(f"--config-dir {folder}: no such folder")
         for path in folder.glob("study/*.yaml"):
-            file = _load(path)
+            file = read_yaml(path)
             found.setdefault(path.stem, file if isinstance(file, dict) else {})
     return dict(sorted(found.items()))
 
@@ -181,12 +180,3 @@ def _answer(row: Row, published: Collection[str]) -> str:
         path, _, name = test.partition("::")
         tests.append(f"[{name}](../{path})")
     return ", ".join([*studies, *tests])
-
-
-def _load(path: Path) -> Any:
-    # The reader in C where there is one: it is ten times as fast.
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), loader)
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path}: {in_one_line(error)}") from None

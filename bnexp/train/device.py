@@ -15,7 +15,7 @@ import torch
 
 import bnexp
 from bnexp.errors import UsageError
-from bnexp.train.cpu.kernels import compiled_by
+from bnexp.train.cpu.kernels import compiled_by, lacking
 
 
 def resolve(name: str) -> list[str]:
@@ -106,6 +106,7 @@ def provenance(device: torch.device) -> dict[str, Any]:
         "device": device.type,
         "hardware": hardware,
         "threads": torch.get_num_threads(),
+        **({"kernels_lacking": why} if device.type == "cpu" and (why := lacking()) else {}),
         "python": platform.python_version(),
         "torch": str(torch.__version__),  # unpickling its own class imports PyTorch
         "bnexp": bnexp.__version__,

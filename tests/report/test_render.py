@@ -3,18 +3,18 @@
 import pytest
 
 from bnexp.report.numbers import Marked
-from bnexp.report.render import _cell, _kind, _linked
+from bnexp.report.render import _as_markdown, _kind, _linked
 
 
 @pytest.mark.parametrize("mark", ["\\", "|", "<", ">", "`", "$"])
 def test_no_mark_of_markdown_works_in_a_cell(mark: str) -> None:
     """Each character that Markdown or its mathematics would take for its own is escaped."""
-    assert _cell(f"a{mark}b{mark}") == f"a\\{mark}b\\{mark}"
+    assert _as_markdown(f"a{mark}b{mark}") == f"a\\{mark}b\\{mark}"
 
 
 def test_a_cell_is_one_line() -> None:
     """Line breaks and runs of spaces would end the row."""
-    assert _cell("a\nb\r\n  c\t d") == "a b c d"
+    assert _as_markdown("a\nb\r\n  c\t d") == "a b c d"
 
 
 @pytest.mark.parametrize("mark", ["<", ">", "&", '"', "'"])

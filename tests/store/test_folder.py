@@ -32,7 +32,7 @@ def record(run_id: str, status: str = "ok", **changes: object) -> RunRecord:
         config={},
         metrics={"test_accuracy": 0.5, "test_loss": None},
         history=[],
-        provenance={},
+        provenance={"started": "2026-01-01T00:00:00+00:00"},
     )
     return dataclasses.replace(whole, status=status, **changes)  # type: ignore[arg-type]
 

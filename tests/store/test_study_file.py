@@ -241,16 +241,6 @@ def test_what_is_no_file_is_not_waited_for(
         study_file.read(tmp_path / "study.json")
 
 
-def test_a_file_that_is_too_large_is_not_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The size of a file is looked at before its content."""
-    monkeypatch.setattr(json_files, "MOST_BYTES", 100)
-    (tmp_path / "study.json").write_text(" " * 101)
-    with pytest.raises(UsageError, match="too large"):
-        study_file.read(tmp_path / "study.json")
-
-
 def test_other_times_and_seeds_alone_make_no_new_plan(
     design_of: Callable[..., Design],
 ) -> None:

@@ -9,16 +9,19 @@ import functools
 import hashlib
 import os
 import platform
+import shlex
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from filelock import FileLock
 from platformdirs import user_cache_path
 from torch import Tensor
+
+from bnexp.errors import in_one_line
+from bnexp.reading import visible
+from bnexp.train.cpu.private_cache import Unsafe, built
 
 SOURCE = Path(__file__).with_name("kernels.c")
 HEADERS = sorted(SOURCE.parent.glob("*.h"))
@@ -26,6 +29,9 @@ HEADERS = sorted(SOURCE.parent.glob("*.h"))
 # forget errno and traps, so that it can vectorize.
 FLAGS = ["-O3", "-march=native", "-mprefer-vector-width=512", "-shared", "-fPIC"]
 FLAGS += ["-fno-math-errno", "-fno-trapping-math"]
+
+
+_lacking: dict[torch.dtype, str] = {}  # why, by type
 
 
 @functools.cache
@@ -37,9 +43,28 @@ def library(dtype: torch.dtype = torch.float32) -> ctypes.CDLL | None:
     Args:
         dtype: `torch.float32`, or `torch.float64` for those that train whole epochs.
     """
-    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
-    if os.environ.get("BNEXP_KERNELS") == "off" or not compiler:
+    _lacking.pop(dtype, None)
+    if os.environ.get("BNEXP_KERNELS") == "off":
         return None
+    try:
+        return ctypes.CDLL(str(_built(dtype)))
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode(errors="replace").strip().splitlines()
+        _lacking[dtype] = f"the C compiler fails ({visible(said[0]) if said else error})"
+    except (Unsafe, OSError, subprocess.SubprocessError) as error:
+        _lacking[dtype] = in_one_line(error)
+    return None
+
+
+def lacking() -> str | None:
+    """Return why the kernels cannot be had; None where they are, or are not wanted."""
+    return _lacking.get(torch.float32) if library() is None else None
+
+
+def _built(dtype: torch.dtype) -> Path:
+    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc")
+    if not compiler:
+        raise FileNotFoundError("there is no C compiler: install gcc or clang")
     # The same home folder may be mounted on machines with other processors.
     machine = f"{platform.machine()} {_processor()}"
     what = b"".join(path.read_bytes() for path in (SOURCE, *HEADERS))
@@ -47,15 +72,7 @@ def library(dtype: torch.dtype = torch.float32) -> ctypes.CDLL | None:
     what += " ".join((compiler, *flags, machine)).encode()
     cache = user_cache_path("bnexp", appauthor=False)
     path = cache / f"kernels-{hashlib.sha256(what).hexdigest()[:16]}.so"
-    try:
-        if not path.is_file():
-            cache.mkdir(parents=True, exist_ok=True)
-            with FileLock(path.with_suffix(".lock")):  # one worker compiles, the others wait
-                if not path.is_file():
-                    _compile(compiler, flags, path)
-        return ctypes.CDLL(str(path))
-    except (OSError, subprocess.SubprocessError):
-        return None
+    return built(path, functools.partial(_compile, compiler, flags))
 
 
 def compiled_by() -> str | None:
@@ -68,11 +85,8 @@ def compiled_by() -> str | None:
 
 
 def _compile(compiler: str, flags: Sequence[str], path: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        beside = Path(folder) / path.name
-        command = [compiler, *flags, "-o", str(beside), str(SOURCE), "-lm"]
-        subprocess.run(command, check=True, capture_output=True, timeout=120)
-        os.replace(beside, path)
+    command = [*shlex.split(compiler), *flags, "-o", str(path), str(SOURCE), "-lm"]
+    subprocess.run(command, check=True, capture_output=True, timeout=120)
 
 
 def _processor() -> str:

@@ -1,0 +1,84 @@
+"""A run's file, or its line among packed ones: what is read is a run of bnexp, or refused."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from bnexp.errors import UsageError
+from bnexp.metrics import entry
+from bnexp.metrics.metric import Metric
+from bnexp.reading import in_short
+from bnexp.store.json_files import parse
+from bnexp.store.records import SCHEMA_VERSION, RunRecord
+
+_TYPE = TypeAdapter(RunRecord)
+_KNOWN: dict[str, Metric] = {}
+
+
+def read(text: bytes, where: Path | str, run_id: str) -> RunRecord:
+    """Return the record that a text holds.
+
+    Args:
+        where: Where it stands, for messages.
+        run_id: The run that it should be, as its place says.
+
+    Raises:
+        UsageError: If it is damaged, of another run or of another schema version.
+    """
+    try:
+        record = _TYPE.validate_json(text)
+        fault = _fault(record, run_id)
+    except ValidationError as error:
+        first = error.errors()[0]
+        fault = ".".join(map(str, first["loc"])) or first["msg"]
+    if fault:
+        parse(text, where)  # where it is no JSON, or of another version, that is the message
+        raise UsageError(
+            f"{where} is not a run of bnexp (see {in_short(fault)}): bnexp set-aside puts it "
+            "away, to be trained again"
+        )
+    return record
+
+
+def _fault(record: RunRecord, run_id: str) -> str | None:
+    """Return what contradicts what bnexp writes, None where nothing does."""
+    if record.schema_version != SCHEMA_VERSION:
+        return "schema_version"
+    if record.run_id != run_id:
+        return f"run_id, which is not {run_id}"
+    if record.status != "failed" and not _is_time(record.provenance.get("started")):
+        return "provenance.started"
+    for key, value in record.metrics.items():
+        metric = _metric(key)
+        if metric is None or not (value is None or metric.holds(value)):
+            return f"metrics.{key}"
+    last: float = 0
+    for epoch in record.history:
+        number = epoch.get("epoch")
+        if not isinstance(number, int) or number <= last:
+            return "history, whose epochs are not in order"
+        last = number
+    return _unknown({key for epoch in record.history for key in epoch} - {"epoch"})
+
+
+def _unknown(keys: Iterable[str]) -> str | None:
+    return next((f"history.{key}" for key in keys if _metric(key) is None), None)
+
+
+def _metric(key: str) -> Metric | None:
+    """Return what the table of numbers says of a key, None if nothing."""
+    if key not in _KNOWN:
+        try:
+            _KNOWN[key] = entry(key)
+        except KeyError:
+            return None
+    return _KNOWN[key]
+
+
+def _is_time(text: object) -> bool:
+    try:
+        return isinstance(text, str) and datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
