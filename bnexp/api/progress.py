@@ -1,5 +1,6 @@
 """How a study's training shows: a bar in a terminal, plain lines elsewhere."""
 
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -36,7 +37,7 @@ class Progress:
 
     def __enter__(self) -> Self:
         self.start = self.last_line = time.monotonic()
-        self.last_look = -SECONDS_BETWEEN_LOOKS
+        self.last_look = -math.inf
         n_runs, total = len(self.epochs_of), sum(self.epochs_of.values())
         self.bar = tqdm(total=total, bar_format=BAR, disable=not self.terminal)
         self._describe()
@@ -55,6 +56,8 @@ class Progress:
         trace: TracebackType | None,
     ) -> None:
         with suppress(OSError):  # its terminal was closed
+            self.last_look = -math.inf
+            self._describe()
             self.bar.close()
 
     def meet(self, n_others: int) -> None:

@@ -11,7 +11,10 @@ from bnexp.api.columns import aligned
 from bnexp.config.compose import Composer
 from bnexp.config.overrides import single
 from bnexp.engine import n_workers
+from bnexp.errors import UsageError
 from bnexp.store.json_files import write_bytes, write_json
+
+DATA = ("fashion_mnist", "mnist")  # of the sources' loops
 
 
 def main(options: argparse.Namespace) -> int:
@@ -28,6 +31,11 @@ def main(options: argparse.Namespace) -> int:
             for norm in NORMS
         ]
     base = configs[0]
+    if base.data.name not in DATA:
+        raise UsageError(
+            "bnexp bench times the sources' loops on their data, not on "
+            f"{base.data.name}: leave out study= and data="
+        )
     devices = resolve(base.device)
     for data in dict.fromkeys(config.data for config in configs):
         ensure(data)

@@ -1,6 +1,7 @@
 """What is said of a training while it goes on."""
 
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from bnexp.api import progress
 from bnexp.api.progress import Progress
 from bnexp.config.schema import Config
+from bnexp.engine import EpochDone
 from bnexp.study.cohorts import Cohort
 from bnexp.study.design import Cell, Run
 
@@ -36,6 +38,33 @@ def test_other_commands_of_the_folder_are_named(
     compose: Callable[..., Config], capsys: pytest.CaptureFixture[str], n: int, said: str
 ) -> None:
     """Who sees runs counted that this command has not trained is told why."""
-    with Progress([Run("r", Cell({}, compose()), 0)], 1) as bars:
+    with Progress([Cohort("study", (Run("r", Cell({}, compose()), 0),))], 1) as bars:
         bars.meet(n)
     assert f"the work is shared with {said} in this folder" in capsys.readouterr().out
+
+
+def test_a_terminal_has_one_bar_with_one_time(
+    compose: Callable[..., Config],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It counts runs and what diverged, says how long it takes, and ends with all of them."""
+    now = 100.0
+    monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setattr(progress, "tqdm", partial(progress.tqdm, ncols=60, mininterval=0))
+    cell = Cell({}, compose("train.epochs=2"))
+    runs = [Run(f"r{seed}", cell, seed) for seed in range(4)]
+    with Progress([Cohort("study", (run,)) for run in runs], 1) as bar:
+        for run in runs:
+            for epoch in (1, 2):
+                now += 10
+                bar(EpochDone(run.run_id, epoch))
+            bar(run.record("study", "ok" if run.seed else "diverged", provenance={}))
+    captured = capsys.readouterr()
+    shown = [line.strip() for line in captured.err.split("\r") if line.strip()]
+    assert captured.out == ""
+    assert all(line.count(" left") <= 1 for line in shown)
+    assert any("1/4 runs" in line and "50 s left, 1 diverged" in line for line in shown)
+    assert shown[-1].startswith("4/4 runs |")
+    assert shown[-1].endswith("| 100 %, 1 diverged")

@@ -122,6 +122,7 @@ def test_plan_counts_and_trains_nothing(
         (["run", "norm=none,batch"], "bnexp run -m norm=none,batch"),
         (["run", "norm=glob(*)"], "bnexp run -m 'norm=glob(*)'"),
         (["runn", "study=quickstart"], "did you mean bnexp run?"),
+        (["bench", "study=quickstart"], "leave out study= and data="),
         (["study=quickstart"], "did you mean bnexp run study=quickstart?"),
         (["run", "device=cuda:99"], "cuda"),
         (["run", "results_dir=/dev/null/x"], "results_dir=DIR"),
