@@ -72,7 +72,13 @@ def analyse(store: Store) -> Analysis:
     records = store.load(study.run_ids)
     if not any(record.status != "failed" for record in records):
         raise UsageError(f"{store.folder} holds no finished run yet: {study.command}")
-    return Analysis(store, Tables(study, records), made)
+    tables = Tables(study, records)
+    if not tables.responses:
+        raise UsageError(
+            f"{store.folder}: no run measured {', '.join(study.responses)}, which study.json "
+            f"asks for: {study.command}"
+        )
+    return Analysis(store, tables, made)
 
 
 def page_of(analysis: Analysis) -> Page:

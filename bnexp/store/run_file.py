@@ -1,6 +1,6 @@
 """A run's file, or its line among packed ones: what is read is a run of bnexp, or refused."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def read(text: bytes, where: Path | str, run_id: str) -> RunRecord:
     """
     try:
         record = _TYPE.validate_json(text)
-        fault = _fault(record, run_id)
+        fault = next(_faults(record, run_id), None)
     except ValidationError as error:
         first = error.errors()[0]
         fault = ".".join(map(str, first["loc"])) or first["msg"]
@@ -42,29 +42,33 @@ def read(text: bytes, where: Path | str, run_id: str) -> RunRecord:
     return record
 
 
-def _fault(record: RunRecord, run_id: str) -> str | None:
-    """Return what contradicts what bnexp writes, None where nothing does."""
+def _faults(record: RunRecord, run_id: str) -> Iterator[str]:
+    """Yield what contradicts what bnexp writes."""
     if record.schema_version != SCHEMA_VERSION:
-        return "schema_version"
+        yield "schema_version"
     if record.run_id != run_id:
-        return f"run_id, which is not {run_id}"
-    if record.status != "failed" and not _is_time(record.provenance.get("started")):
-        return "provenance.started"
+        yield f"run_id, which is not {run_id}"
+    where = record.provenance
+    if record.status != "failed" and not _is_time(where.get("started")):
+        yield "provenance.started"
+    if not isinstance(where.get("elapsed_s"), int | float | None):
+        yield "provenance.elapsed_s"
+    if isinstance(where.get("code"), dict) and not _is_code(**where["code"]):
+        yield "provenance.code"
     for key, value in record.metrics.items():
         metric = _metric(key)
         if metric is None or not (value is None or metric.holds(value)):
-            return f"metrics.{key}"
+            yield f"metrics.{key}"
     last: float = 0
     for epoch in record.history:
         number = epoch.get("epoch")
         if not isinstance(number, int) or number <= last:
-            return "history, whose epochs are not in order"
+            yield "history, whose epochs are not in order"
+            return
         last = number
-    return _unknown({key for epoch in record.history for key in epoch} - {"epoch"})
-
-
-def _unknown(keys: Iterable[str]) -> str | None:
-    return next((f"history.{key}" for key in keys if _metric(key) is None), None)
+    for key in {key for epoch in record.history for key in epoch} - {"epoch"}:
+        if _metric(key) is None:
+            yield f"history.{key}"
 
 
 def _metric(key: str) -> Metric | None:
@@ -75,6 +79,11 @@ def _metric(key: str) -> Metric | None:
         except KeyError:
             return None
     return _KNOWN[key]
+
+
+def _is_code(files: object = None, fingerprint: object = None, **_: object) -> bool:
+    texts = [fingerprint, *files] if isinstance(files, list) else [None]
+    return all(isinstance(text, str) for text in texts)
 
 
 def _is_time(text: object) -> bool:

@@ -180,21 +180,27 @@ class Declared(Sparing):
                 describe(response)
             except KeyError:
                 raise ValueError(f"no run reports a response {response!r}") from None
-        self._check_levels()
         return self
 
-    def _check_levels(self) -> None:
-        """Check that claims and questions name levels that there are."""
+    @model_validator(mode="after")
+    def _claims_and_questions_speak_of_it(self) -> Self:
         for claim in self.claims:
             for key, level in claim.levels:
                 if level not in self.overrides.get(key, ()):
                     raise ValueError(f"claims: {claim.claim!r} needs {key}={level}")
+            for key in claim.two_level_factors:
+                if len(self.overrides.get(key, ())) != 2:
+                    raise ValueError(f"claims: {claim.claim!r} needs two levels of {key}")
         for ask in self.asks:
             for key, level in ask.levels:
                 if level not in self.overrides.get(key, ()):
                     raise ValueError(f"asks: {key}={level} is no level of the factors")
             if unknown := [key for key in ask.apart if key not in self.overrides]:
                 raise ValueError(f"asks: {unknown[0]} is no factor")
+            for key in ask.two_level_factors:
+                if len(self.overrides.get(key, ())) != 2:
+                    raise ValueError(f"asks: {key} has not two levels")
+        return self
 
     @cached_property
     def factors(self) -> dict[str, tuple[str, ...]]:

@@ -230,6 +230,35 @@ def test_a_pipe_in_place_of_a_page_or_a_figure_is_not_read(
     assert "other.svg is not an ordinary file" in said(["report", "results/s"], capsys)
 
 
+@pytest.mark.usefixtures("unprinted")
+@pytest.mark.parametrize(
+    ("part", "kind"),
+    [
+        ("tables", "text"),
+        ("tables", "pipe"),
+        ("figures", "text"),
+        ("report.html", "folder"),
+        ("report.md", "folder"),
+    ],
+)
+def test_what_stands_in_the_way_of_a_report(
+    part: str, kind: str, store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is named, and left as it is."""
+    KINDS[kind](store.folder / part)
+    assert f"cannot write results/s/{part}" in said(["report", "results/s"], capsys)
+    assert (store.folder / part).is_dir() == (kind == "folder")
+
+
+def test_results_in_which_nobody_measured_what_is_asked_for(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A response that was edited into study.json is named."""
+    content = json.loads(store.study.read_text()) | {"responses": ["dead_units"]}
+    store.study.write_text(json.dumps(content))
+    assert "no run measured dead_units" in said(["report", "results/s"], capsys)
+
+
 HOSTILE = '=1+1<svg onload=x>|`]( "${x}'
 
 

@@ -57,6 +57,16 @@ def stored(folder: Path, content: object, run_id: str = "a1") -> Store:
         ("provenance", {"started": "yesterday"}, r"see provenance\.started"),
         ("provenance", {"started": "2026-01-01T00:00:00"}, r"see provenance\.started"),
         ("provenance", {"started": 3}, r"see provenance\.started"),
+        (
+            "provenance",
+            {"started": "2026-01-01T00:00:00+00:00", "elapsed_s": "long"},
+            r"see provenance\.elapsed_s",
+        ),
+        (
+            "provenance",
+            {"started": "2026-01-01T00:00:00+00:00", "code": {"files": "mine.py"}},
+            r"see provenance\.code",
+        ),
         ("seed", "1", "see seed"),
         ("run_id", "other", "see run_id, which is not a1"),
         ("run_id", 3, "see run_id"),

@@ -179,6 +179,47 @@ BASE = {section: {} for section in study_file.SECTIONS}
             "base: data.name .* is unknown",
         ),
         ("base", [], "base: Input should be an object"),
+        ("seeds", [0, 0], "seeds: one stands twice"),
+        ("seeds", [-1, 1], "seeds.0: Input should be greater"),
+        ("cells", [], "cells: .* at least 1 item"),
+        ("question", "\x1b[2J", "a text has a control character"),
+        (
+            "cells",
+            [
+                {"levels": {"norm": name}, "run_ids": ["../../x", "y"]}
+                for name in ("none", "batch")
+            ],
+            "cells: a run's id has letters that no id has",
+        ),
+        (
+            "claims",
+            [
+                {
+                    "kind": "dominance",
+                    "claim": "x",
+                    "source": "s",
+                    "response": "test_accuracy",
+                    "larger": "norm",
+                    "smaller": "x",
+                }
+            ],
+            "claims: 'x' needs two levels of x",
+        ),
+        (
+            "claims",
+            [
+                {
+                    "kind": "difference",
+                    "claim": "x",
+                    "source": "s",
+                    "response": "test_accuracy",
+                    "factor": "norm",
+                    "higher": "batch",
+                    "lower": "batch",
+                }
+            ],
+            "claims.0.*: the claim 'x' names norm=batch twice",
+        ),
         ("declared", "yesterday", "declared: "),
         ("declared", "2026-01-01T00:00:00", "declared: should name its time zone"),
         ("name", None, "name: Input should be a valid string"),
