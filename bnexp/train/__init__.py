@@ -15,10 +15,10 @@ from torch import nn
 from bnexp.config.networks import Custom
 from bnexp.config.schema import Config, Data
 from bnexp.data.tensors import Dataset, load
-from bnexp.errors import UsageError, message_of, traceback_of
+from bnexp.errors import UsageError, message_of, printable, traceback_of
 from bnexp.networks.build import build
 from bnexp.networks.flat import alike
-from bnexp.store.records import RunRecord
+from bnexp.store.records import MOST_OF_REASON, RunRecord
 from bnexp.study.cohorts import Cohort, structure
 from bnexp.study.design import Run
 from bnexp.train import memory
@@ -31,10 +31,6 @@ from bnexp.train.speed import best_size
 
 OnEpoch = Callable[[str, int], None]
 OnWork = Callable[[Sequence[Run]], None]
-
-
-class OutOfTimeError(UsageError):
-    """A run has taken longer than `train.max_minutes`."""
 
 
 def train_cohort(
@@ -94,7 +90,7 @@ class _Group:
 
     program: Program
     runs: list[Run]
-    network: nn.Module | None = None  # of the first
+    network: nn.Sequential | None = None  # of the first
 
 
 @dataclass
@@ -128,7 +124,12 @@ class _Training:
             try:
                 network = build(config, run.seed)
                 group = next(
-                    (g for g in groups if g.network and alike(g.network, network)), None
+                    (
+                        one
+                        for one in groups
+                        if one.network is not None and alike(one.network, network)
+                    ),
+                    None,
                 )
                 if group is None:
                     program = program_of(config, self.device, run.seed)
@@ -159,12 +160,12 @@ class _Training:
             _pass_on(error)
             too_large = memory.is_out_of_memory(error)
             is_usage = isinstance(error, UsageError)
-            problem = message_of(error) if is_usage else traceback_of(error)
+            problem = _told(error)
         if problem is not None:
             # Only here, where the error is gone, does nothing hold its program's memory.
             if not is_usage:
                 memory.free(self.device)
-            after = problem.strip().rpartition("\n")[2]
+            after = printable(problem.strip().rpartition("\n")[2], MOST_OF_REASON)
             if len(runs) > 1:
                 half = (len(runs) + 1) // 2 if too_large else 1
                 for first in range(0, len(runs), half):
@@ -188,7 +189,7 @@ class _Training:
         """Return what comes of runs that train together.
 
         Raises:
-            OutOfTimeError: If that takes longer than they may.
+            UsageError: If that takes longer than `train.max_minutes`.
             Exception: Whatever a run raises.
         """
         config = runs[0].cell.config
@@ -199,7 +200,7 @@ class _Training:
         def ended(position: int, epoch: int) -> None:
             self.on_epoch(runs[position].run_id, epoch)
             if config.train.is_too_long((time.perf_counter() - start) / len(runs)):
-                raise OutOfTimeError(config.train.too_long)
+                raise UsageError(config.train.too_long)
 
         if program.stack:
             members = [(run.cell.config, run.seed) for run in runs]
@@ -215,7 +216,7 @@ class _Training:
             return outcome
         except BaseException as error:
             _pass_on(error)
-            return Outcome("failed", {}, [], traceback_of(error))
+            return Outcome("failed", {}, [], _told(error))
 
     def origin(self, config: Config) -> dict[str, Any]:
         """Return where, with what and from which code a run trains."""
@@ -227,9 +228,8 @@ class _Training:
 
     def failed(self, run: Run, error: BaseException) -> RunRecord:
         """Return the record of a run that never came to its training."""
-        text = message_of(error) if isinstance(error, UsageError) else traceback_of(error)
         origin = self.origin(run.cell.config)
-        return self.record(run, Outcome("failed", {}, [], text), origin)
+        return self.record(run, Outcome("failed", {}, [], _told(error)), origin)
 
     def record(self, run: Run, outcome: Outcome, origin: dict[str, Any]) -> RunRecord:
         """Return what is kept of a run."""
@@ -242,6 +242,11 @@ class _Training:
             error=outcome.error,
             outcomes=outcome.outcomes,
         )
+
+
+def _told(error: BaseException) -> str:
+    """Return what to record of a run that an error has ended."""
+    return message_of(error) if isinstance(error, UsageError) else traceback_of(error)
 
 
 def _pass_on(error: BaseException) -> None:

@@ -74,8 +74,10 @@ def test_a_process_that_is_killed_loses_its_runs_at_once(store: Store) -> None:
         with Claims(store) as own:
             assert not own.take("7")
             process.kill()
-            process.wait()
+            process.stdout.read()  # it has ended, but nobody has asked how
             assert own.take("7")
+            process.wait()
+            assert own.take("8")
     assert len(left_behind(store)) == 300
     with Claims(store):
         pass
