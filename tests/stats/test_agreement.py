@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats as reference
 
 from bnexp.stats.agreement import agree, differences
 from bnexp.stats.estimate import paired_t
@@ -73,3 +74,13 @@ def test_the_same_numbers_agree() -> None:
     )
     both = differences(frame, frame, ["response"], {})
     assert [agree(row) for row in both.itertuples()] == ["agree", "agree", "cannot tell"]
+
+
+def test_fewer_degrees_of_freedom_are_those_of_the_intervals() -> None:
+    """The same ends from fewer degrees of freedom are of a smaller standard error."""
+    row = {"estimate": 1.0, "ci_low": 0.0, "ci_high": 2.0, "n": 10, "response": "y"}
+    plain, trimmed = (pd.DataFrame([row | extra]) for extra in ({}, {"freedom": 5}))
+    for first, freedom in ((plain, 9), (trimmed, 5)):
+        (found,) = differences(first, first, ["response"], {}).itertuples()
+        error = np.sqrt(2) / reference.t.ppf(0.975, freedom)
+        assert found.ci_high == pytest.approx(reference.t.ppf(0.975, 2 * freedom) * error)
