@@ -15,7 +15,7 @@ from bnexp.store.packing import alone
 # What bnexp writes into each folder of a study; a name with a dot before it is half written.
 WRITTEN = {
     "runs": ("*.json", ".*.json.*"),
-    "tables": ("*.csv", ".*.csv.*"),
+    "tables": ("*.csv", "README.md", ".*.csv.*", ".README.md.*"),
     "figures": ("*.svg", "*.png", ".*.svg.*", ".*.png.*"),
     "export": ("*.csv", "*.parquet", "*.json"),
     "slurm": ("*.out", "*.err", "*.pkl", "*.sh"),
