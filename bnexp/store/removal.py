@@ -7,6 +7,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from bnexp.errors import UsageError
+from bnexp.plural import counted
+from bnexp.store.claims import CLAIM, OWNER, Claims
 from bnexp.store.folder import Store
 from bnexp.store.json_files import write_bytes
 from bnexp.store.packed import PLAIN, ZIPPED, content
@@ -14,7 +16,7 @@ from bnexp.store.packing import alone
 
 # What bnexp writes into each folder of a study; a name with a dot before it is half written.
 WRITTEN = {
-    "runs": ("*.json", ".*.json.*"),
+    "runs": ("*.json", ".*.json.*", f".*{CLAIM}*", f".*{OWNER}"),
     "tables": ("*.csv", "README.md", ".*.csv.*", ".README.md.*"),
     "figures": ("*.svg", "*.png", ".*.svg.*", ".*.png.*"),
     "export": ("*.csv", "*.parquet", "*.json"),
@@ -28,7 +30,7 @@ WRITTEN = {
 
 
 def check_removable(store: Store) -> None:
-    """Check that a folder is a study's, and itself rather than a link to it.
+    """Check that a folder is a study's, no link to it, and that no command trains in it.
 
     Raises:
         UsageError: If it is not: nothing is removed then.
@@ -40,6 +42,14 @@ def check_removable(store: Store) -> None:
                 f"it leads to ({path.resolve()})"
             )
     store.read_study()
+    if not store.runs.is_dir():
+        return
+    with Claims(store) as claims:
+        if n := claims.others():
+            raise UsageError(
+                f"{counted(n, 'other command')} {'trains' if n == 1 else 'train'} in "
+                f"{store.folder} now: wait for the end of that, or stop it"
+            )
 
 
 def written(store: Store) -> list[Path]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bnexp.cli import main
+from bnexp.store.claims import Claims
 from bnexp.store.folder import Store
 from tests.fabricate import redeclared
 
@@ -87,6 +88,20 @@ def test_only_a_folder_of_a_study_is_touched(
     assert captured.err.count("\n") == 1
     assert captured.out == ""
     assert tree(Path()) == before
+
+
+@pytest.mark.parametrize("command", ["rm", "prune"])
+def test_where_a_command_trains_nothing_is_removed(
+    command: str, results: Path, capsys: Captured
+) -> None:
+    """It waits for nobody and removes nothing; once the other has ended, it does."""
+    store = Store(results / "reported")
+    with Claims(store):
+        before = tree(Path())
+        assert main([command, str(store.folder), "--yes"]) == 2
+        assert "1 other command trains in" in capsys.readouterr().err
+        assert tree(Path()) == before
+    assert main([command, str(store.folder), "--yes"]) == 0
 
 
 @pytest.mark.parametrize("name", ["reported", "packed"])
