@@ -42,6 +42,13 @@ def another(config, seed):  # of the same shapes: no mate must train as it does
         layers[2] = nn.Tanh()
     return nn.Sequential(*layers)
 
+class Doubled(nn.Sequential):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+def another_kind(config, seed):  # which other programs train
+    return Doubled(net()) if seed == 1 else net()
+
 def leaves(config, seed):
     if seed == 1:
         sys.exit(0)

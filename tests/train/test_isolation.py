@@ -73,20 +73,22 @@ def test_only_the_run_that_goes_wrong_fails(
         assert lasting(found[seed]) == lasting(record)
 
 
+@pytest.mark.parametrize("name", ["another", "another_kind"])
 def test_a_program_is_not_told_from_one_member(
-    compose: Callable[..., Config],
-    faulty: str,
+    compose: Callable[..., Config], faulty: str, name: str
 ) -> None:
     """Where a function makes another network of another seed, each run trains its own."""
-    config = compose(*SMALL, "model=custom", f"model.function={faulty}:another")
+    config = compose(*SMALL, "model=custom", f"model.function={faulty}:{name}")
     runs = runs_of(config, 3)
     together = records_of(runs)
     for run in runs:
-        assert lasting(records_of([run])[run.seed]) == lasting(together[run.seed])
-    relu = compose(*SMALL, "model=custom", f"model.function={faulty}:well")
-    as_relu = records_of(runs_of(relu, 2))
-    assert together[0].metrics["train_loss"] == as_relu[0].metrics["train_loss"]
-    assert together[1].metrics["train_loss"] != as_relu[1].metrics["train_loss"]
+        alone = records_of([run])[run.seed]
+        assert lasting(alone) == lasting(together[run.seed])
+        assert alone.provenance["program"] == together[run.seed].provenance["program"]
+    well = compose(*SMALL, "model=custom", f"model.function={faulty}:well")
+    as_others = records_of(runs_of(well, 2))
+    assert together[0].metrics["train_loss"] == as_others[0].metrics["train_loss"]
+    assert together[1].metrics["train_loss"] != as_others[1].metrics["train_loss"]
 
 
 @pytest.mark.parametrize("model", [OF_BNEXP, ("model=lenet",)])
