@@ -40,7 +40,8 @@ def read_yaml(path: Path) -> Any:
         _measure(text)
         return yaml.load(text, LOADER)
     except yaml.YAMLError as error:
-        reason = f"is not YAML: {in_one_line(error)}"
+        said = in_one_line(error).replace('in "<unicode string>", ', "at ")
+        reason = f"is not YAML: {said}"
     except ValueError as error:  # no UTF-8, or a bound is passed
         reason = f"cannot be read: {in_one_line(error)}"
     raise UsageError(f"{path} {in_short(reason, 300)}")
