@@ -17,6 +17,7 @@ import yaml
 from bnexp.metrics import describe
 from bnexp.report.numbers import each, interval, shown
 from bnexp.report.tables.claims import claimed, verdict
+from bnexp.store import summary_file
 from bnexp.store.folder import Store
 from bnexp.study import sources
 
@@ -92,6 +93,14 @@ class Published:
         if found := re.search(rf"^- {re.escape(what)}: \*\*(.+?)\*\*", report, re.MULTILINE):
             return found[1]
         raise LookupError(f"{self.name} has no claim or answer {what!r}")
+
+    @property
+    def opening(self) -> str:
+        """Return the sentences that the study's page opens with."""
+        found = summary_file.read(self.folder / "report.json")
+        if found is None:
+            raise LookupError(f"{self.name} has no report.json: bnexp report {self.folder}")
+        return " ".join(one["sentence"] for one in found["openings"])
 
     def prediction(self, claim: str) -> str:
         """Return the range of 95 % of our single runs of a claim's cell."""

@@ -92,9 +92,6 @@ holds "and every run is identical" same killed
     until [ -n "$(on one squeue --noheader --states=running --nodelist=two)" ]; do sleep 0.2; done
     sleep 5
     cut_off two
-    sleep 20
-    boot two
-    slurm_on two
 ) &
 run cut "${small[@]}" "${array[@]}" train.epochs=3
 wait $!
@@ -102,7 +99,6 @@ holds "a machine that is cut off costs no run ($(hosts cut))" test $code = 0
 holds "and every run is identical" same cut
 
 mkdir "$work/unshared"
-cut_off two
 boot two "$work/unshared"
 slurm_on two
 ready

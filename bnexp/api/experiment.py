@@ -89,7 +89,12 @@ class Experiment:
 
 
 def study(
-    name: str, /, *overrides: str, config_dir: Path | str | None = None, **settings: Any
+    name: str,
+    /,
+    *overrides: str,
+    config_dir: Path | str | None = None,
+    allow_code: bool = False,
+    **settings: Any,
 ) -> Experiment:
     """Return a declared study, narrowed or changed by overrides as on the command line.
 
@@ -97,13 +102,15 @@ def study(
         name: As `bnexp studies` lists it, for example `pooling_vs_bn`.
         overrides: In Hydra's grammar, for example `"norm=batch"`.
         config_dir: A folder with YAML files of your own.
+        allow_code: Whether functions that files of that folder name may run.
         settings: The same as keyword arguments; see `sweep`.
 
     Raises:
         bnexp.errors.UsageError: If something is unknown or out of range.
     """
     given = [*overrides, *_overrides(settings)]
-    return _experiment([f"study={name}", *given], config_dir, multirun=bool(given))
+    arguments = [f"study={name}", *given]
+    return _experiment(arguments, config_dir, multirun=bool(given), allow_code=allow_code)
 
 
 def sweep(*overrides: str, config_dir: Path | str | None = None, **settings: Any) -> Experiment:
@@ -126,10 +133,14 @@ def sweep(*overrides: str, config_dir: Path | str | None = None, **settings: Any
 
 
 def _experiment(
-    arguments: list[str], config_dir: Path | str | None, *, multirun: bool
+    arguments: list[str],
+    config_dir: Path | str | None,
+    *,
+    multirun: bool,
+    allow_code: bool = False,
 ) -> Experiment:
     folder = None if config_dir is None else Path(config_dir)
-    return Experiment(open_design(arguments, multirun, folder))
+    return Experiment(open_design(arguments, multirun, folder, allow_code=allow_code))
 
 
 def _overrides(settings: dict[str, Any]) -> Iterable[str]:
