@@ -24,10 +24,9 @@ def main(options: argparse.Namespace) -> int:
     try:
         for name, table in tables.items():
             write_bytes(out / f"{name}.{options.to}", _bytes(table, options.to))
-    except OSError as error:
-        raise UsageError(
-            f"cannot write to {out} ({error.strerror}): choose another place with --out DIR"
-        ) from None
+    except UsageError as error:
+        reason = str(error).partition(". ")[0]
+        raise UsageError(f"{reason}: choose another place with --out DIR") from None
     print(f"exported: {counted(len(tables), 'table')} to {out}")
     return 0
 

@@ -5,13 +5,17 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import ConfigDict
 
-Bits = npt.NDArray[np.bool_]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Bits = npt.NDArray[np.bool_]
+else:
+    Bits = Any  # a command that reads no outcomes does not wait for numpy
 # Many times a test set; a run's file that says more is damaged.
 MOST_IMAGES = 10**8
 
@@ -49,6 +53,8 @@ class ImageOutcomes:
     @classmethod
     def packed(cls, images: str, right: Mapping[str, Bits]) -> Self:
         """Return outcomes from bits, each of shape (N,)."""
+        import numpy as np
+
         (n,) = {len(bits) for bits in right.values()}
         texts = {
             key: base64.b64encode(np.packbits(bits).tobytes()).decode()
@@ -58,6 +64,8 @@ class ImageOutcomes:
 
     def of(self, key: str) -> Bits:
         """Return which images are right, shape (N,), for the key of an accuracy."""
+        import numpy as np
+
         try:
             packed = base64.b64decode(self.right[key], validate=True)
         except (binascii.Error, ValueError):

@@ -33,6 +33,7 @@ def test_each_cell_says_what_is_done_and_missing(tmp_path: Path) -> None:
     where = f"results_dir='{tmp_path}'"
     opened = planned(where).opened
     runs = {(run.cell.labels["norm"], run.seed): run for run in opened.design.runs}
+    opened.store.declare(opened.design.declaration())
     for key in (("none", 0), ("none", 1), ("none", 2), ("batch", 2)):
         opened.store.save(record_of(runs[key], {"test_accuracy": 0.5}))
     now = planned(where)

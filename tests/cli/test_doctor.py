@@ -41,7 +41,7 @@ def test_a_fault_is_exit_code_1(
 @pytest.mark.parametrize(
     ("overrides", "part"),
     [
-        (["norm=btch"], "did you mean 'batch'?"),
+        (["norm=btch"], "did you mean norm=batch"),
         (["norm=none,batch"], "bnexp doctor checks one configuration"),
         (["device=cuda:77"], "cuda"),
         (["engine=slurm"], "checks this machine"),

@@ -80,6 +80,8 @@ def test_a_training_that_is_silent_is_doubted(results: Path) -> None:
     store = Store(results / "bare")
     first, *others = sorted(store.runs.iterdir())
     first.unlink()
+    for path in others:
+        os.utime(path)
     said: Callable[[], str] = lambda: str(watch.look(store))  # noqa: E731
     assert "still being trained" not in said()
     for path in others:

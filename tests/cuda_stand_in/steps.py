@@ -44,7 +44,7 @@ def examine(configs: list[Config], watch: Watch) -> None:
     watch.in_epoch = True
     cohort.train_epoch(stack, stepper, data.train, order, config)
     watch.in_epoch = False
-    cohort._tests(stack, data, config, exact=True)
+    cohort._tests(stack, data, config, exact=True, rights=[{} for _ in configs])
     rows = torch.arange(RUNS - 1, device=DEVICE)
     stack.keep(rows)
     stepper.keep(rows, list(stack.learned.values()))
@@ -61,7 +61,7 @@ def examine(configs: list[Config], watch: Watch) -> None:
     )
     plain.train_epoch(network, optimizer, data.train, order[0], config)
     watch.in_epoch = False
-    on_test(network, data, config, unchanged, exact=True)
+    on_test(network, data, config, unchanged, exact=True, rights=[{}])
     on_train(network, data, config)
 
 

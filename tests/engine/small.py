@@ -5,6 +5,7 @@ from bnexp.engine.messages import EpochDone
 from bnexp.store.records import RunRecord
 from bnexp.study.cohorts import Cohort
 from bnexp.study.design import Cell, Run
+from tests.fabricate import STARTED
 
 SMALL = ("data=digits", "data.train_size=64", "train.epochs=2", "train.batch_size=32")
 
@@ -43,4 +44,4 @@ def portions(runs: list[Run], size: int) -> list[Cohort]:
 
 def record_of(run: Run) -> RunRecord:
     """Return the record of a run that went well."""
-    return run.record("study", "ok", provenance={"device": "?"})
+    return run.record("study", "ok", provenance={"device": "?", "started": STARTED})

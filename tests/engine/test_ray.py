@@ -163,8 +163,12 @@ def test_a_task_trains_as_this_process_does(
     lines = done.stdout.splitlines()
     assert lines[0] == "study: 1 cell x 2 seeds = 2 runs, 0 done, 2 to train"
     assert lines[1] == "training 2 runs (4 epochs) in 1 process"
+    assert all(re.match(r"\[\d/2\] ok seed=", line) for line in lines[2:4])
+    assert lines[4:-2] == [
+        "", "What does this configuration reach?", "", "2 of 2 runs ended well", ""
+    ]  # fmt: skip
+    assert re.fullmatch(r"took .+ for 2 runs and the report", lines[-2])
     assert lines[-1] == "report: results/study/report.html"
-    assert all(re.match(r"\[\d/2\] ok seed=", line) for line in lines[2:-1])
     there = Store(tmp_path / "results" / "study").load(run.run_id for run in runs)
     assert [lasting(record) for record in there] == [lasting(record) for record in here.records]
     assert {record.provenance["threads"] for record in there} == {1}
@@ -216,5 +220,6 @@ def test_a_ray_that_does_not_start_is_one_message(
 
     monkeypatch.setattr(ray, "init", fails)
     engine = compose("engine=ray").engine
+    runs = runs_of(compose(*SMALL), 1)
     with pytest.raises(UsageError, match=r"\(The node timed out\); engine=local"):
-        execute([], engine, ["cpu"], Store(tmp_path), Collected())
+        execute(portions(runs, 1), engine, ["cpu"], Store(tmp_path), Collected())

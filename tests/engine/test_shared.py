@@ -101,6 +101,7 @@ def test_a_failure_of_an_earlier_command_is_tried_again(
     """One of a command that trains at the same time is not: once is enough."""
     old, new = runs_of(compose(*SMALL), 2)
     said = Collected()
+    store.open_for_writing()
     store.save(replace(record_of(old), status="failed", error="before"))
     time.sleep(0.02)  # the clock of a disk is coarse
     with Claims(store) as own:

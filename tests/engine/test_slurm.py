@@ -136,7 +136,10 @@ def test_a_driver_that_ends_keeps_what_is_finished(
 
 
 def test_a_job_that_dies_leaves_records_that_name_its_machine_and_its_log(
-    compose: Callable[..., Config], tmp_path: Path, jobs: list[Job]
+    compose: Callable[..., Config],
+    tmp_path: Path,
+    jobs: list[Job],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A run that is in no file when all jobs are over has failed, whatever came before.
 
@@ -144,9 +147,15 @@ def test_a_job_that_dies_leaves_records_that_name_its_machine_and_its_log(
     """
     runs = runs_of(compose(*SMALL), 4)
     store = Store(tmp_path)
+    store.open_for_writing()
     earlier = record_of(runs[0])
     store.save(RunRecord(**{**earlier.to_json(), "status": "failed", "error": "earlier"}))
-    store.save(record_of(runs[1]))
+
+    def submitted(*_: object) -> list[Job]:
+        store.save(record_of(runs[1]))
+        return jobs
+
+    monkeypatch.setattr(slurm_jobs, "_submit", submitted)
     collected = Collected()
     engine = compose("engine=slurm", "engine.workers=2").engine
     execute(portions(runs, 1), engine, ["cpu"], store, collected)
@@ -173,6 +182,7 @@ def test_a_job_trains_what_is_not_done_yet(
     """A job that Slurm starts again goes on where it was."""
     runs = runs_of(compose(*SMALL), 3)
     store = Store(tmp_path)
+    store.open_for_writing()
     store.save(record_of(runs[0]))
     given: list[Run] = []
     monkeypatch.setattr(
@@ -201,6 +211,7 @@ def test_the_jobs_of_a_command_that_died_are_waited_for(
     store = Store(tmp_path / "study")
     (store.folder / "slurm").mkdir(parents=True)
     remember(store, {"7_0": ids[:3], "7_1": ids[3:4]})
+    store.open_for_writing()
     failed = record_of(runs[2]).to_json() | {"status": "failed", "error": "earlier"}
     store.save(RunRecord(**failed))
     submitted: list[str] = []

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -13,32 +14,42 @@ from bnexp.stats.tables import Tables
 from bnexp.store.columns import FACTORS, METRICS
 from bnexp.store.columns import explained as explained_columns
 from bnexp.store.folder import Store
+from bnexp.store.image_outcomes import Bits
 from bnexp.study.design import Run
-from tests.fabricate import planted
+from tests.fabricate import planted_by_image, redeclared
 
 RATES = ("0.1", "1.0", "10.0")
 SWEEP = [
     "norm=none,batch", "model.pool=avg,max", f"optimizer.lr={','.join(RATES)}",
-    "seed=range(6)", "data=digits",
+    "seed=range(6)", "data=digits", "eval.outcomes=true",
 ]  # fmt: skip
+ASKS = [
+    {"kind": "difference", "factor": "norm", "level_a": "batch", "level_b": "none",
+     "given": {"optimizer.lr": "1.0"}, "above": "Up", "below": "Down", "cannot_tell": "Open"},
+    {"kind": "difference", "factor": "model.pool", "level_a": "max", "level_b": "avg",
+     "above": "Up", "below": "Down", "cannot_tell": "Open"},
+    {"kind": "value", "cell": {"norm": "batch"}, "finds": "It is"},
+]  # fmt: skip
+N_IMAGES = 200
 NOISE = [0.011, -0.02, 0.004, 0.0, 0.013, -0.006]
 
 
-def measure(run: Run) -> dict[str, float | None]:
-    """Return accuracies that pooling moves up without BN and down with it; some diverge."""
+def right(run: Run) -> Bits | None:
+    """Return answers that pooling moves up without BN and down with it; some diverge."""
     levels = run.cell.labels
     if levels["norm"] == "none" and levels["optimizer.lr"] == "10.0" and run.seed < 2:
-        return {"test_accuracy": None, "train_loss": None}
+        return None
     turn = 0.1 if (levels["norm"] == "batch") == (levels["model.pool"] == "max") else 0.0
     value = 0.7 + turn + NOISE[run.seed] - NOISE[run.seed - 2] * (levels["norm"] == "batch")
     value -= 0.5 * (levels["optimizer.lr"] == "10.0")
-    return {"test_accuracy": value, "train_loss": 1.5 - value}
+    return np.arange(N_IMAGES) < round(value * N_IMAGES)
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Return a study that has every table that there is, with its report."""
-    store = planted(SWEEP, tmp_path_factory.mktemp("columns"), measure)[1]
+    store = planted_by_image(SWEEP, tmp_path_factory.mktemp("columns"), right)
+    redeclared(store, asks=[{"response": "test_accuracy"} | ask for ask in ASKS])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plots, "made", lambda _: {"svg": b"", "png": b""})  # most of the time
         build(store)

@@ -118,7 +118,7 @@ def test_the_interval_is_welch_s() -> None:
 
 def test_one_seed_cannot_tell(tmp_path: Path) -> None:
     """Where a side has no interval nobody can tell whether they agree."""
-    stores = [folder(tmp_path / "x", 0.05, "range(5)"), folder(tmp_path / "y", 0.5, "0")]
+    stores = [folder(tmp_path / "x", 0.05, "range(5)"), folder(tmp_path / "y", 0.2, "0")]
     comparison, text = compared(*stores)
     assert not re.search(r"\d agree|\d differ", text)
     assert {row[-1] for row in comparison.brief[0].rows[1:]} == {"cannot tell"}

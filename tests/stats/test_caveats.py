@@ -25,7 +25,7 @@ def caveats(n: int, rng: np.random.Generator, **changes: object) -> pd.DataFrame
         RunRecord(1, str(seed), "study", {}, seed, "ok", {}, {}, [], origin)
         for seed, origin in enumerate(changes.get("origins", ()))
     ]
-    return stats.caveats(contrasts, footing, frame, FACTORS, records).set_index("code")
+    return stats.caveats(contrasts, footing, frame, FACTORS, records=records).set_index("code")
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_choice_on_the_test_set_is_said_aloud() -> None:
     contrasts = stats.contrasts(frame, factors, (0, 1), ["y"])
     for chosen_on, warned in (("y", True), ("val_accuracy", False)):
         footing = stats.equal_footing(frame, factors, (0, 1), ["y"], chosen_on)
-        found = stats.caveats(contrasts, footing, frame, factors, [])
+        found = stats.caveats(contrasts, footing, frame, factors)
         assert ("chosen_on_test" in set(found["code"])) == warned
 
 
@@ -116,7 +116,7 @@ def of(values: dict[tuple[str, str], np.ndarray]) -> pd.DataFrame:
     frame = frame_of(values, list(FACTORS))
     contrasts = stats.contrasts(frame, FACTORS, range(5), ["y"])
     footing = stats.equal_footing(frame, FACTORS, range(5), ["y"], "y")
-    return stats.caveats(contrasts, footing, frame, FACTORS, []).set_index("code")
+    return stats.caveats(contrasts, footing, frame, FACTORS).set_index("code")
 
 
 HERE = {

@@ -238,7 +238,7 @@ def test_a_claim_made_later_is_exploratory() -> None:
         ({"kind": "equivalence", **NORM, "margin": 0.0}, "greater than 0"),
         (
             {"kind": "interaction", **NORM, "other": "norm", "at": "none", "than": "batch"},
-            "cannot interact with itself",
+            "compares norm with itself",
         ),
         ({"kind": "interaction", **NORM, "other": "pool", "at": "max"}, "than"),
         ({"kind": "difference", "factor": "pool", "higher": "max"}, "lower"),

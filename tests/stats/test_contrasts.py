@@ -192,7 +192,11 @@ def test_what_was_declared_later_has_a_family_of_its_own(rng: np.random.Generato
     }
     frame = frame_of(values, list(FACTORS))
     table = stats.contrasts(
-        frame, FACTORS, range(8), ["y"], lambda one, _: ("pool", "max") not in one.uses
+        frame,
+        FACTORS,
+        range(8),
+        ["y"],
+        was_declared=lambda one, _: ("pool", "max") not in one.uses,
     )
     main = table[table["kind"] != "simple"].set_index("factor")
     assert main["declared"].tolist() == ["planned", "exploratory", "exploratory"]

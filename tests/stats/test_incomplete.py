@@ -166,7 +166,7 @@ def test_a_table_says_how_it_was_estimated(rng: np.random.Generator) -> None:
     untouched = ~np.array(touched)
     assert whole[untouched][alike].equals(table[untouched][alike])
     footing = lost.assign(rule="", optimistic=False)
-    caveats = stats.caveats(table, footing, lost, FACTORS, [])
+    caveats = stats.caveats(table, footing, lost, FACTORS)
     text = caveats.set_index("code").loc["pairs_missing"]["text"]
     assert "least squares with the seeds as blocks" in text
     assert "nothing to do with their results" in text

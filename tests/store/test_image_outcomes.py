@@ -15,6 +15,7 @@ from bnexp.store.folder import Store
 from bnexp.store.image_outcomes import ImageOutcomes
 from bnexp.store.packing import pack, unpack
 from bnexp.store.records import RunRecord
+from tests.fabricate import STARTED
 
 ACCURACY = "test_accuracy"
 
@@ -23,7 +24,8 @@ def record_of(bits: list[bool], run_id: str = "abc") -> RunRecord:
     """Return a run that gets these images right."""
     outcomes = ImageOutcomes.packed("0123456789abcdef", {ACCURACY: np.array(bits)})
     metrics = {ACCURACY: sum(bits) / len(bits)}
-    return RunRecord(1, run_id, "s", {}, 0, "ok", {}, metrics, [], {}, None, outcomes)
+    where = {"started": STARTED}
+    return RunRecord(1, run_id, "s", {}, 0, "ok", {}, metrics, [], where, None, outcomes)
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=40))
@@ -94,7 +96,8 @@ def test_damaged_outcomes_are_one_message(tmp_path: Path, change: dict[str, obje
     data = json.loads(path.read_text())
     assert data["outcomes"]["right"] == {ACCURACY: "oA=="}
     path.write_text(json.dumps(data | {"outcomes": data["outcomes"] | change}))
-    with pytest.raises(UsageError, match=r"abc\.json is not a run of bnexp \(see .*\): delete"):
+    said = r"abc\.json is not a run of bnexp \(see outcomes\b.*\): bnexp set-aside puts it away"
+    with pytest.raises(UsageError, match=said):
         store.load([record.run_id])
 
 

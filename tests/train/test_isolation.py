@@ -61,6 +61,7 @@ def test_only_the_run_that_goes_wrong_fails(
         0: "ok", 1: "failed", 2: "ok", 3: "ok",
     }  # fmt: skip
     store = Store(Path("kept"))
+    store.open_for_writing()
     for record in found.values():
         store.save(record)
     (failed,) = store.load([seeds[1].run_id])
