@@ -146,7 +146,9 @@ class Program:
         device = data.train.images.device
         self.config, self.data, self.n_runs = config, data, n_runs
         networks = [build(config, seed).to(device) for seed in range(n_runs)]
-        self.stack = (program_of(config, device).stack or Stack)(networks)
+        self.stack = (program_of(config, device).stack or Stack)(
+            networks, config.data.about.shape
+        )
         self.stepper = make_stepper(list(self.stack.learned.values()), [config] * n_runs)
         n = min(len(data.train), STEPS * config.train.batch_size)
         self.order = torch.randint(len(data.train), (n_runs, n), device=device)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bnexp.config.schema import SIZES
+from bnexp.datasets.about import about
 from bnexp.metrics import LOSSES_AND_ACCURACIES
 from bnexp.stats.cells import response_array
 from bnexp.stats.estimate import known, vary
@@ -44,9 +44,10 @@ def floors(store: Store) -> Iterator[NoiseFloor]:
         config = configs[next(iter(run_ids.values()))]
         cell = tuple(study.factors[key].index(level) for key, level in levels.items())
         data, model, train = config["data"], config["model"]["name"], config["train"]
-        n_train = data["train_size"] or SIZES[data["name"]][0] - data["val_size"]
+        n_train = data["train_size"] or about(data).n_train - data["val_size"]
         alike[data["name"], model, n_train, train["epochs"]].append(cell)
-    guess = at_chance(response_array(tables.runs, study.factors, study.seeds, tables.accuracy))
+    accuracies = response_array(tables.runs, study.factors, study.seeds, tables.accuracy)
+    guess = at_chance(accuracies, tables.chance)
     for response in dict.fromkeys((*study.responses, *LOSSES_AND_ACCURACIES)):
         array = response_array(tables.runs, study.factors, study.seeds, response)
         for kind, cells in alike.items():

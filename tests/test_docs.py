@@ -1,5 +1,6 @@
 """The README tells the truth: its tree, its links, its commands and its numbers."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -7,9 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from bnexp.cli import main
 from bnexp.cli.arguments import parser
 from bnexp.metrics import PROBES, TABLE
 from bnexp.study.declare import open_design
+from tests.datasets.pictures import colours
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -70,16 +73,61 @@ def test_the_configuration_says_what_each_probe_reports() -> None:
 COMMANDS = sorted(set(re.findall(r"^(bnexp .+?)(?:\s+#.*)?$", README, re.MULTILINE)))
 
 
+# What the README says to write down, by the name of its file.
+FILES = dict(
+    re.findall(r"^```python\n# (\w+\.py)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+)
+
+
+@pytest.fixture
+def a_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with what the README has its reader write, and with some photographs."""
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text)
+    colours(tmp_path / "photos")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return tmp_path
+
+
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_parse(command: str) -> None:
+def test_commands_parse(command: str, a_users_folder: Path) -> None:
     """Every bnexp command of the README is understood, and its design can be enumerated."""
     options = parser().parse_args(shlex.split(command)[1:])
     if options.command in ("run", "plan"):
         assert len(open_design(options.overrides, options.multirun, None).runs) >= 1
 
 
+OWN = [one for one in COMMANDS if re.search(r"data\.root=photos|\.function=my_", one)]
+
+
+@pytest.mark.usefixtures("unprinted", "narrow")
+@pytest.mark.parametrize("command", OWN)
+def test_ones_own_data_and_networks_work_at_first_try(
+    command: str, a_users_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the README shows of one's own trains, and ends with a page that answers."""
+    short = ["engine=inline", "train.epochs=1", "train.batch_size=12", "data.train_size=24"]
+    short += ["data.side=16"] if "photos" in command else []
+    assert main([*shlex.split(command)[1:], *short]) == 0
+    said = capsys.readouterr().out
+    page = Path(re.findall(r"^report: (.*)$", said, re.MULTILINE)[0])
+    runs = [json.loads(path.read_text()) for path in (page.parent / "runs").iterdir()]
+    assert len(runs) == len(open_design(shlex.split(command)[3:], True, None).runs)
+    assert {run["status"] for run in runs} == {"ok"}
+    answer = page.with_suffix(".md").read_text()
+    for factor in re.findall(r"(\S+)=\S+,\S+", command):
+        assert factor.rpartition(".")[2] in answer
+    again = json.loads((page.parent / "study.json").read_text())["command"]
+    inline = ["engine=inline"]  # what does not determine a result is left out
+    assert main([*shlex.split(again)[1:], *inline]) == 0  # and nothing is trained twice
+    assert " 0 to train" in capsys.readouterr().out
+
+
 def test_there_are_commands_to_test() -> None:
-    """The README shows how to run, plan, report, configure and list."""
+    """The README shows how to run, plan, report, configure and list, and what is one's own."""
+    assert len(OWN) == 3
+    assert FILES.keys() == {"my_data.py", "my_networks.py"}
     assert {command.split()[1] for command in COMMANDS} >= {"run", "plan", "report", "config"}
 
 

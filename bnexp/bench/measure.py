@@ -44,7 +44,7 @@ def epoch(config: Config, device_name: str) -> tuple[float, float]:
     data = load(config.data, device)
     stacked = program_of(config, device).stack
     assert stacked is not None
-    stack = stacked([build(config, seed=0).to(device)])
+    stack = stacked([build(config, seed=0).to(device)], config.data.about.shape)
     stepper = make_stepper(list(stack.learned.values()), [config])
     _forget_peak()
     before = _peak_mb(device)
@@ -60,7 +60,7 @@ def epoch(config: Config, device_name: str) -> tuple[float, float]:
 def flop_per_example(config: Config) -> float:
     """Return the floating-point operations of one training example, forward and backward."""
     network = build(config, seed=0)
-    images = torch.rand(64, 1, 28, 28)
+    images = torch.rand(64, *config.data.about.shape)
     with FlopCounterMode(display=False) as counter:
         network(images).sum().backward()
     return float(counter.get_total_flops()) / len(images)

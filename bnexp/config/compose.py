@@ -6,7 +6,7 @@ import functools
 import importlib.metadata
 import os
 import shlex
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,20 +21,21 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from bnexp.config.keys import Setting, conf_dir, keys, known_keys
+from bnexp.config.keys import OPEN, Setting, conf_dir, is_open, keys, known_keys
 from bnexp.config.overrides import read, setting, settings
 from bnexp.config.schema import Config, determines_result
 from bnexp.config.study import StudySpec
 from bnexp.config.until import UNTIL, Until, is_until, with_settings
-from bnexp.config.user_code import file_of
 from bnexp.config.yaml_files import check_option
+from bnexp.datasets import folder, own
 from bnexp.errors import UsageError, in_one_line
 from bnexp.reading import in_short, is_folder
+from bnexp.user_code.source import file_of
 
-# Hydra's own sections, of no use here: without them it composes in three quarters of the time.
-# Keys that name a user's function, and the one that bnexp itself brings.
+# Keys that name a user's function, and those that bnexp itself brings.
 CODE = ("model.function", "data.function")
-EXAMPLE = "bnexp.networks.custom:example"
+EXAMPLES = ("bnexp.networks.custom:example", "bnexp.datasets.waves:load")
+# Hydra's own sections, of no use here: without them it composes in three quarters of the time.
 UNUSED = ("help", "hydra_help", "hydra_logging", "job_logging", "launcher", "output", "sweeper")
 
 
@@ -82,6 +83,8 @@ class Composer:
 
     def __enter__(self) -> Self:
         GlobalHydra.instance().clear()
+        folder.forget()
+        own.forget()
         self._chosen = {}
         if len(self.folders) == 1:
             shipped = ((file, file.stat().st_mtime_ns) for file in conf_dir().rglob("*.yaml"))
@@ -134,9 +137,9 @@ class Composer:
                 f"a configuration file is not YAML: {in_one_line(error)}"
             ) from None
         plain.pop("preset", None)
-        config = _checked(Config, plain, "")
         if not self.allow_code:
-            self._check_code(config)
+            self._check_code(plain)  # checking the rest calls a function of data
+        config = _checked(Config, plain, "")
         if study is None:
             if rules:
                 raise UsageError(f"{rules[0].text}: there is no study here; add study=NAME")
@@ -172,7 +175,7 @@ class Composer:
             if not chosen.interpolated and all(_put(plain, one) for one in values):
                 return plain, chosen.study
         # A value is made of others, or has no place: Hydra resolves it, or says what is wrong.
-        whole = self._whole([one.text for one in settings])
+        whole = self._whole([f"{'++' * is_open(one.key)}{one.text}" for one in settings])
         return whole.values, whole.study
 
     def _whole(self, overrides: Sequence[str]) -> Whole:
@@ -215,7 +218,7 @@ class Composer:
             self._look_through(other, option, (*above, path))
         self._looked_through.add(path)
 
-    def _check_code(self, config: Config) -> None:
+    def _check_code(self, values: Mapping[Any, Any]) -> None:
         """Check that no file alone names code that would run.
 
         Raises:
@@ -223,8 +226,9 @@ class Composer:
         """
         for key in CODE:
             section, name = key.split(".")
-            function = getattr(getattr(config, section), name, None)
-            if function and function not in self._trusted:
+            found = values.get(section)
+            function = found.get(name) if isinstance(found, dict) else None
+            if isinstance(function, str) and function not in self._trusted:
                 module = function.partition(":")[0]
                 raise UsageError(
                     f"a file of {self.folders[1]} sets {key}={function}, which would import "
@@ -240,9 +244,12 @@ class Composer:
 
     @functools.cached_property
     def _trusted(self) -> set[str]:
-        """Return the functions that may run: the shipped one, and those that were typed."""
+        """Return the functions that may run: those shipped, and those that were typed."""
         typed = (one for one in read(self.typed, self.options) if one.key_or_group in CODE)
-        return {EXAMPLE, *(one.label for each in typed for one in settings(each, self.options))}
+        return {
+            *EXAMPLES,
+            *(one.label for each in typed for one in settings(each, self.options)),
+        }
 
 
 @functools.lru_cache(8)
@@ -257,7 +264,9 @@ def _put(values: dict[Any, Any], setting: Setting) -> bool:
     place: object = values
     for part in path:
         place = place.get(part) if isinstance(place, dict) else None
-    if not isinstance(place, dict) or isinstance(place.get(name, {}), dict):
+    if not isinstance(place, dict):
+        return False
+    if isinstance(place.get(name, {}), dict) and not is_open(setting.key):
         return False
     place[name] = setting.value
     return "${" not in str(setting.value)
@@ -291,6 +300,9 @@ def _checked(schema: type[T], values: object, prefix: str) -> T:
             key = prefix + _key(fault)
             if fault["type"] == "extra_forbidden":
                 whose = "" if prefix else "; a preset, a study or a file of yours sets it"
+                if key in OPEN:
+                    section = key.partition(".")[0]
+                    whose = f"; {section}.function=module:function takes settings of its own"
                 reason = f"{key}: no such key here{whose}"
             elif not isinstance(fault["input"], dict):
                 reason = f"{reason[0].lower()}{reason[1:]}"

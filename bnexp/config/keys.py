@@ -15,6 +15,9 @@ from pydantic import BaseModel
 from bnexp.config.schema import Config
 from bnexp.errors import UsageError
 
+# Sections whose keys a function of the user names.
+OPEN = ("model.args", "data.args")
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -41,6 +44,12 @@ def conf_dir() -> Path:
         if (folder / "config.yaml").is_file():
             return folder
     raise UsageError(f"bnexp's conf folder is not beside {package}: install bnexp again")
+
+
+def is_open(key: str) -> bool:
+    """Return whether a key is a setting of a user's function, whose source says its name."""
+    section, _, name = key.rpartition(".")
+    return section in OPEN and name.isidentifier()
 
 
 def known_keys() -> set[str]:

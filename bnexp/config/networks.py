@@ -1,12 +1,15 @@
 """The `model:` section: each architecture as the list of its hidden layers."""
 
+import itertools
 from dataclasses import dataclass
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from bnexp.config.part import Count, Lax, Part, Positive, Seed
-from bnexp.config.user_code import Source, source_of
+from bnexp.config.part import ADDRESS, Args, Count, Lax, Part, Positive, Seed
+from bnexp.datasets.about import About
+from bnexp.user_code.settings import Signature, checked, signature
+from bnexp.user_code.source import Source, source_of
 
 Pool = Literal["max", "avg", "stride", "none"]
 
@@ -38,6 +41,15 @@ class Layer:
     def is_pooled(self) -> bool:
         """Return whether a pooling layer follows (a stride does not count)."""
         return self.pool in ("max", "avg")
+
+    def convolved(self, side: int) -> int:
+        """Return how long a side of an image is behind the convolution."""
+        stride = 2 if self.pool == "stride" else 1
+        return (side + 2 * self.padding - self.kernel) // stride + 1
+
+    def pooled(self, side: int) -> int:
+        """Return how long a side behind the convolution is behind the pooling."""
+        return side // 2 if self.is_pooled else side
 
 
 class Network(Part):
@@ -105,6 +117,13 @@ class Mlp(Network):
         return _dense(self.hidden, self.dropout)
 
 
+# The features of a dense head that does not see the pixels: LeNet's convolutions.
+FROZEN = (
+    Layer("frozen1", 6, kernel=5, pool="max"),
+    Layer("frozen2", 16, kernel=5, pool="max"),
+)
+
+
 class DenseHead(Network):
     name: Literal["dense_head"]
     hidden: Annotated[tuple[Count, ...], Lax, Field(min_length=1)]
@@ -117,16 +136,34 @@ class DenseHead(Network):
         return _dense(self.hidden, self.dropout)
 
 
+# What a user's function is handed, beside its settings; the first two also by position.
+HANDED = ("config", "seed", "shape", "classes")
+
+
 class Custom(Network):
     name: Literal["custom"]
-    function: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")]
+    function: Annotated[str, Field(pattern=ADDRESS)]
+    args: Args
     # What the function was when the configuration was made: part of the run's id.
     _source: Source | None = PrivateAttr(default=None)
+    _signature: Signature | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _read_source(self) -> Self:
         self._source = source_of(self.function.partition(":")[0])
+        self._signature = signature(self.function, HANDED, 2, dict(self.args))
+        assert self.settings is not None  # they are checked
         return self
+
+    @property
+    def signature(self) -> Signature:
+        """Return what the function takes; where nobody can tell, a configuration and a seed."""
+        return self._signature or Signature(HANDED[:2])
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return what the function is told, in the types that it asks for."""
+        return checked(dict(self.args), self._signature, self.function, "model.args")
 
     @property
     def source(self) -> Source | None:
@@ -146,4 +183,30 @@ def _dense(widths: tuple[int, ...], dropout: float) -> tuple[Layer, ...]:
     )
 
 
-Model = Annotated[LeNet | FastaiCnn | Mlp | DenseHead | Custom, Field(discriminator="name")]
+AnyNetwork = LeNet | FastaiCnn | Mlp | DenseHead | Custom
+Model = Annotated[AnyNetwork, Field(discriminator="name")]
+
+
+def unfit(model: AnyNetwork, about: About) -> str | None:
+    """Return why an architecture cannot see such images, with what can, or None."""
+    frozen = isinstance(model, DenseHead) and model.features == "frozen_conv"
+    convs = [layer for layer in (*(FROZEN if frozen else ()), *model.layers) if layer.is_conv]
+    if not convs:
+        return None
+    what = "model.features=frozen_conv" if frozen else f"model={model.name}"
+    if not about.is_image:
+        return f"{what} needs images, and the data are {about}: model=mlp can take them"
+
+    def left(side: int) -> int:
+        for layer in convs:
+            side = layer.pooled(layer.convolved(side))
+        return side
+
+    # Each convolution and each pooling needs something to work on, and so does the next.
+    smallest = next(side for side in itertools.count(1) if left(side) >= 1)
+    if min(about.shape[1:]) >= smallest:
+        return None
+    return (
+        f"{what} needs images of at least {smallest} x {smallest}, and the data are {about}: "
+        "model=mlp takes any, and data.side lets data=folder resize its own"
+    )

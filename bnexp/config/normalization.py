@@ -1,5 +1,6 @@
 """The `norm:` section: what normalizes, where in a layer, and in which layers."""
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -7,6 +8,7 @@ from pydantic import Field
 
 from bnexp.config.networks import Layer
 from bnexp.config.part import AtLeast0, Count, Lax, Part, Positive
+from bnexp.datasets.about import Shape
 
 Placement = Literal[
     "before_activation",
@@ -95,8 +97,12 @@ def is_spatial(norm: Placed, layers: Sequence[Layer]) -> bool:
     return norm.placement != "after_flatten" and set(norm.normalized(layers)) <= images != set()
 
 
-def misfit(norm: AnyNorm, layers: Sequence[Layer]) -> str | None:
-    """Return why a network of these layers cannot have a normalization, or None."""
+def misfit(norm: AnyNorm, layers: Sequence[Layer], shape: Shape) -> str | None:
+    """Return why a network of these layers cannot have a normalization, or None.
+
+    Args:
+        shape: Of what the network is given.
+    """
     if isinstance(norm, NoNorm):
         return None
     possible = placements(layers)
@@ -116,44 +122,72 @@ def misfit(norm: AnyNorm, layers: Sequence[Layer]) -> str | None:
     unknown = [name for name in normalized if name not in ("input", *names)]
     if unknown:
         return f"norm.where={unknown[0]}: this model's layers are {', '.join(names)} and input"
-    if isinstance(norm, InstanceNorm):
-        return _without_image(norm, layers)
+    if isinstance(norm, InstanceNorm) and (reason := _without_image(norm, layers, shape)):
+        return reason
     if isinstance(norm, GroupNorm):
-        channels = {"input": 1} | {layer.name: layer.width for layer in layers}
+        channels = {"input": shape[0]} | {layer.name: layer.width for layer in layers}
         for name in normalized:
             if channels[name] % norm.groups:
                 return (
                     f"norm.groups={norm.groups} does not divide the {channels[name]} "
                     f"channels of {name}"
                 )
-    return _groups_of_one(norm, layers)
+    return _groups_of_one(norm, layers, shape)
 
 
 def _groups_of_one(
-    norm: BatchNorm | LayerNorm | GroupNorm, layers: Sequence[Layer]
+    norm: BatchNorm | LayerNorm | GroupNorm | InstanceNorm,
+    layers: Sequence[Layer],
+    shape: Shape,
 ) -> str | None:
-    """Return in which dense layer each unit would be normalized by itself, or None."""
-    groups = norm.groups if isinstance(norm, GroupNorm) else int(isinstance(norm, LayerNorm))
-    for layer in layers:
-        if (
-            layer.name in norm.normalized(layers)
-            and not layer.is_conv
-            and layer.width == groups
-        ):
+    """Return in which layer single values would be normalized by themselves, or None."""
+    if isinstance(norm, BatchNorm):
+        return None
+    places = _places(norm, layers, shape)
+    for name in norm.normalized(layers):
+        channels, n = places[name]
+        groups = norm.groups if isinstance(norm, GroupNorm) else 1
+        if isinstance(norm, InstanceNorm):
+            groups = channels
+        if channels * n == groups:
             return (
-                f"norm={norm.name} would normalize groups of one value in {layer.name}, which "
+                f"norm={norm.name} would normalize groups of one value in {name}, which "
                 "makes each of them 0: leave it out of norm.where"
-                + (", or choose fewer norm.groups" if layer.width > 1 else "")
+                + (
+                    ", or choose fewer norm.groups"
+                    if isinstance(norm, GroupNorm) and groups > 1
+                    else ""
+                )
             )
     return None
 
 
-def _without_image(norm: InstanceNorm, layers: Sequence[Layer]) -> str | None:
+def _places(norm: Placed, layers: Sequence[Layer], shape: Shape) -> dict[str, tuple[int, int]]:
+    """Return the channels of each layer's normalization, and the values of each channel."""
+    found = {"input": (shape[0], math.prod(shape[1:]))}
+    sides, convs = list(shape[1:]), [layer for layer in layers if layer.is_conv]
+    behind = norm.placement in ("after_pool", "after_pool_before_activation", "after_flatten")
+    for layer in layers:
+        if not layer.is_conv:
+            found[layer.name] = (layer.width, 1)
+            continue
+        before = [layer.convolved(side) for side in sides]
+        sides = [layer.pooled(side) for side in before]
+        n = math.prod(sides if behind else before)
+        found[layer.name] = (layer.width, n)
+        if norm.placement == "after_flatten" and layer is convs[-1]:
+            found[layer.name] = (layer.width * n, 1)
+    return found
+
+
+def _without_image(norm: InstanceNorm, layers: Sequence[Layer], shape: Shape) -> str | None:
     """Return which layer has no image for an instance norm to normalize over, or None."""
     normalized = norm.normalized(layers)
     if not normalized:
         return "norm=instance needs a convolution, which this model does not have"
     convs = [layer.name for layer in layers if layer.is_conv]
+    if "input" in normalized and len(shape) == 1:
+        return "norm=instance: the input is a vector, which has one value a sample"
     for name in normalized:
         if name not in ("input", *convs):
             return f"norm=instance: {name} is dense, a unit has one value a sample"

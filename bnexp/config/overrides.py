@@ -13,7 +13,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, RangeSweep, Transformer
 from hydra.errors import HydraException, OverrideParseException
 
-from bnexp.config.keys import Setting, known_keys
+from bnexp.config.keys import Setting, is_open, known_keys
 from bnexp.config.part import MOST, label
 from bnexp.config.until import UNTIL, Until
 from bnexp.errors import UsageError
@@ -73,7 +73,7 @@ def check_keys(overrides: Iterable[Override], also: Collection[str] = ()) -> Non
     """
     keys = known_keys() | {*GROUPS, *UNTIL_KEYS, *also}
     for key in (override.key_or_group for override in overrides):
-        if key not in keys:
+        if key not in keys and not is_open(key):
             near = difflib.get_close_matches(key, sorted(keys), n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else "see bnexp config for all"
             raise UsageError(f"there is no key {in_short(key)!r}; {hint}")

@@ -8,42 +8,18 @@ import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, create_model, model_validator
+from pydantic_core import to_jsonable_python
 
-from bnexp.config.networks import Custom, Model
+from bnexp.config.data import Data, Function
+from bnexp.config.networks import Custom, Model, unfit
 from bnexp.config.normalization import BatchNorm, Norm, is_spatial, misfit
 from bnexp.config.part import AtLeast0, Count, Lax, Part, Positive, Seed
 from bnexp.metrics import PROBES
 from bnexp.metrics.metric import When
 from bnexp.metrics.probe import Probe
+from bnexp.user_code.settings import Signature
 
 Statistics = Literal["running", "population", "batch"]
-
-# Training and test images of each data set; the classes of all, and what guessing reaches.
-SIZES = {"fashion_mnist": (60_000, 10_000), "mnist": (60_000, 10_000), "digits": (1437, 360)}
-CLASSES = 10
-CHANCE = 1 / CLASSES
-
-
-class Data(Part):
-    name: Literal["fashion_mnist", "mnist", "digits"]
-    root: str
-    train_size: Count | None
-    val_size: Annotated[int, Field(ge=0)]
-    standardize: bool
-
-    @property
-    def n_train(self) -> int:
-        """Return how many images a run trains on."""
-        return self.train_size or SIZES[self.name][0] - self.val_size
-
-    @model_validator(mode="after")
-    def _enough(self) -> Self:
-        if (self.train_size or 1) + self.val_size > SIZES[self.name][0]:
-            raise ValueError(
-                f"data.train_size={self.train_size} and data.val_size={self.val_size}: "
-                f"{self.name} has {SIZES[self.name][0]:,} training images"
-            )
-        return self
 
 
 class Sgd(Part):
@@ -184,7 +160,7 @@ class Config(Part):
                 "normalization cannot normalize: choose another size"
                 + ("" if size == 1 else " or train.drop_last=true")
             )
-        if "batch" in self.eval.statistics and SIZES[self.data.name][1] % size == 1:
+        if "batch" in self.eval.statistics and self.data.about.n_test % size == 1:
             raise ValueError(
                 f"train.batch_size={size} leaves a test batch of one image, which "
                 "eval.statistics=batch cannot normalize: choose another size"
@@ -193,7 +169,9 @@ class Config(Part):
 
     @model_validator(mode="after")
     def _norm_fits(self) -> Self:
-        if reason := misfit(self.norm, self.model.layers):
+        if reason := unfit(self.model, self.data.about):
+            raise ValueError(reason)
+        if reason := misfit(self.norm, self.model.layers, self.data.about.shape):
             raise ValueError(reason)
         return self
 
@@ -222,8 +200,14 @@ class Config(Part):
         dump = self.model_dump(mode="json", exclude={*NOT_IDENTITY, "seed"})
         for section, name in (key.split(".") for key in NOT_IDENTITY_KEYS):
             del dump[section][name]
-        if isinstance(self.model, Custom) and self.model.source:
-            dump["model"]["code"] = self.model.source.fingerprint
+        if self.data.about.fingerprint:
+            dump["data"]["content"] = self.data.about.dump()
+        if isinstance(self.data, Function):
+            _put_args(dump["data"], self.data.settings, self.data.signature)
+        if isinstance(self.model, Custom):
+            _put_args(dump["model"], self.model.settings, self.model.signature)
+            if self.model.source:
+                dump["model"]["code"] = self.model.source.fingerprint
         for section, keys in NEUTRAL.items():
             for key, value in keys.items():
                 if dump[section].get(key, ABSENT) == value:
@@ -231,10 +215,27 @@ class Config(Part):
         return dump
 
 
+def _put_args(section: dict[str, Any], settings: dict[str, Any], function: Signature) -> None:
+    """Let a section state the settings that a function would not have had anyway, if any."""
+    del section["args"]
+    told = {
+        name: to_jsonable_python(value)
+        for name, value in settings.items()
+        if name not in function.settings or function.settings[name].default != value
+    }
+    if told:
+        section["args"] = told
+
+
 # Values of later keys that mean what bnexp did before it had them.
 NEUTRAL: dict[str, dict[str, Any]] = {
     "data": {"standardize": False},
-    "model": {"bias": True, "dropout": 0.0, "init_gain_where": "all", "init_seed": None},
+    "model": {
+        "bias": True,
+        "dropout": 0.0,
+        "init_gain_where": "all",
+        "init_seed": None,
+    },
     "norm": {
         "where": "all",
         "affine": "both",

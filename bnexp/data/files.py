@@ -1,16 +1,20 @@
 """The published files of the image data sets: whole, or fetched, or an error in words."""
 
-import contextlib
+import gzip
 import hashlib
 import io
 import math
 import struct
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bnexp.config.schema import Data
+from bnexp.config.data import Data, Folder, Function
+from bnexp.data import torchvision_sets
+from bnexp.data.torchvision_sets import READ, fetch
+from bnexp.datasets import folder, own
 from bnexp.errors import UsageError, in_one_line
-from bnexp.reading import read_bytes
+from bnexp.reading import MOST_BYTES, read_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 # SHA-256 of the uncompressed IDX files. Sources: Xiao, Rasul and Vollgraf (2017), arXiv
 # 1708.07747, and LeCun, Cortes and Burges, as torchvision downloads and unpacks them.
 FOLDERS = {"fashion_mnist": "FashionMNIST", "mnist": "MNIST"}
+# Where Debian's package dataset-fashion-mnist puts the files, compressed.
+DEBIAN = {"fashion_mnist": Path("/usr/share/datasets/fashion-mnist")}
 CHECKSUMS = {
     "fashion_mnist": {
         "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
@@ -41,82 +47,108 @@ def ensure(config: Data) -> None:
         UsageError: If a file is missing and cannot be downloaded, or its checksum is
             not that of the published file.
     """
-    if config.name == "digits":
+    if config.name in READ:
+        torchvision_sets.ensure(config)
+    if config.name not in CHECKSUMS:
         return
-    folder = folder_of(config)
+    where = folder_of(config)
     if missing := absent(config):
-        _download(config, folder, missing)
+        fetch(config, where, missing, lambda: _download(config))
     for name, expected in CHECKSUMS[config.name].items():
-        found = hashlib.sha256(read_bytes(folder / name)).hexdigest()
+        path = _path(where, name)
+        try:
+            found = hashlib.sha256(_content(path)).hexdigest()
+            reason = f"its SHA-256 begins with {found[:12]}, that of the published file with "
+            reason += expected[:12]
+        except (OSError, EOFError, ValueError, zlib.error) as error:
+            found, reason = "", in_one_line(error)
         if found != expected:
             raise UsageError(
-                f"{folder / name} is damaged (its SHA-256 begins with {found[:12]}, that "
-                f"of the published file with {expected[:12]}): delete it and run again "
-                "to download it, or point data.root or BNEXP_DATA_ROOT to a whole copy"
+                f"{path} is damaged ({reason}): delete it and run again to download it, "
+                "or point data.root or BNEXP_DATA_ROOT to a whole copy"
             )
 
 
 def folder_of(config: Data) -> Path:
     """Return where the files of a data set lie, whether or not they do."""
-    return _root(config) / FOLDERS[config.name] / "raw"
+    root = Path(config.root).expanduser()
+    if config.name not in FOLDERS:
+        return root
+    own = root / FOLDERS[config.name] / "raw"
+    other = DEBIAN.get(config.name, own)
+    return other if _lacking(own, config) and not _lacking(other, config) else own
 
 
 def absent(config: Data) -> list[str]:
     """Return the names of the files that are not there; digits come with scikit-learn."""
-    if config.name == "digits":
-        return []
-    folder = folder_of(config)
-    return [name for name in CHECKSUMS[config.name] if not (folder / name).is_file()]
+    if config.name in READ:
+        return torchvision_sets.absent(config)
+    return _lacking(folder_of(config), config)
 
 
-def _download(config: Data, folder: Path, missing: list[str]) -> None:
-    """Let torchvision fetch a data set.
+def _lacking(where: Path, config: Data) -> list[str]:
+    sums = CHECKSUMS.get(config.name, {})
+    return [name for name in sums if not _path(where, name).is_file()]
+
+
+def _path(where: Path, name: str) -> Path:
+    """Return where a file lies: compressed, if only that is there."""
+    plain, packed = where / name, where / f"{name}.gz"
+    return packed if packed.is_file() and not plain.is_file() else plain
+
+
+def _content(path: Path) -> bytes:
+    """Return what a file holds, unpacked.
 
     Raises:
-        UsageError: If that fails, with what to do instead.
+        ValueError: If that is more than any of these files holds.
     """
+    content = read_bytes(path)
+    if path.suffix != ".gz":
+        return content
+    with gzip.open(io.BytesIO(content)) as packed:
+        content = packed.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"{path.name} unpacks to more than {MOST_BYTES:,} bytes")
+    return content
+
+
+def _download(config: Data) -> None:
     from torchvision import datasets  # 2 s to import, needed only here
 
-    created = [parent for parent in (folder, *folder.parents) if not parent.exists()]
-    chatter = io.StringIO()  # torchvision's progress and its retries
-    try:
-        with contextlib.redirect_stdout(chatter), contextlib.redirect_stderr(chatter):
-            getattr(datasets, FOLDERS[config.name])(_root(config), download=True)
-    except (OSError, RuntimeError) as error:
-        for parent in created:  # torchvision made them before it tried
-            with contextlib.suppress(OSError):
-                parent.rmdir()
-        reason = in_one_line(error)
-        raise UsageError(
-            f"{config.name} is not in {folder} (missing: {', '.join(missing)}) and could "
-            f"not be downloaded ({reason}). Point data.root or BNEXP_DATA_ROOT to a folder "
-            f"that holds {FOLDERS[config.name]}/raw, connect to a network, or use "
-            "data=digits, which needs neither"
-        ) from None
+    kind = getattr(datasets, FOLDERS[config.name])
+    kind(Path(config.root).expanduser(), download=True)
 
 
-def read(config: Data, prefix: str) -> "tuple[np.ndarray, np.ndarray]":
-    """Return images (N, 28, 28) and labels (N,), as bytes, from the files of a data set.
-
-    Args:
-        prefix: `train` or `t10k`.
+def read(config: Data) -> "list[tuple[np.ndarray, np.ndarray]]":
+    """Return images (N, C, H, W) and labels (N,) of training and test set, from their files.
 
     Raises:
-        UsageError: If a file cannot be read or is not in the IDX format.
+        UsageError: If a file cannot be read or is not in its format.
     """
-    folder = folder_of(config)
+    if isinstance(config, Folder):
+        return folder.arrays(config.settings, config.about)
+    if isinstance(config, Function):
+        return own.arrays(config.called, config.about)
+    if config.name in READ:
+        return torchvision_sets.read(config)
+    return [_of_idx(config, prefix) for prefix in ("train", "t10k")]
+
+
+def _of_idx(config: Data, prefix: str) -> "tuple[np.ndarray, np.ndarray]":
+    where = folder_of(config)
     try:
-        images = _array(folder / f"{prefix}-images-idx3-ubyte", 3)
-        labels = _array(folder / f"{prefix}-labels-idx1-ubyte", 1)
+        images = _array(_path(where, f"{prefix}-images-idx3-ubyte"), 3)
+        labels = _array(_path(where, f"{prefix}-labels-idx1-ubyte"), 1)
         if len(images) != len(labels):
             raise ValueError("there are not as many labels as images")
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(
-            f"{config.name} in {_root(config)} cannot be read ({reason}); point "
+            f"{config.name} in {Path(config.root).expanduser()} cannot be read ({reason}); point "
             "data.root or BNEXP_DATA_ROOT to a whole copy"
         ) from None
-    return images, labels
+    return images[:, None], labels
 
 
 def _array(path: Path, dimensions: int) -> "np.ndarray":
@@ -127,7 +159,7 @@ def _array(path: Path, dimensions: int) -> "np.ndarray":
     """
     import numpy as np  # not before it is needed: a tenth of the time that a command needs to start
 
-    content = read_bytes(path)
+    content = _content(path)
     head = 4 + 4 * dimensions
     if len(content) < head or content[:4] != bytes((0, 0, 8, dimensions)):
         raise ValueError(f"{path.name} is not in the IDX format")
@@ -136,7 +168,3 @@ def _array(path: Path, dimensions: int) -> "np.ndarray":
         raise ValueError(f"{path.name} does not hold what its header says")
     # A copy: what is read from bytes cannot be written to, which PyTorch warns of.
     return np.frombuffer(content, np.uint8, offset=head).reshape(shape).copy()
-
-
-def _root(config: Data) -> Path:
-    return Path(config.root).expanduser()

@@ -8,26 +8,28 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from bnexp.config.schema import SIZES, Data
+from bnexp.config.data import Data
 from bnexp.data.files import read
+from bnexp.datasets.about import DIGITS, PUBLISHED
+from bnexp.datasets.memory import check_fits
 from bnexp.streams import generator
 
 
 @dataclass(frozen=True)
 class Split:
-    """Images of shape (N, 1, 28, 28), uint8, and labels of shape (N,), int64."""
+    """Images of shape (N, C, H, W) or (N, F), bytes or floats, and labels (N,), int64."""
 
     images: Tensor
     labels: Tensor
-    # Mean and standard deviation of pixels in [0, 1], by which they are standardized.
-    mean: float = 0.0
-    sd: float = 1.0
+    # Mean and standard deviation of each channel, shape (C,), by which values in [0, 1], or
+    # floats as they are, get standardized.
+    scale: tuple[Tensor, Tensor] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def batch(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
-        """Return images as floats in [0, 1], the sources' only preprocessing, or standardized.
+        """Return images as floats, those of bytes in [0, 1], or standardized.
 
         Args:
             index: Which ones; a tensor of shape (n,).
@@ -39,9 +41,13 @@ class Split:
         else:
             found = self.images.index_select(0, index)
             labels = self.labels.index_select(0, index)
-        images = found.to(torch.get_default_dtype()).div_(255)
-        if self.sd != 1:
-            images = images.sub_(self.mean).div_(self.sd)
+        # A slice of floats is no copy yet, and what follows changes it.
+        images = found.to(torch.get_default_dtype(), copy=isinstance(index, slice))
+        if found.dtype == torch.uint8:
+            images = images.div_(255)
+        if self.scale is not None:
+            mean, sd = (one.to(images).view(_by_channel(images)) for one in self.scale)
+            images = images.sub_(mean).div_(sd)
         return images, labels
 
     def __getitem__(self, index: Tensor | slice) -> "Split":
@@ -57,7 +63,13 @@ class Split:
 
     def to(self, device: torch.device) -> "Split":
         """Return the split on a device."""
-        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+        scale = self.scale and (self.scale[0].to(device), self.scale[1].to(device))
+        return Split(self.images.to(device), self.labels.to(device), scale)
+
+
+def _by_channel(images: Tensor) -> tuple[int, ...]:
+    """Return the shape in which a number a channel meets images."""
+    return (-1,) + (1,) * (images.dim() - 2)
 
 
 @dataclass(frozen=True)
@@ -75,9 +87,9 @@ def load(config: Data, device: torch.device) -> Dataset:
     Subset and split are the same for every seed: a seed's noise is that of training.
 
     Raises:
-        UsageError: If a file cannot be read.
+        UsageError: If a file cannot be read, or the images do not fit the device.
     """
-    train, test = _digits() if config.name == "digits" else _idx(config)
+    train, test = _read(config)
     val = None
     if config.n_train < len(train):
         order = torch.randperm(len(train), generator=generator(0, "subset"))
@@ -85,19 +97,39 @@ def load(config: Data, device: torch.device) -> Dataset:
             val = train[order[len(train) - config.val_size :]]
         train = train[order[: config.n_train]]
     if config.standardize:
-        pixels = train.images.double() / 255
-        mean, sd = pixels.mean().item(), pixels.std(correction=0).item()
-        train, test = (replace(split, mean=mean, sd=sd) for split in (train, test))
-        val = None if val is None else replace(val, mean=mean, sd=sd)
+        scale = _scale(train)
+        train, test = (replace(split, scale=scale) for split in (train, test))
+        val = None if val is None else replace(val, scale=scale)
+    if device.type == "cuda":
+        size = sum(one.images.nbytes for one in (train, test, val) if one is not None)
+        free = torch.cuda.mem_get_info(device)[0]
+        check_fits(size, f"the images of data={config.name}", free, str(device))
     return Dataset(train.to(device), test.to(device), None if val is None else val.to(device))
 
 
-def _idx(config: Data) -> tuple[Split, Split]:
-    splits = []
-    for prefix in ("train", "t10k"):
-        images, labels = (torch.from_numpy(part) for part in read(config, prefix))
-        splits.append(Split(images.unsqueeze(1), labels.long()))
-    return splits[0], splits[1]
+def _scale(train: Split) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation of each channel; 1 for one that is constant."""
+    means, sds = [], []
+    for channel in train.images.unbind(1):
+        values = channel.double()
+        if train.images.dtype == torch.uint8:
+            values = values / 255
+        constant = channel.min() == channel.max()  # its deviation is rounding, if not 0
+        means.append(values.mean())
+        sds.append(values.std(correction=0).where(~constant, 1.0))
+    numbers = torch.get_default_dtype()  # Apple's GPUs have no doubles
+    return torch.stack(means).to(numbers), torch.stack(sds).to(numbers)
+
+
+def _read(config: Data) -> tuple[Split, Split]:
+    """Return training and test images, on the CPU."""
+    if config.name == "digits":
+        return _digits()
+    train, test = (
+        Split(torch.from_numpy(images), torch.from_numpy(labels).long())
+        for images, labels in read(config)
+    )
+    return train, test
 
 
 def _digits() -> tuple[Split, Split]:
@@ -105,8 +137,10 @@ def _digits() -> tuple[Split, Split]:
 
     source = load_digits()
     images = torch.from_numpy(np.asarray(source.images, dtype=np.float32))[:, None] / 16
-    large = nn.functional.interpolate(images, size=(28, 28), mode="bilinear")
+    large = nn.functional.interpolate(images, size=DIGITS[1:], mode="bilinear")
     pixels = (large * 255).round().to(torch.uint8)
     labels = torch.from_numpy(np.asarray(source.target, dtype=np.int64))
-    n = SIZES["digits"][0]  # in the order of their writers: most test writers are unseen
+    n = PUBLISHED[
+        "digits"
+    ].n_train  # in the order of their writers: most test writers are unseen
     return Split(pixels[:n], labels[:n]), Split(pixels[n:], labels[n:])

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
-from bnexp.config.schema import SIZES, Data
+from bnexp.config.data import Data, Published
 from bnexp.data.files import absent, ensure, folder_of
+from bnexp.datasets.about import PUBLISHED
 from bnexp.doctor.finding import Finding, careful
 from bnexp.errors import UsageError
 
@@ -11,21 +12,33 @@ from bnexp.errors import UsageError
 @careful
 def files(wanted: Data) -> Iterator[Finding]:
     """Yield a finding for each data set; only the wanted one is downloaded if it is absent."""
-    for name, (n_train, n_test) in SIZES.items():
-        size = f"{name}: {n_train:,} + {n_test:,} images"
-        data = wanted if name == wanted.name else wanted.model_copy(update={"name": name})
-        if name == "digits":
-            yield Finding("ok", f"{size}, part of scikit-learn")
-            continue
-        if absent(data) and name != wanted.name:
-            yield Finding(
-                "note",
-                f"{name}: not in {folder_of(data)}; the first run that needs it downloads it",
-            )
+    if wanted.about.fingerprint:
+        about = wanted.about
+        what = f"{about.n_train:,} + {about.n_test:,} {about} in {about.classes} classes"
+        yield Finding("ok", f"{wanted.name}: {what}, content {about.fingerprint}")
+        return
+    own = wanted.model_dump(include={"root", "train_size", "standardize"}) | {"val_size": 0}
+    others = [
+        Published.model_validate({**own, "name": name, "train_size": None})
+        for name in PUBLISHED
+        if name != wanted.name
+    ]
+    lacking = [data.name for data in others if absent(data)]
+    for data in (wanted, *(one for one in others if one.name not in lacking)):
+        about = data.about
+        what = f"{data.name}: {about.n_train:,} + {about.n_test:,} {about}"
+        if data.name == "digits":
+            yield Finding("ok", f"{what}, part of scikit-learn")
             continue
         try:
             ensure(data)
         except UsageError as error:
             yield Finding("FAIL", str(error))
         else:
-            yield Finding("ok", f"{size} in {folder_of(data)}, as published (SHA-256)")
+            yield Finding("ok", f"{what} in {folder_of(data)}, as published")
+    if lacking:
+        yield Finding(
+            "note",
+            f"not in {wanted.root}: {', '.join(lacking)}; the first run that needs one "
+            "downloads it",
+        )

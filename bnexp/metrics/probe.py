@@ -25,9 +25,9 @@ class Look:
         network: As it is then. A probe leaves no trace in it: weights, running statistics,
             mode and random streams stay.
         lr: The learning rate.
-        first_minibatch: Returns that of the run: images of shape (N, 1, 28, 28) and labels
+        first_minibatch: Returns that of the run: images of shape (N, ...) and labels
             of shape (N,).
-        batches: Images of what `Probe.batches` names, each of shape (N, 1, 28, 28).
+        batches: Images of what `Probe.batches` names, each of shape (N, ...).
         kept: What the probe put there at earlier looks at the same run.
     """
 

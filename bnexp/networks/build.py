@@ -7,9 +7,10 @@ from typing import TypeAlias
 import torch
 from torch import nn
 
-from bnexp.config.networks import Custom, DenseHead, Layer, Network
+from bnexp.config.networks import FROZEN, Custom, DenseHead, Layer, Network
 from bnexp.config.normalization import AnyNorm, BatchNorm, NoNorm
-from bnexp.config.schema import CLASSES, Config
+from bnexp.config.schema import Config
+from bnexp.datasets.about import Shape
 from bnexp.errors import UsageError
 from bnexp.networks.custom import from_function
 from bnexp.networks.flat import Scale
@@ -17,7 +18,6 @@ from bnexp.networks.random_layers import Dropout, Noise
 from bnexp.norms import make_norm
 from bnexp.streams import generator
 
-PIXELS = 28
 ACTIVATIONS = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU, "tanh": nn.Tanh}
 POOLS = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
 Layers: TypeAlias = OrderedDict[str, nn.Module]
@@ -38,52 +38,54 @@ ORDERS = {
 def build(config: Config, seed: int) -> nn.Sequential:
     """Return the configured network with the initial weights of a seed, on the CPU.
 
-    Inputs have shape (N, 1, 28, 28), outputs are logits of shape (N, 10). Layers are
-    named `conv1`, `conv1_norm`, `conv1_activation`, `conv1_pool` and so on, so that a
-    layer keeps its name, and with it its initial weights, whatever stands beside it.
+    Inputs have the shape of the data, (N, C, H, W) or (N, F), outputs are logits of shape
+    (N, K). Layers are named `conv1`, `conv1_norm`, `conv1_activation`, `conv1_pool` and so
+    on, so that a layer keeps its name, and with it its initial weights, whatever stands
+    beside it.
     """
     if isinstance(config.model, Custom):
         network = from_function(config, config.model, seed)
         initialize(network, config.model, seed)
         return network
     layers: Layers = OrderedDict()
-    channels, size = 1, PIXELS  # size 0: flattened
+    shape = config.data.about.shape
     if "input" in _normalized(config):
-        _add_norm(layers, "input", config.norm, 1, seed, spatial=True)
+        spatial = config.data.about.is_image
+        _add_norm(layers, "input", config.norm, shape[0], seed, spatial=spatial)
     if isinstance(config.model, DenseHead):
-        channels, size = _features(layers, config.model)
+        shape = _features(layers, config.model, shape)
     convs = [layer for layer in config.model.layers if layer.is_conv]
     flattened = convs[-1:] if _placement(config.norm) == "after_flatten" else []
     for layer in config.model.layers:
         if layer.is_conv:
-            size = _add_conv(layers, layer, channels, size)
+            shape = _add_conv(layers, layer, shape)
         else:
-            channels, size = _flatten(layers, channels, size)
-            layers[layer.name] = nn.Linear(channels, layer.width)
-        channels = layer.width
+            (inputs,) = _flatten(layers, shape)
+            layers[layer.name] = nn.Linear(inputs, layer.width)
+            shape = (layer.width,)
         if layer in flattened:
             _follow(layers, layer, config, seed, but="norm")
-            channels, size = _flatten(layers, channels, _pooled(layer, size))
+            shape = _flatten(layers, shape)
             if layer.name in _normalized(config):
-                _add_norm(layers, layer.name, config.norm, channels, seed, spatial=False)
+                _add_norm(layers, layer.name, config.norm, shape[0], seed, spatial=False)
         else:
             _follow(layers, layer, config, seed)
-            size = _pooled(layer, size)
-    channels, _ = _flatten(layers, channels, size)
-    layers["output"] = nn.Linear(channels, CLASSES)
+    (inputs,) = _flatten(layers, shape)
+    layers["output"] = nn.Linear(inputs, config.data.about.classes)
     network = nn.Sequential(layers)
     initialize(network, config.model, seed)
     _drop_redundant_biases(network, config)
     return network
 
 
-def _add_conv(layers: Layers, layer: Layer, channels: int, size: int) -> int:
-    """Add a convolution; return the side of its output."""
+def _add_conv(layers: Layers, layer: Layer, shape: Shape) -> Shape:
+    """Add a convolution; return the shape of an image behind it and its pooling."""
+    channels, *sides = shape
     stride = 2 if layer.pool == "stride" else 1
     layers[layer.name] = nn.Conv2d(
         channels, layer.width, layer.kernel, stride=stride, padding=layer.padding
     )
-    return (size + 2 * layer.padding - layer.kernel) // stride + 1
+    return (layer.width, *(layer.pooled(layer.convolved(side)) for side in sides))
 
 
 def _follow(layers: Layers, layer: Layer, config: Config, seed: int, but: str = "") -> None:
@@ -112,32 +114,23 @@ def _add_norm(
         layers[f"{name}_noise"] = Noise(norm.noise, seed, name)
 
 
-def _flatten(layers: Layers, channels: int, size: int) -> tuple[int, int]:
+def _flatten(layers: Layers, shape: Shape) -> Shape:
     """Add a flatten where the values still lie in an image."""
-    if size == 0:
-        return channels, 0
-    layers["flatten"] = nn.Flatten()
-    return channels * size**2, 0
+    if len(shape) > 1:
+        layers["flatten"] = nn.Flatten()
+    return (math.prod(shape),)
 
 
-def _pooled(layer: Layer, size: int) -> int:
-    return size // 2 if layer.is_pooled else size
-
-
-def _features(layers: Layers, head: DenseHead) -> tuple[int, int]:
-    """Add the features of a dense head, which do not learn; return channels and side."""
-    channels, size = 1, PIXELS
-    if head.features == "frozen_conv":
-        convs = (Layer("frozen1", 6, kernel=5), Layer("frozen2", 16, kernel=5))
-        for layer in convs:
-            size = _add_conv(layers, layer, channels, size) // 2
-            channels = layer.width
-            layers[layer.name].requires_grad_(False)
-            layers[f"{layer.name}_activation"] = nn.ReLU()
-            layers[f"{layer.name}_pool"] = nn.MaxPool2d(kernel_size=2, stride=2)
+def _features(layers: Layers, head: DenseHead, shape: Shape) -> Shape:
+    """Add the features of a dense head, which do not learn; return their shape."""
+    for layer in FROZEN if head.features == "frozen_conv" else ():
+        shape = _add_conv(layers, layer, shape)
+        layers[layer.name].requires_grad_(False)
+        layers[f"{layer.name}_activation"] = nn.ReLU()
+        layers[f"{layer.name}_pool"] = nn.MaxPool2d(kernel_size=2, stride=2)
     if head.input_scale != 1:
         layers["scale"] = Scale(head.input_scale)
-    return channels, size
+    return shape
 
 
 def _placement(norm: AnyNorm) -> str:
@@ -231,7 +224,7 @@ def summary(config: Config) -> list[tuple[str, str, str, str]]:
     brackets where they stand.
     """
     network = build(config, seed=0).eval()
-    x = torch.zeros(1, 1, PIXELS, PIXELS)
+    x = torch.zeros(1, *config.data.about.shape)
     rows = []
     for name, layer in network.named_children():
         x = layer(x)

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnexp.config.networks import Custom
-from bnexp.config.schema import SIZES, Config
+from bnexp.config.schema import Config
+from bnexp.datasets.about import Shape
 from bnexp.errors import UsageError, described
-from bnexp.networks.build import PIXELS, build
+from bnexp.networks.build import build
 from bnexp.networks.normalizers import input_shapes, normalizers
 from bnexp.networks.random_layers import Drawing
 
@@ -33,12 +34,13 @@ def examine(config: Config, seed: int) -> None:
     """
     assert isinstance(config.model, Custom)
     network, twin = build(config, seed), build(config, seed)
+    shape = config.data.about.shape
     try:
         with torch.random.fork_rng([]):
             _check_own(network, twin)
             _check_seeded(network, twin)
-            _check_groups(network)
-            x = torch.rand(IMAGES, 1, PIXELS, PIXELS)
+            _check_groups(network, shape)
+            x = torch.rand(IMAGES, *shape)
             before = random.getstate(), np.random.get_state()  # noqa: NPY002
             for n in _batch_sizes(config):
                 _check_training(twin, x[:n])
@@ -67,7 +69,7 @@ def _batch_sizes(config: Config) -> set[int]:
     last = config.data.n_train % size
     alone = size == 1 or (last == 1 and not config.train.drop_last)
     if "batch" in config.eval.statistics:
-        alone = alone or SIZES[config.data.name][1] % size == 1
+        alone = alone or config.data.about.n_test % size == 1
     return {min(size, IMAGES), 1 if alone else min(size, IMAGES)}
 
 
@@ -99,12 +101,12 @@ def _check_seeded(network: nn.Module, twin: nn.Module) -> None:
             )
 
 
-def _check_groups(network: nn.Module) -> None:
+def _check_groups(network: nn.Module, shape: Shape) -> None:
     names = {layer: name for name, layer in network.named_modules()}
-    for layer, shape in input_shapes(network).items():
+    for layer, given in input_shapes(network, shape).items():
         size = 0
         if isinstance(layer, nn.GroupNorm):
-            size = shape[1:].numel() // layer.num_groups
+            size = given[1:].numel() // layer.num_groups
         elif isinstance(layer, nn.LayerNorm):
             size = int(np.prod(layer.normalized_shape))
         if size == 1:
@@ -181,7 +183,7 @@ def _check_statistics(network: nn.Module, trained: nn.Module, x: Tensor) -> None
     Args:
         trained: The same network after a forward pass in training mode.
     """
-    known = set(normalizers(network))
+    known = set(normalizers(network, x.shape[1:]))
     changed = []
     for (name, one), (_, other) in zip(
         network.named_modules(), trained.named_modules(), strict=True

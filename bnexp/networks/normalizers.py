@@ -10,6 +10,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from bnexp.datasets.about import Shape
 from bnexp.errors import UsageError
 from bnexp.norms import FormulaBatchNorm
 
@@ -18,10 +19,13 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, FormulaBatchNorm)
 IMAGES = 4
 
 
-def normalizers(network: nn.Module) -> dict[str, nn.Module]:
+def normalizers(network: nn.Module, shape: Shape) -> dict[str, nn.Module]:
     """Return the layers that normalize by their mode, by name, each once.
 
     A layer that stays as it is in training, frozen, is none of them.
+
+    Args:
+        shape: Of an image.
 
     Raises:
         UsageError: If a layer keeps running moments but does something else with a batch than
@@ -29,7 +33,7 @@ def normalizers(network: nn.Module) -> dict[str, nn.Module]:
     """
     kept = {name: layer for name, layer in network.named_modules() if _keeps_moments(layer)}
     doubtful = {name for name, layer in kept.items() if type(layer) not in BATCH_NORMS}
-    shapes = input_shapes(network) if doubtful else {}
+    shapes = input_shapes(network, shape) if doubtful else {}
     found = {}
     for name, layer in kept.items():
         if name in doubtful and layer not in shapes:
@@ -66,8 +70,12 @@ def put(layer: nn.Module, mean: Tensor, var: Tensor) -> None:
 
 
 @torch.no_grad()
-def input_shapes(network: nn.Module) -> dict[nn.Module, torch.Size]:
-    """Return the shape of what each layer is first given in evaluation, of `IMAGES` images."""
+def input_shapes(network: nn.Module, shape: Shape) -> dict[nn.Module, torch.Size]:
+    """Return the shape of what each layer is first given in evaluation, of `IMAGES` images.
+
+    Args:
+        shape: Of an image.
+    """
     found: dict[nn.Module, torch.Size] = {}
 
     def look(layer: nn.Module, given: tuple[object, ...]) -> None:
@@ -78,7 +86,7 @@ def input_shapes(network: nn.Module) -> dict[nn.Module, torch.Size]:
     modes = {layer: layer.training for layer in network.modules()}
     try:
         some = next(network.parameters())
-        network.eval()(torch.zeros(IMAGES, 1, 28, 28, device=some.device, dtype=some.dtype))
+        network.eval()(torch.zeros(IMAGES, *shape, device=some.device, dtype=some.dtype))
     finally:
         for hook in hooks:
             hook.remove()

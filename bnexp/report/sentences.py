@@ -13,7 +13,7 @@ from bnexp.report.looks import rule_of_looks
 from bnexp.report.numbers import each, listed
 from bnexp.report.tables.text import described
 from bnexp.stats.cells import response_array
-from bnexp.stats.limits import GUESSING, at_ceiling, at_chance, is_accuracy
+from bnexp.stats.limits import at_ceiling, at_chance, guesses, is_accuracy
 from bnexp.stats.reversals import SIDES
 from bnexp.stats.tables import Tables
 from bnexp.store.study_file import Declared
@@ -133,7 +133,7 @@ def limit(study: Declared, tables: Tables, response: str) -> str:
     if not is_accuracy(response):
         return ""
     array = response_array(tables.runs, study.factors, study.seeds, response)
-    if at_chance(array).all():
+    if at_chance(array, tables.chance).all():
         return "in every cell most networks are no better than guessing"
     return "in every cell most networks get all images right" if at_ceiling(array).all() else ""
 
@@ -141,7 +141,7 @@ def limit(study: Declared, tables: Tables, response: str) -> str:
 def guessing(study: Declared, tables: Tables) -> str:
     """Return how many networks are at chance where it is most of a cell's, and which."""
     array = response_array(tables.runs, study.factors, study.seeds, tables.accuracy)
-    cells = at_chance(array)
+    cells = at_chance(array, tables.chance)
     if not cells.any() or cells.all():
         return ""
     named = [
@@ -151,7 +151,7 @@ def guessing(study: Declared, tables: Tables) -> str:
         for i, level in enumerate(levels)
         if cells.take(i, axis).all()
     ]
-    n, n_all = int((array <= GUESSING).sum()), int((~np.isnan(array)).sum())
+    n, n_all = int(guesses(array, tables.chance).sum()), int((~np.isnan(array)).sum())
     most = f", most of those with {listed(named)}" if named else ""
     by = described([tables.accuracy])[tables.accuracy].label
     return f"{n} of {n_all} networks are no better than guessing in {by}{most}."

@@ -75,6 +75,7 @@ def answer(
     max_lr_ratios: Callable[[], pd.DataFrame],
     iqm: Collection[str] = (),
     looks: Looks = ONE_LOOK,
+    chance: Values | float = 0.0,
 ) -> pd.DataFrame:
     """Return the quantities that are asked for, one a row, `ask` counting from zero.
 
@@ -89,6 +90,7 @@ def answer(
         max_lr_ratios: Returns that table; called only where a largest rate is asked for.
         looks: Whether results are looked at while seeds are added. Then the intervals hold at
             any of the looks, and of ratios, whose intervals do not, nothing is told.
+        chance: The accuracy of guessing, of each cell; 0 where nobody can guess.
     """
     rows: list[dict[str, Any]] = []
     for number, ask in enumerate(asks):
@@ -96,7 +98,7 @@ def answer(
             found = _ratios(ask, max_lr_ratios())
         else:
             array = response_array(runs, factors, seeds, ask.response)
-            found = _rows(ask, array, factors, by_iqm=ask.response in iqm)
+            found = _rows(ask, array, factors, by_iqm=ask.response in iqm, chance=chance)
         shared = {"ask": number, "kind": ask.kind, "response": ask.response, "reason": ""}
         rows += (shared | row for row in found)
     signed = [row for row in rows if row["outcome"] == ""]
@@ -113,7 +115,7 @@ def answer(
 
 
 def _rows(
-    ask: AnyAsk, array: Values, factors: Factors, *, by_iqm: bool
+    ask: AnyAsk, array: Values, factors: Factors, *, by_iqm: bool, chance: Values | float
 ) -> Iterator[dict[str, Any]]:
     """Yield what is known of each part; the outcome of one with a sign is open.
 
@@ -145,7 +147,7 @@ def _rows(
             weights = pair_weights(pair, given, factors)
         values = (iqm_values if by_iqm else seed_values)(array, weights)
         of_t = freedom(len(known(values))) if by_iqm else None
-        reason = untold(array, weights, ask.response, compares=True)
+        reason = untold(array, weights, ask.response, chance, compares=True)
         yield {
             **dict(zip(("factor", "level_a", "level_b"), pair, strict=True)),
             "given": _given(given),

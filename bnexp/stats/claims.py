@@ -10,7 +10,7 @@ import pandas as pd
 from bnexp.config.study import AnyClaim, EquivalenceClaim, SpreadClaim
 from bnexp.stats.cells import Factors, response_array
 from bnexp.stats.claimed import region, weights_of
-from bnexp.stats.estimate import known, paired_t, prediction, spread
+from bnexp.stats.estimate import Values, known, paired_t, prediction, spread
 from bnexp.stats.incomplete import seed_values
 from bnexp.stats.interquartile import freedom, iqm_values
 from bnexp.stats.limits import untold
@@ -110,6 +110,7 @@ def judge(
     was_declared: Callable[[AnyClaim], bool] = lambda claim: True,
     iqm: Collection[str] = (),
     looks: Looks = ONE_LOOK,
+    chance: Values | float = 0.0,
 ) -> pd.DataFrame:
     """Return the verdict on each claim, by `RULE` and the region of its kind in `REGIONS`.
 
@@ -117,9 +118,15 @@ def judge(
         was_declared: Whether a claim was declared before the first run.
         iqm: The responses whose interquartile means are judged.
         looks: Whether results are looked at while seeds are added.
+        chance: The accuracy of guessing, of each cell; 0 where nobody can guess.
     """
     rows = [
-        _asked(claim, runs, factors, seeds, by_iqm=claim.response in iqm, looks=looks)
+        _asked(
+            *(claim, runs, factors, seeds),
+            by_iqm=claim.response in iqm,
+            looks=looks,
+            chance=chance,
+        )
         for claim in claims
     ]
     for row, claim in zip(rows, claims, strict=True):
@@ -156,6 +163,7 @@ def _asked(
     *,
     by_iqm: bool,
     looks: Looks,
+    chance: Values | float,
 ) -> dict[str, Any]:
     """Return what is known of a claim before it is judged; what it asks is under `asked`."""
     array = response_array(runs, factors, seeds, claim.response)
@@ -186,7 +194,10 @@ def _asked(
         "pi_low": pi_low,
         "pi_high": pi_high,
         "reported_in_pi": in_pi,
-        "reason": untold(array, weights, claim.response, compares=claim.is_difference or of_sd),
+        "reason": untold(
+            *(array, weights, claim.response, chance),
+            compares=claim.is_difference or of_sd,
+        ),
         "verdict_mean": "inconclusive",
         "verdict_run": "" if in_pi is None else "ordinary" if in_pi else "not ordinary",
         "asked": Asked(values, low, high, of_sd=of_sd, sides=sides, freedom=of_t, looks=looks),

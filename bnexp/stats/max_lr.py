@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from bnexp.config.schema import CHANCE
+from bnexp.datasets.about import About
 from bnexp.stats.cells import Factors, diverged_array, response_array
 from bnexp.stats.estimate import Values
 from bnexp.stats.logistic import Half, half_success
@@ -26,8 +26,8 @@ Ends = tuple[float, float, float]  # estimate, low and high end
 # What a run must do for its learning rate to count as working, as the report prints it.
 DEFINITIONS = {
     "finite": "the loss stays finite to the end",
-    "above_chance": "the test accuracy is above chance (one in ten) by a one-sided binomial "
-    "test on the test images at the 1 % level",
+    "above_chance": "the test accuracy is above chance (one in the number of classes) by a "
+    "one-sided binomial test on the test images at the 1 % level",
     "near_best": "the test accuracy is at least 90 % of the best mean accuracy among the "
     "learning rates of the same levels of the other factors",
     "fastest": "the train loss of the last epoch is at most 10 % above the lowest mean train "
@@ -77,7 +77,7 @@ RATIO_COLUMNS = {
 
 
 def max_lr(
-    runs: pd.DataFrame, factors: Factors, seeds: Sequence[int], accuracy: str, n_test: int
+    runs: pd.DataFrame, factors: Factors, seeds: Sequence[int], accuracy: str, about: About
 ) -> pd.DataFrame:
     """Return the largest working learning rate by definition and levels of other factors.
 
@@ -85,7 +85,7 @@ def max_lr(
 
     Args:
         accuracy: The response that `above_chance` and `near_best` judge.
-        n_test: How many test images it is a share of.
+        about: The test images that it is a share of.
     """
     others = {key: levels for key, levels in factors.items() if key != LR}
     columns = names(COLUMNS, list(others))
@@ -110,7 +110,7 @@ def max_lr(
             _combinations(others), np.ndindex(judged.shape[1:-1]), strict=True
         ):
             cell = (slice(None), *index)
-            success = _success(name, judged[cell], diverged[cell], n_test)
+            success = _success(name, judged[cell], diverged[cell], about)
             half = half_success(np.log2(np.array(rates)[order]), success)
             rows.append(
                 {
@@ -141,7 +141,7 @@ def _combinations(factors: Factors) -> Iterator[dict[str, str]]:
         yield dict(zip(factors, levels, strict=True))
 
 
-def _success(definition: str, measured: Values, diverged: Values, n_test: int) -> Values:
+def _success(definition: str, measured: Values, diverged: Values, about: About) -> Values:
     """Return 1 where a run meets a definition, 0 where not; shape (S, learning rates).
 
     NaN where it is not trained or failed, or does not report what is judged.
@@ -149,9 +149,9 @@ def _success(definition: str, measured: Values, diverged: Values, n_test: int) -
     if definition == "finite":
         return 1 - diverged
     if definition == "above_chance":
-        critical = stats.binom.isf(CHANCE_ALPHA, n_test, CHANCE) + 1
+        critical = stats.binom.isf(CHANCE_ALPHA, about.n_test, about.chance) + 1
         # An accuracy is a ratio of whole numbers, up to rounding.
-        met = np.round(measured * n_test) >= critical
+        met = np.round(measured * about.n_test) >= critical
     elif definition == "near_best":
         met = measured >= OF_THE_BEST * np.nanmax(_usual(measured, diverged))
     else:

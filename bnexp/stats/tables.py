@@ -8,12 +8,13 @@ import pandas as pd
 
 from bnexp import stats
 from bnexp.config.asks import AnyAsk
-from bnexp.config.schema import SIZES
+from bnexp.datasets.about import about
 from bnexp.metrics import ACCURACY, LOSSES_AND_ACCURACIES, describe
 from bnexp.stats.codebook import CODEBOOK
+from bnexp.stats.estimate import Values
 from bnexp.stats.looks import Looks
 from bnexp.store.columns import Explained, explained
-from bnexp.store.frames import epochs_frame, runs_frame
+from bnexp.store.frames import chance, epochs_frame, runs_frame
 from bnexp.store.records import RunRecord
 from bnexp.store.study_file import Declaration, Declared
 from bnexp.study.asks import what_factors_change
@@ -113,6 +114,7 @@ class Tables:
             ),
             iqm=self.study.iqm,
             looks=self.looks,
+            chance=self.chance,
         )
 
     @cached_property
@@ -132,14 +134,20 @@ class Tables:
             max_lr_ratios=lambda: self.max_lr_ratios,
             iqm=self.study.iqm,
             looks=self.looks,
+            chance=self.chance,
         )
+
+    @cached_property
+    def chance(self) -> Values:
+        """The accuracy of guessing, of each cell; shape (levels of each factor)."""
+        return chance(self.study, self.records)
 
     @cached_property
     def max_lr(self) -> pd.DataFrame:
         """The largest working learning rates, empty where no three were tried."""
-        most = SIZES[self.study.base["data"]["name"]][1]
+        images = about(self.study.base["data"])
         return stats.max_lr(
-            self.runs, self.study.factors, self.study.seeds, self.accuracy, most
+            self.runs, self.study.factors, self.study.seeds, self.accuracy, images
         )
 
     @cached_property

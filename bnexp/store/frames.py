@@ -1,11 +1,13 @@
 """Stored runs as tables: the design says which row belongs to which cell."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
-from bnexp.config.schema import CHANCE
+from bnexp.datasets.about import about
 from bnexp.metrics import DEVIATION, DIFFERENCES, OR_CHANCE
 from bnexp.store.columns import EACH, FACTORS, LEVELS, METRICS, Column
 from bnexp.store.records import RunRecord
@@ -53,7 +55,10 @@ def runs_frame(study: Declared, records: Sequence[RunRecord]) -> pd.DataFrame:
     asked = {*study.responses, *(claim.response for claim in study.claims)}
     for name in sorted(one for one in asked if one.endswith(OR_CHANCE)):
         if (measured := name.removesuffix(OR_CHANCE)) in frame:
-            frame[name] = frame[measured].mask(frame["status"] == "diverged", CHANCE)
+            guessing = frame["run_id"].map(
+                lambda run_id: about(_data(study, by_id[run_id])).chance
+            )
+            frame[name] = frame[measured].mask(frame["status"] == "diverged", guessing)
     for name in sorted(one for one in asked if one.endswith(DEVIATION)):
         if (measured := name.removesuffix(DEVIATION)) in frame:
             of_cell = frame.groupby([frame[key] for key in study.factors] or len(frame) * [0])
@@ -61,6 +66,28 @@ def runs_frame(study: Declared, records: Sequence[RunRecord]) -> pd.DataFrame:
             frame[name] = (frame[measured] - median).abs()
     last = [name for name in ("run_id", "error") if name in frame]
     return frame[[name for name in frame if name not in last] + last]
+
+
+def chance(study: Declared, records: Sequence[RunRecord]) -> npt.NDArray[np.float64]:
+    """Return the accuracy of guessing in each cell, shape (levels of each factor).
+
+    It is that of the cell's own data, and where no run of it is stored, of the study's.
+    """
+    data = {record.run_id: _data(study, record) for record in records}
+    shape = tuple(len(levels) for levels in study.factors.values())
+    found = np.full(shape, about(study.base["data"]).chance)
+    for levels, run_ids in study.cells:
+        at = tuple(each.index(levels[key]) for key, each in study.factors.items())
+        of_cell = next((data[run] for run in run_ids.values() if run in data), None)
+        if of_cell is not None:
+            found[at] = about(of_cell).chance
+    return found
+
+
+def _data(study: Declared, record: RunRecord) -> Mapping[str, Any]:
+    """Return the `data` section of a run, and where it has none, of its study."""
+    section: Mapping[str, Any] = {**study.base, **record.config}["data"]
+    return section
 
 
 def epochs_frame(study: Declared, records: Sequence[RunRecord]) -> pd.DataFrame:

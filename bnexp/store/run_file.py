@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from bnexp.datasets.about import about
 from bnexp.errors import UsageError
 from bnexp.metrics import entry
 from bnexp.metrics.metric import Metric
@@ -48,6 +49,8 @@ def _faults(record: RunRecord, run_id: str) -> Iterator[str]:
         yield "schema_version"
     if record.run_id != run_id:
         yield f"run_id, which is not {run_id}"
+    if "data" in record.config and not _is_data(record.config["data"]):
+        yield "config.data"
     where = record.provenance
     if record.status != "failed" and not _is_time(where.get("started")):
         yield "provenance.started"
@@ -79,6 +82,13 @@ def _metric(key: str) -> Metric | None:
         except KeyError:
             return None
     return _KNOWN[key]
+
+
+def _is_data(section: object) -> bool:
+    try:
+        return isinstance(section, dict) and about(section).classes > 1
+    except (KeyError, ValueError):
+        return False
 
 
 def _is_code(files: object = None, fingerprint: object = None, **_: object) -> bool:

@@ -22,9 +22,9 @@ from pydantic.dataclasses import dataclass
 
 from bnexp.config.asks import AnyAsk
 from bnexp.config.part import Seed
-from bnexp.config.schema import SIZES
 from bnexp.config.study import AnyClaim
 from bnexp.config.until import Until
+from bnexp.datasets.about import about
 from bnexp.errors import UsageError
 from bnexp.metrics import describe
 from bnexp.reading import CONTROL
@@ -49,8 +49,10 @@ def _whole(base: dict[str, Any]) -> dict[str, Any]:
             raise ValueError(f"lacks the section {section!r}")
     if not {"name", "train_size"} <= base["data"].keys():
         raise ValueError("lacks data.name or data.train_size")
-    if (name := base["data"]["name"]) not in list(SIZES):
-        raise ValueError(f"data.name {name!r} is unknown")
+    try:
+        about(base["data"])
+    except (KeyError, ValueError):
+        raise ValueError(f"data.name {base['data']['name']!r} is unknown") from None
     return base
 
 

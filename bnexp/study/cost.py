@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bnexp.config.schema import SIZES, Config
+from bnexp.config.schema import Config
 from bnexp.metrics import CURVE_IMAGES, evaluations
 from bnexp.study.cohorts import Cohort, structure
 
@@ -36,7 +36,7 @@ def run_s(config: Config, speed: Speed) -> float:
     """Return the seconds that a run takes a worker, its evaluations included."""
     n_train, epochs = config.data.n_train, config.train.epochs
     # Over the training images the loss of the steps themselves is counted.
-    sizes = {"train": 0, "test": SIZES[config.data.name][1], "val": config.data.val_size}
+    sizes = {"train": 0, "test": config.data.about.n_test, "val": config.data.val_size}
     after_each = evaluations(config.eval.statistics, val=bool(config.data.val_size))
     evaluated = sum(sizes[subset] for subset, _ in after_each)
     curve = min(n_train, CURVE_IMAGES) * (epochs - 1) + n_train

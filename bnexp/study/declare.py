@@ -99,7 +99,7 @@ def declare(composer: Composer, arguments: Sequence[str], *, multirun: bool) -> 
     swept = "+".join(factor.key for factor in choice.factors) or "single"
     study = Study(
         name=base.name or (file.name if file else swept),
-        command=_command(overrides, multirun=multirun),
+        command=_command(overrides, base, multirun=multirun),
         question=spec.question if spec else _question(choice.factors),
         source=spec.source if spec else "",
         from_file=file is not None,
@@ -304,13 +304,16 @@ def _applied(
     return Choice(tuple(factors), seeds, tuple(fixed))
 
 
-def _command(overrides: Sequence[Override], *, multirun: bool) -> str:
-    """Return what to type again: what does not determine the result need not be repeated."""
+def _command(overrides: Sequence[Override], base: Config, *, multirun: bool) -> str:
+    """Return what to type again: what does not determine the result need not be repeated.
+
+    Of a folder of images there is no copy elsewhere: where it lies belongs to what is typed.
+    """
+    kept = ("name", "budget", *(["data.root"] if base.data.name == "folder" else []))
     said = [
         str(override.input_line)
         for override in overrides
-        if override.key_or_group in ("name", "budget")
-        or determines_result(override.key_or_group)
+        if override.key_or_group in kept or determines_result(override.key_or_group)
     ]
     return shlex.join(["bnexp", "run", *(["-m"] if multirun else []), *said])
 

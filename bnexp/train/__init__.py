@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from bnexp.config.data import Data
 from bnexp.config.networks import Custom
-from bnexp.config.schema import Config, Data
+from bnexp.config.schema import Config
 from bnexp.data.tensors import Dataset, load
 from bnexp.errors import UsageError, message_of, printable, traceback_of
 from bnexp.networks.build import build

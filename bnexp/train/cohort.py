@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from bnexp.config.schema import Config
 from bnexp.data.tensors import Dataset, Split
+from bnexp.datasets.about import Shape
 from bnexp.metrics import named
 from bnexp.metrics.metric import Measured
 from bnexp.networks.build import build
@@ -36,7 +37,7 @@ def train_runs(
     runs: Sequence[tuple[Config, int]],
     data: Dataset,
     on_epoch: Callable[[int, int], None],
-    stacked: Callable[[Sequence[nn.Sequential]], Stack],
+    stacked: Callable[[Sequence[nn.Sequential], Shape], Stack],
 ) -> list[Outcome]:
     """Train runs that differ in numbers only, together; return their outcomes in order.
 
@@ -48,11 +49,13 @@ def train_runs(
             must agree in.
         data: Its tensors' device is where the runs train.
         on_epoch: Called with a run's position and the number of each finished epoch.
-        stacked: From the networks to what trains them; see `bnexp.train.program`.
+        stacked: From networks and an image's shape to what trains them; see
+            `bnexp.train.program`.
     """
     device = data.train.images.device
     config = runs[0][0]
-    stack = stacked([build(config, seed).to(device) for config, seed in runs])
+    networks = [build(config, seed).to(device) for config, seed in runs]
+    stack = stacked(networks, config.data.about.shape)
     stepper = make_stepper(list(stack.learned.values()), [config for config, _ in runs])
     logs = [Log(config, seed, data) for config, seed in runs]
     for row in range(len(runs)) if config.eval.looks_at("start") else ():
@@ -179,7 +182,7 @@ def take_step(
             return losses
     images, labels = train.batch(index.flatten())
     labels = labels.view(index.shape)
-    logits = stack(images.view(*index.shape, *images.shape[1:]))  # (R, B, 10)
+    logits = stack(images.view(*index.shape, *images.shape[1:]))  # (R, B, K)
     loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
     losses = loss.view(index.shape).mean(1)
     # The sum's gradient with respect to a run's weights is that of its own loss.

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnexp.data.tensors import Split
+from bnexp.datasets.about import Shape
 from bnexp.networks.flat import is_hooked
 from bnexp.networks.normalizers import moments, normalizers, put
 from bnexp.norms import pooled_moments
@@ -72,7 +73,7 @@ def totals(
     """Return mean loss and accuracy of R networks over every image of a split, shape (R,).
 
     Args:
-        forward: From images (N, 1, 28, 28) to logits (R, N, 10).
+        forward: From images (N, ...) to logits (R, N, K).
         grad: See `evaluate`.
         right: Shape (R, N) for the N images of the split, bool, where given: which of them
             are classified right is noted there.
@@ -142,7 +143,7 @@ def population_statistics(network: nn.Module, train: Split) -> Iterator[None]:
 
     Source: the question of the d2l forum; Wu and Johnson (2021), arXiv 2105.07576.
     """
-    norms = set(normalizers(network).values())
+    norms = set(normalizers(network, train.images.shape[1:]).values())
     layers = [network]
     if type(network) is nn.Sequential and not (
         is_hooked(network) or "forward" in vars(network)
@@ -211,12 +212,15 @@ def _find(
 
 
 @contextmanager
-def batch_statistics(network: nn.Module) -> Iterator[None]:
+def batch_statistics(network: nn.Module, shape: Shape) -> Iterator[None]:
     """Within the block, normalize each minibatch with its own moments.
 
     All else evaluates: a dropout that drew would also draw otherwise in training afterwards.
+
+    Args:
+        shape: Of an image.
     """
-    norms = normalizers(network).values()
+    norms = normalizers(network, shape).values()
     with _restored(network):
         network.eval()
         for layer in norms:

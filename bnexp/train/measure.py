@@ -112,7 +112,7 @@ def with_batch(
 ) -> Measured:
     """Return test metrics under the statistics of each test batch; see `on_test`."""
     right = place_for(rights, data.test, "_batch")
-    with batch_statistics(network):
+    with batch_statistics(network, data.test.images.shape[1:]):
         size = config.train.batch_size
         result = evaluate(network, data.test, size, grad=config.eval.grad, right=right)
     return named("test", "_batch", *result)

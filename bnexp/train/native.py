@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from bnexp.data.tensors import Split
-from bnexp.networks.build import PIXELS
 from bnexp.train.cpu.blocks import ACTIVATIONS, POOLS
 from bnexp.train.cpu.kernels import library
 from bnexp.train.optimizers import BETA1, BETA2, EPSILON, StackedAdam, StackedSgd, Stepper
@@ -63,8 +62,8 @@ class _Optimizer(Structure):
 class _Images(Structure):
     _fields_ = (
         *_fields(c_void_p, "pixels", "labels"),
-        ("size", c_int64),
-        *_fields(c_double, "mean", "sd"),
+        *_fields(c_int64, "size", "channels"),
+        *_fields(c_void_p, "mean", "sd"),
     )
 
 
@@ -90,11 +89,11 @@ def train_native(
     assert isinstance(stepper, StackedSgd | StackedAdam)
     correction, root = _corrections(stepper, steps, dtype)
     kept = _kept(stack, stepper)
-    images = _images(train)
+    images, _kept_alive = _images(train, dtype)
     losses, correct = torch.empty(len(stack), steps, dtype=dtype), []
     order = order.contiguous()
     for row in range(len(stack)):
-        layers = _layers(stack, row, kept)
+        layers = _layers(stack, train, row, kept)
         settings = _settings(stepper, row, correction, root)
         network = (layers, c_int64(len(layers)), byref(settings), byref(images))
         batches = (_at(order, row), c_int64(n), c_int64(batch_size))
@@ -115,10 +114,10 @@ def evaluate_native(
         right: See `bnexp.train.evaluate.totals`.
     """
     call = _kernel("evaluate", stack)
-    images = _images(split)
+    images, _kept_alive = _images(split, _dtype(stack))
     losses, correct = torch.empty(len(stack), dtype=torch.float64), []
     for row in range(len(stack)):
-        layers = _layers(stack, row, {})
+        layers = _layers(stack, split, row, {})
         rest = (byref(images), c_int64(len(split)), _at(losses, row), _at(right, row))
         correct.append(call(layers, c_int64(len(layers)), *rest))
     _check(correct)
@@ -133,10 +132,10 @@ def population_native(stack: Stack, train: Split) -> Iterator[None]:
     """
     kept = {name: buffer.clone() for name, buffer in stack.buffers.items()}
     call = _kernel("population", stack)
-    images = _images(train)
+    images, _kept_alive = _images(train, _dtype(stack))
     try:
         for row in range(len(stack)):
-            layers = _layers(stack, row, {})
+            layers = _layers(stack, train, row, {})
             n = c_int64(len(train))
             _check([call(layers, c_int64(len(layers)), byref(images), n)])
         yield
@@ -167,10 +166,14 @@ def _at(tensor: Tensor | None, row: int) -> c_void_p:
     return c_void_p(None if tensor is None else tensor[row].data_ptr())
 
 
-def _images(split: Split) -> _Images:
+def _images(split: Split, dtype: torch.dtype) -> tuple[_Images, list[Tensor]]:
+    """Return the images for the kernels, and what must live as long as they are used."""
     assert split.images.is_contiguous()
+    scale = [] if split.scale is None else [one.to(dtype) for one in split.scale]
+    where = [one.data_ptr() for one in scale] if scale else [None, None]
+    size, channels = split.images[0].numel(), split.images.shape[1]
     pixels, labels = split.images.data_ptr(), split.labels.data_ptr()
-    return _Images(pixels, labels, split.images[0].numel(), split.mean, split.sd)
+    return _Images(pixels, labels, size, channels, *where), scale
 
 
 def _corrections(stepper: Stepper, steps: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -203,9 +206,16 @@ def _kept(stack: Stack, stepper: Stepper) -> dict[str, tuple[Tensor | None, Tens
 
 
 def _layers(
-    stack: Stack, row: int, kept: dict[str, tuple[Tensor | None, Tensor | None]]
+    stack: Stack,
+    split: Split,
+    row: int,
+    kept: dict[str, tuple[Tensor | None, Tensor | None]],
 ) -> Any:
-    """Return the layers of one network as an array for the kernels."""
+    """Return the layers of one network as an array for the kernels.
+
+    Args:
+        split: The images that they will be given.
+    """
 
     def parameter(name: str) -> _Parameter:
         value = stack.parameters.get(name)
@@ -218,7 +228,7 @@ def _layers(
         return _Parameter(_at(value, row), _at(first, row), _at(second, row), name in kept)
 
     found: list[_Layer] = []
-    shape, width = _Shape(1, PIXELS, PIXELS), PIXELS**2
+    shape, width = _Shape(*split.images.shape[1:]), split.images[0].numel()
     for name, layer in stack.structure.named_children():
         if isinstance(layer, nn.Flatten):
             shape = _Shape(0, 0, 0)

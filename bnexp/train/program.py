@@ -13,6 +13,7 @@ from torch import nn
 
 from bnexp.config.networks import Custom
 from bnexp.config.schema import Config
+from bnexp.datasets.about import Shape
 from bnexp.networks.build import build
 from bnexp.networks.examine import examine
 from bnexp.networks.flat import is_flat
@@ -33,13 +34,14 @@ class Program:
     Attributes:
         name: As it stands in a run's provenance.
         kernels: Whose train, where they can be had; see `bnexp.train.device.computed_by`.
-        stack: From networks to what trains them together; None trains one after the other.
+        stack: From networks and an image's shape to what trains them together; None trains
+            one after the other.
         through: For those, from a network to one that computes the same, faster.
     """
 
     name: str
     kernels: str = "c"
-    stack: Callable[[Sequence[nn.Sequential]], Stack] | None = None
+    stack: Callable[[Sequence[nn.Sequential], Shape], Stack] | None = None
     through: Through = unchanged
 
 
@@ -85,11 +87,13 @@ def program_for(make: Make, config: Config, device: torch.device) -> Program:
     network = make(0)
     if not is_flat(network):
         return STACKED if can_be_mapped(make, config) else PLAIN
-    if is_supported(network, device):
+    about = config.data.about
+    by_bytes = about.is_image and about.is_bytes  # what our own kernels read
+    if by_bytes and is_supported(network, device):
         return FUSED
     if device.type != "cpu":
         return STACKED
-    if is_native(network):
+    if by_bytes and is_native(network):
         return NATIVE
     # A CPU gains nothing from stacked convolutions.
     return BLOCKS if is_convolutional(config) else NORMS

@@ -57,7 +57,9 @@ def measure(config: Config, data: Dataset, n_runs: int) -> Speed:
         size, train_s = _fastest(program, config, data, n_runs)
     few = data.test[: 4 * eval_batch(data.test)]
     fast = program.through(network)
-    stacked = program.stack([network]) if program is NATIVE and program.stack else None
+    stacked = None
+    if program is NATIVE and program.stack:
+        stacked = program.stack([network], config.data.about.shape)
 
     def evaluation() -> None:
         if stacked:
@@ -132,7 +134,8 @@ def measured_s(
     device = data.train.images.device
     if program.stack is None:
         return _measured_alone_s(program, config, data, seed)
-    stack = program.stack([build(config, seed).to(device) for _ in range(size)])
+    networks = [build(config, seed).to(device) for _ in range(size)]
+    stack = program.stack(networks, config.data.about.shape)
     stepper = make_stepper(list(stack.learned.values()), [config] * size)
     order = _order(config, data.train, size, NATIVE_STEPS if stack.is_native else STEPS)
     captured = capture(stack, stepper, data.train, config)

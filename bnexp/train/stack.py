@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from bnexp.datasets.about import Shape
 from bnexp.networks.flat import alike
 from bnexp.networks.normalizers import input_shapes
 from bnexp.networks.random_layers import Drawing
@@ -32,6 +33,7 @@ class Stack:
 
     Args:
         networks: On the device; they differ in the values of parameters and buffers alone.
+        shape: Of an image.
         through: From a network to one that computes the same, faster for many runs.
         native: See `is_native`.
         kernels: From a network to the kernels of a GPU; see `bnexp.train.gpu.network`.
@@ -43,6 +45,7 @@ class Stack:
     def __init__(
         self,
         networks: Sequence[nn.Sequential],
+        shape: Shape,
         *,
         through: Callable[[nn.Sequential], nn.Sequential] = lambda network: network,
         native: bool = False,
@@ -58,8 +61,9 @@ class Stack:
         self.kernels = kernels(networks[0]) if kernels else None
         self._network = through(networks[0])
         self._steps = 0
-        shapes = input_shapes(self._network)
-        self.widest = max(shape[1:].numel() for shape in shapes.values())
+        self._images_dim = 1 + len(shape)
+        shapes = input_shapes(self._network, shape)
+        self.widest = max(given[1:].numel() for given in shapes.values())
         self._drawing = {
             name: tuple(shapes[layer][1:])
             for name, layer in self._network.named_children()
@@ -112,12 +116,12 @@ class Stack:
             self.buffers[f"{name}.drawn"] = torch.stack(drawn).to(like, non_blocking=True)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Return logits of shape (R, N, 10).
+        """Return logits of shape (R, N, K).
 
         Args:
-            images: Shape (N, 1, 28, 28), the same for all runs, or (R, N, 1, 28, 28).
+            images: Shape (N, ...), the same for all runs, or (R, N, ...).
         """
-        shared = images.dim() == 4
+        shared = images.dim() == self._images_dim
         forward = vmap(self._forward, in_dims=(0, 0, None if shared else 0))
         logits = forward(self.parameters, self.buffers, images)
         assert isinstance(logits, Tensor)

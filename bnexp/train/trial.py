@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from bnexp.config.schema import Config, Sgd
 from bnexp.data.tensors import Split
-from bnexp.networks.build import PIXELS
 from bnexp.networks.flat import alike, is_hooked
 from bnexp.train import cohort, plain
 from bnexp.train.optimizers import make_stepper
@@ -49,15 +48,15 @@ def can_be_mapped(make: Make, config: Config) -> bool:
 
 def _agree(make: Make, config: Config) -> bool:
     stream = torch.Generator().manual_seed(0)
-    shape = (STEPS * BATCH, 1, PIXELS, PIXELS)
-    images = torch.randint(256, shape, dtype=torch.uint8, generator=stream)
-    split = Split(images, torch.randint(10, shape[:1], generator=stream))
+    about, n = config.data.about, STEPS * BATCH
+    images = torch.randint(256, (n, *about.shape), dtype=torch.uint8, generator=stream)
+    split = Split(images, torch.randint(about.classes, (n,), generator=stream))
     order = torch.arange(len(split))
     train = config.train.model_copy(update={"batch_size": BATCH})
     sgd = Sgd(name="sgd", lr=0.01, momentum=0.0, weight_decay=0.01)
     config = config.model_copy(update={"train": train, "optimizer": sgd})
     seeds = (0, 1)
-    stack = Stack([make(seed).double() for seed in seeds])
+    stack = Stack([make(seed).double() for seed in seeds], about.shape)
     stepper = make_stepper(list(stack.learned.values()), [config] * len(seeds))
     cohort.train_epoch(stack, stepper, split, order.expand(len(seeds), -1), config)
     stack.train(mode=False)

@@ -1,6 +1,6 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import hydra
 import pytest
@@ -14,6 +14,7 @@ from bnexp.config.schema import NEUTRAL, NOT_IDENTITY, NOT_IDENTITY_KEYS, Config
 from bnexp.errors import UsageError
 from bnexp.metrics import PROBES
 from bnexp.study.design import Cell
+from tests.datasets.pictures import colours
 
 YAML = sorted(path.relative_to(conf_dir()) for path in conf_dir().rglob("*.yaml"))
 # 400 images leave no batch of one of the sizes below.
@@ -27,27 +28,43 @@ def test_the_shipped_files_are_found() -> None:
     assert Path("config.yaml") in YAML
 
 
+Whole: TypeAlias = Callable[[str], tuple[str, ...]]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """Return a function from an option to what it needs beside it, and itself."""
+    root = colours(tmp_path_factory.mktemp("photos"), n_train=2, n_test=1)
+    beside = {
+        "data=folder": (f"data.root={root}", "model=mlp"),
+        "data=function": ("model=mlp",),
+    }
+    return lambda option: (option, *beside.get(option, ()))
+
+
 @pytest.mark.parametrize("option", OPTIONS)
-def test_every_yaml_file_composes(composer: Composer, option: str) -> None:
+def test_every_yaml_file_composes(composer: Composer, whole: Whole, option: str) -> None:
     """Each option of each group makes a configuration that the schema accepts."""
-    config, study = composer.compose([option])
+    config, study = composer.compose(whole(option))
     assert isinstance(config, Config)
     assert (study is not None) == option.startswith("study=")
 
 
-def test_yaml_and_schema_name_the_same_keys(compose: Callable[..., Config]) -> None:
+def test_yaml_and_schema_name_the_same_keys(
+    compose: Callable[..., Config], whole: Whole
+) -> None:
     """A key of the schema stands in some YAML file, and the other way round."""
     found = set(_dotted(compose().model_dump()))
     for option in OPTIONS:
-        found |= set(_dotted(compose(option).model_dump()))
+        found |= set(_dotted(compose(*whole(option)).model_dump()))
     assert found == known_keys()
 
 
-def test_the_schema_has_no_defaults(compose: Callable[..., Config]) -> None:
+def test_the_schema_has_no_defaults(compose: Callable[..., Config], whole: Whole) -> None:
     """A key missing from the YAML is an error: defaults stand in one place only."""
     seen = 0
     for option in ["seed=0", *OPTIONS]:
-        config = compose(option)
+        config = compose(*whole(option))
         for part in (config, *(getattr(config, name) for name in type(config).model_fields)):
             if isinstance(part, BaseModel):
                 for name, field in type(part).model_fields.items():
@@ -361,11 +378,13 @@ def test_where_a_run_trains_is_not_what_it_is(
     assert compose(override).identity() == compose().identity()
 
 
-def test_all_other_keys_are_part_of_the_identity(compose: Callable[..., Config]) -> None:
+def test_all_other_keys_are_part_of_the_identity(
+    compose: Callable[..., Config], whole: Whole
+) -> None:
     """Every key but those that only place a run appears, unless it is at its neutral value."""
     outside = {"seed", *NOT_IDENTITY_KEYS}
     for option in OPTIONS:
-        config = compose(option)
+        config = compose(*whole(option))
         expected = {
             key: value
             for key, value in _dotted_items(config.model_dump(mode="json"))
@@ -375,6 +394,10 @@ def test_all_other_keys_are_part_of_the_identity(compose: Callable[..., Config])
             and not (key in NEUTRAL_VALUES and NEUTRAL_VALUES[key] == value)
         }
         found = dict(_dotted_items(config.identity()))
+        content = [key for key in found if key.startswith("data.content")]
+        assert bool(content) == (option in ("data=folder", "data=function"))
+        for key in content:
+            del found[key]
         assert {k: v for k, v in found.items() if not isinstance(v, dict)} == expected
 
 

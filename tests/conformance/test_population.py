@@ -68,7 +68,7 @@ def test_population_statistics_are_two_passes_over_everything(
     assert len(images) == IMAGES
     network(images[:50])  # buffers that are neither fresh nor right
     expected, logits = oracle(network, images)
-    assert len(expected) == 2 * len(normalizers(network)) == 8
+    assert len(expected) == 2 * len(normalizers(network, (1, 28, 28))) == 8
     with population_statistics(network, train):
         state = {key: value.clone() for key, value in network.named_buffers()}
         found = network(images)

@@ -39,7 +39,9 @@ def examine(configs: list[Config], watch: Watch) -> None:
     config = configs[0]
     order = torch.zeros(RUNS, STEPS * BATCH, dtype=torch.int64, device=DEVICE)
 
-    stack = Stack([build(one, seed).to(DEVICE) for seed, one in enumerate(configs)])
+    stack = Stack(
+        [build(one, seed).to(DEVICE) for seed, one in enumerate(configs)], (1, 28, 28)
+    )
     stepper = make_stepper(list(stack.learned.values()), configs)
     watch.in_epoch = True
     cohort.train_epoch(stack, stepper, data.train, order, config)

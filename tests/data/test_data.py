@@ -1,7 +1,9 @@
+import gzip
 import hashlib
 import itertools
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from urllib.error import URLError
 
@@ -11,9 +13,10 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor
 
-from bnexp.config.schema import Config, Data
-from bnexp.data.files import CHECKSUMS, FOLDERS, ensure
-from bnexp.data.tensors import Dataset, Split, load
+from bnexp.config.data import Data, Published
+from bnexp.config.schema import Config
+from bnexp.data.files import CHECKSUMS, DEBIAN, FOLDERS, absent, ensure
+from bnexp.data.tensors import Dataset, Split, _scale, load
 from bnexp.errors import UsageError
 from tests.conftest import real_root
 
@@ -62,7 +65,7 @@ def fake(root: Path, name: str, n_train: int = 20, n_test: int = 8) -> Path:
 
 def config_of(name: str, root: Path) -> Data:
     """Return the configuration of a data set in a folder."""
-    return Data(name=name, root=str(root), train_size=None, val_size=0, standardize=False)
+    return Published(name=name, root=str(root), train_size=None, val_size=0, standardize=False)
 
 
 def rows(images: Tensor) -> set[bytes]:
@@ -201,6 +204,62 @@ def test_files_in_the_published_format(
     expected = np.random.default_rng(0).integers(0, 256, (20, 28, 28))
     assert np.array_equal(found.train.images[:, 0].numpy(), expected)
     assert found.train.labels.dtype == torch.int64
+
+
+def test_compressed_files_are_read_where_they_lie(
+    weird_path: Path, monkeypatch: pytest.MonkeyPatch, offline: None
+) -> None:
+    """In torchvision's folder, or where Debian's package puts Fashion-MNIST."""
+    folder = fake(weird_path, "fashion_mnist")
+    sums = {file: hashlib.sha256((folder / file).read_bytes()).hexdigest() for file in NAMES}
+    monkeypatch.setitem(CHECKSUMS, "fashion_mnist", sums)
+    expected = load(config_of("fashion_mnist", weird_path), CPU).train.images
+    for file in NAMES:
+        packed = gzip.compress((folder / file).read_bytes())
+        (folder / file).unlink()
+        (folder / f"{file}.gz").write_bytes(packed)
+    elsewhere = weird_path / "usr"
+    monkeypatch.setitem(DEBIAN, "fashion_mnist", elsewhere)
+    for _ in range(2):
+        config = config_of("fashion_mnist", weird_path)
+        assert absent(config) == []
+        ensure(config)
+        assert torch.equal(load(config, CPU).train.images, expected)
+        if not elsewhere.exists():
+            folder.rename(elsewhere)
+    assert absent(config_of("mnist", weird_path)) == list(NAMES)
+    damaged = elsewhere / f"{NAMES[0]}.gz"
+    damaged.write_bytes(damaged.read_bytes()[:-9])
+    with pytest.raises(UsageError, match=r"idx3-ubyte.gz is damaged"):
+        ensure(config)
+    damaged.write_bytes(packed)
+    monkeypatch.setattr("bnexp.data.files.MOST_BYTES", 10)
+    with pytest.raises(UsageError, match=r"unpacks to more than 10 bytes"):
+        ensure(config)
+
+
+def test_channels_are_standardized_by_themselves() -> None:
+    """By mean and deviation of the training set's channel; a constant one stays finite."""
+    stream = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (50, 3, 4, 5), dtype=torch.uint8, generator=stream)
+    images[:, 1] = 9
+    images[:, 2] //= 4
+    split = Split(images, torch.zeros(50, dtype=torch.int64))
+    found, _ = replace(split, scale=_scale(split)).batch(slice(None))
+    for channel in (0, 2):
+        pixels = images[:, channel].double() / 255
+        expected = (pixels - pixels.mean()) / pixels.std(correction=0)
+        torch.testing.assert_close(found[:, channel], expected.float(), rtol=1e-5, atol=1e-5)
+    assert found[:, 1].abs().max() < 1e-6
+
+
+def test_images_that_a_gpu_cannot_hold_say_so(
+    compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With their size, the room that is left, and ways out, before they are moved."""
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (2**20, 2**30))
+    with pytest.raises(UsageError, match=r"data=digits take 0.0 GiB, and cuda:0 .*train_size"):
+        load(compose("data=digits").data, torch.device("cuda:0"))
 
 
 @pytest.mark.parametrize("name", FOLDERS)

@@ -1,6 +1,7 @@
 """What is wrong on purpose: each defect does its harm, and only where it is asked for."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from bnexp.train.evaluate import (
 )
 from bnexp.train.log import Outcome
 from bnexp.train.plain import make_optimizer, train_epoch, train_run
+from tests.datasets.pictures import colours
 
 SMALL = ("data=digits", "train.batch_size=16", "train.epochs=2", "optimizer.lr=0.1")
 ALL = "eval.statistics=[running,population,batch]"
@@ -51,7 +53,7 @@ def statistics(network: nn.Sequential) -> list[Tensor]:
     """Return copies of all running means and variances."""
     return [
         buffer.clone()
-        for layer in normalizers(network).values()
+        for layer in normalizers(network, (1, 28, 28)).values()
         for buffer in (layer.running_mean, layer.running_var)
     ]
 
@@ -88,13 +90,16 @@ def test_no_other_file_sets_a_defect() -> None:
     assert seen == len(DEFECTS)
 
 
-def test_no_option_but_its_own_gives_a_defect(composer: Composer) -> None:
+def test_no_option_but_its_own_gives_a_defect(composer: Composer, tmp_path: Path) -> None:
     """Neither the default nor any preset, model or other option composes to a defect."""
     assert composer.compose([])[0].norm.name == "none"
     groups = ("preset", "model", "data", "optimizer", "engine", "norm")
+    photos = f"data.root={colours(tmp_path, n_train=2, n_test=1)}"
+    beside = {"data=folder": [photos, "model=mlp"], "data=function": ["model=mlp"]}
     for option in [f"{group}={name}" for group in groups for name in composer.options(group)]:
         own = option.removeprefix("norm=") in DEFECTS
-        assert (composer.compose([option])[0].norm.name in DEFECTS) == own
+        config, _ = composer.compose([option, *beside.get(option, [])])
+        assert (config.norm.name in DEFECTS) == own
     assert composer.options("preset")
 
 
@@ -180,7 +185,7 @@ def test_with_gradients_the_test_set_leaks(
     assert same(statistics(network), before)  # nothing without gradients
     leaked = evaluate(network, dataset.test, 16, grad=True)
     assert not any(torch.equal(a, b) for a, b in zip(statistics(network), before, strict=True))
-    with batch_statistics(sound):
+    with batch_statistics(sound, (1, 28, 28)):
         by_batch = evaluate(sound, dataset.test, 16)
     assert leaked == by_batch
     assert leaked != evaluate(sound.eval(), dataset.test, 16, grad=True)
@@ -215,7 +220,7 @@ def test_statistics_are_forgotten_in_evaluation(
     assert any("running" in name for name in sound.state_dict())
     found = evaluate(network.eval(), dataset.test, 16)
     remembered = evaluate(sound.eval(), dataset.test, 16)
-    for layer in normalizers(sound).values():
+    for layer in normalizers(sound, (1, 28, 28)).values():
         layer.running_mean.zero_()
         layer.running_var.fill_(1.0)
     assert same(statistics(network), statistics(sound))

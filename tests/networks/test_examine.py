@@ -264,12 +264,11 @@ def test_what_is_right_is_let_through(
 def test_normalizations_are_recognized_by_what_they_do() -> None:
     """By mode, not by name: a frozen layer is none, a subclass and a user's own are."""
     shared = Own()
-    found = normalizers(
-        network(Hidden(shared), nn.SyncBatchNorm(4), Renamed(4), Frozen(4), nn.GroupNorm(2, 4))
-    )
+    layers = (nn.SyncBatchNorm(4), Renamed(4), Frozen(4), nn.GroupNorm(2, 4))
+    found = normalizers(network(Hidden(shared), *layers), (1, 28, 28))
     assert list(found) == ["2.norm", "3", "4"]
     with pytest.raises(UsageError, match=r"layer 2 \(Around\)"):
-        normalizers(network(Around()))
+        normalizers(network(Around()), (1, 28, 28))
 
 
 NORMS = {
@@ -334,7 +333,7 @@ def test_statistics_are_those_of_each_use(dataset: Dataset, norm: str, place: st
         found = evaluate(made, split, 3)
     loss = F.cross_entropy(by_hand(test, x), split.labels).item()
     assert found[0] == pytest.approx(loss)
-    with batch_statistics(made):
+    with batch_statistics(made, (1, 28, 28)):
         torch.testing.assert_close(made(test).detach(), by_hand(test, test))
     assert all(torch.equal(before[name], value) for name, value in made.state_dict().items())
     assert all(one.training for one in made.modules())

@@ -210,7 +210,7 @@ def test_evaluation_is_deterministic(
     assert evaluate(network, dataset.test, 16) == evaluate(network, dataset.test, 16)
     results = []
     for _ in range(2):
-        with batch_statistics(network):
+        with batch_statistics(network, (1, 28, 28)):
             results.append(evaluate(network, dataset.test, 16))
     assert results[0] == results[1]
     network.train()

@@ -156,3 +156,24 @@ def test_of_questions_without_an_effect_one_in_twenty_families_is_answered(
 
 
 contrasts_of_nothing = contrasts(frame_of({}, list(FACTORS)).assign(y=[]), FACTORS, [], [])
+
+
+def test_networks_that_guess_answer_nothing(rng: np.random.Generator) -> None:
+    """What guessing is depends on the classes of each cell that is compared."""
+    cells = [(norm, pool) for norm in FACTORS["norm"] for pool in FACTORS["pool"]]
+    levels = {cell: 0.2 + 0.02 * (cell[0] == "batch") for cell in cells}
+    values = {cell: level + rng.normal(0, 0.001, len(SEEDS)) for cell, level in levels.items()}
+    frame = frame_of(values, list(FACTORS)).rename(columns={"y": "test_accuracy"})
+    five, ten = np.full((2, 2), 1 / 5), np.full((2, 2), 1 / 10)
+    for chance, outcome in ((five, "cannot_tell"), (ten, "above")):
+        (row,) = answer(
+            [difference(response="test_accuracy")],
+            frame,
+            FACTORS,
+            SEEDS,
+            reversals=pd.DataFrame(),
+            max_lr_ratios=pd.DataFrame,
+            chance=chance,
+        ).itertuples()
+        assert row.outcome == outcome
+        assert ("guessing" in row.reason) == (outcome == "cannot_tell")

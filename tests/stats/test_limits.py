@@ -7,6 +7,7 @@ from pydantic import TypeAdapter
 from bnexp import stats
 from bnexp.config.study import AnyClaim
 from bnexp.stats.claims import judge
+from bnexp.stats.limits import at_chance, guesses
 from tests.fabricate import frame_of
 
 FACTORS = {"norm": ("none", "batch"), "pool": ("avg", "max")}
@@ -30,7 +31,7 @@ def judged(
     frame = frame_of(values, list(FACTORS)).rename(columns={"y": "test_accuracy"})
     claims = [TypeAdapter(AnyClaim).validate_python(COMMON | claim)]
     n = len(next(iter(values.values())))
-    row = judge(claims, frame, FACTORS, range(n)).iloc[0]
+    row = judge(claims, frame, FACTORS, range(n), chance=0.1).iloc[0]
     return row["verdict"], row["reason"]
 
 
@@ -87,6 +88,25 @@ def test_one_level_at_chance_is_a_finding(rng: np.random.Generator) -> None:
     )
     above = {"kind": "spread", "cell": CELL, "below": 0.01}
     assert judged(values, above)[0] == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("classes", "guessing", "learning"),
+    [(2, 0.52, 0.55), (3, 0.36, 0.4), (10, 0.15, 0.151), (100, 0.0149, 0.0151)],
+)
+def test_what_guessing_is_depends_on_the_classes(
+    classes: int, guessing: float, learning: float
+) -> None:
+    """A little above chance is guessing still, of two classes as of a hundred."""
+    array = np.array([[guessing, learning]])
+    assert guesses(array, 1 / classes).tolist() == [[True, False]]
+    assert at_chance(array, np.full(2, 1 / classes)).tolist() == [True, False]
+
+
+def test_each_cell_has_its_own_chance() -> None:
+    """The same accuracy is guessing of few classes, and learning of many."""
+    array = np.full((3, 2), 0.2)
+    assert at_chance(array, np.array([1 / 5, 1 / 50])).tolist() == [True, False]
 
 
 def test_one_seed_and_none_are_reasons() -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bnexp import stats
+from bnexp.datasets.about import PUBLISHED
 from bnexp.stats.logistic import half_success
 from bnexp.stats.max_lr import DEFINITIONS, _success
 
@@ -43,7 +44,7 @@ PLAIN = {
 
 
 def found(frame: pd.DataFrame, norm: str, definition: str) -> dict[str, object]:
-    table = stats.max_lr(frame, FACTORS, range(5), "test_accuracy", 10_000)
+    table = stats.max_lr(frame, FACTORS, range(5), "test_accuracy", PUBLISHED["mnist"])
     chosen = table[(table["norm"] == norm) & (table["definition"] == definition)]
     (row,) = chosen.to_dict("records")
     return row
@@ -97,7 +98,7 @@ def test_too_small_a_rate_is_not_the_limit() -> None:
 
 def test_ratios_join_both_levels() -> None:
     """BN's limit over that without BN, with the interval of both; a bound stays a bound."""
-    table = stats.max_lr(study(PLAIN), FACTORS, range(5), "test_accuracy", 10_000)
+    table = stats.max_lr(study(PLAIN), FACTORS, range(5), "test_accuracy", PUBLISHED["mnist"])
     ratios = stats.max_lr_ratios(table, FACTORS).set_index("definition")
     near = ratios.loc["near_best"]
     assert (near["level_a"], near["level_b"]) == ("batch", "none")
@@ -111,12 +112,14 @@ def test_ratios_join_both_levels() -> None:
 def test_it_applies_where_three_numbers_were_tried() -> None:
     """Two learning rates, or names instead of numbers, have no table."""
     frame = study(PLAIN)
-    assert set(stats.max_lr(frame, FACTORS, range(5), "test_accuracy", 100)["definition"]) == (
-        set(DEFINITIONS)
-    )
+    assert set(
+        stats.max_lr(frame, FACTORS, range(5), "test_accuracy", PUBLISHED["mnist"])[
+            "definition"
+        ]
+    ) == (set(DEFINITIONS))
     for levels in (("0.5", "1.0"), ("low", "middle", "high"), ("0.5", "1.0", "nan")):
         factors = {"norm": ("none", "batch"), "optimizer.lr": levels}
-        assert stats.max_lr(frame, factors, range(5), "test_accuracy", 100).empty
+        assert stats.max_lr(frame, factors, range(5), "test_accuracy", PUBLISHED["mnist"]).empty
 
 
 def test_order_of_levels_does_not_matter() -> None:
@@ -124,8 +127,8 @@ def test_order_of_levels_does_not_matter() -> None:
     backward = {"norm": FACTORS["norm"], "optimizer.lr": RATES[::-1]}
     frame = study(PLAIN)
     pd.testing.assert_frame_equal(
-        stats.max_lr(frame, backward, range(5), "test_accuracy", 10_000),
-        stats.max_lr(frame, FACTORS, range(5), "test_accuracy", 10_000),
+        stats.max_lr(frame, backward, range(5), "test_accuracy", PUBLISHED["mnist"]),
+        stats.max_lr(frame, FACTORS, range(5), "test_accuracy", PUBLISHED["mnist"]),
     )
 
 

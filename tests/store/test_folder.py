@@ -222,6 +222,9 @@ def test_json_of_another_kind_is_named(store: Store, content: str) -> None:
         {"history": [1]},
         {"status": "fine"},
         {"seed": "0"},
+        {"config": {"data": ["mnist"]}},
+        {"config": {"data": {"name": ["mnist"]}}},
+        {"config": {"data": {"name": "emnist", "split": "none"}}},
     ],
 )
 def test_json_of_another_shape_is_named(store: Store, change: dict[str, object]) -> None:

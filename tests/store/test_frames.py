@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bnexp.store.frames import epochs_frame, runs_frame
+from bnexp.store.frames import chance, epochs_frame, runs_frame
 from bnexp.study.design import Run
 from tests.fabricate import planted, redeclared
 
@@ -47,6 +47,18 @@ def test_a_diverged_run_guesses_where_that_is_asked_for(tmp_path: Path) -> None:
     assert frame["test_accuracy_or_chance"].tolist() == [0.1, 0.1, 0.75, 0.75]
     assert frame["test_accuracy"].isna().tolist() == [True, True, False, False]
     assert "test_accuracy_population_or_chance" not in frame  # nothing measured it
+
+
+def test_chance_is_that_of_the_cells_own_data(tmp_path: Path) -> None:
+    """A run that diverged guesses among the classes that it had, each cell by itself."""
+    words = ["data=mnist,emnist", "seed=range(2)", "eval.statistics=[running]"]
+    store = planted(words, tmp_path, lambda run: {"test_accuracy": None})[1]
+    study = redeclared(store, responses=["test_accuracy_or_chance"])
+    records = store.load(study.run_ids)
+    found = runs_frame(study, records).groupby("data")["test_accuracy_or_chance"].unique()
+    assert found.map(list).to_dict() == {"emnist": [1 / 47], "mnist": [0.1]}
+    assert chance(study, records).tolist() == [0.1, 1 / 47]
+    assert chance(study, []).tolist() == [0.1, 0.1]  # the study's own, as none is stored
 
 
 @pytest.mark.parametrize("sweep", [["norm=none,batch"], []])

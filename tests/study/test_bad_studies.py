@@ -167,7 +167,10 @@ def payload(folder: Path) -> Path:
     """Return the file that a stranger's study would have run."""
     (folder / "model").mkdir()
     custom = "{name: custom, function: 'payload:make', activation: relu, init: given, "
-    custom += "init_gain: 1.0, init_gain_where: all, init_seed: null, bias: true, dropout: 0.0}"
+    custom += (
+        "init_gain: 1.0, init_gain_where: all, init_seed: null, bias: true, dropout: 0.0, "
+    )
+    custom += "args: {}}"
     (folder / "model" / "mine.yaml").write_text(custom)
     path = folder.parent / "payload.py"
     path.write_text(PAYLOAD)
@@ -185,6 +188,22 @@ def test_code_that_a_file_names_is_named_and_not_run(
     design = open_design(["study=s"], False, folder, allow_code=True)
     assert any(cell.config.model.name == "custom" for cell in design.cells)
     assert not (folder.parent / "RAN").exists()
+
+
+def test_data_that_a_file_names_are_not_made(folder: Path, payload: Path) -> None:
+    """What a data function returns is known by calling it: not before it is trusted."""
+    payload.write_text(
+        "open('RAN', 'w').close()\nfrom bnexp.datasets.waves import load as make\n"
+    )
+    chosen = "_global_\ndefaults: [override /data: function, override /model: mlp]\n"
+    shipped = change("_global_\n", chosen)
+    content = shipped.replace("train: {", "data: {function: 'payload:make'}\ntrain: {")
+    message = refused(folder, content)
+    assert f"sets data.function=payload:make, which would import and run {payload}" in message
+    open_design(["study=s"], False, folder, allow_code=True)
+    assert (folder.parent / "RAN").exists()
+    (folder / "study" / "s.yaml").write_text(shipped)
+    assert len(open_design(["study=s"], False, folder).cells) == 2
 
 
 def test_code_that_is_typed_needs_no_flag(folder: Path, payload: Path) -> None:

@@ -143,7 +143,7 @@ def compare(
     runs = [(composed(compose, model, norm, optimizer, seed), seed) for seed in range(RUNS)]
     orders = [epoch_order(config.train, seed, 1, split) for config, seed in runs]
     networks = [build(config, seed).to(device) for config, seed in runs]
-    stack = (program_of(runs[0][0], device).stack or Stack)(networks)
+    stack = (program_of(runs[0][0], device).stack or Stack)(networks, (1, 28, 28))
     stepper = make_stepper(list(stack.learned.values()), [config for config, _ in runs])
     captured = capture(stack, stepper, split, runs[0][0])
     losses, _, correct = train_epoch(

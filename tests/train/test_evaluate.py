@@ -92,7 +92,7 @@ def test_population_statistics_are_the_oracles(
     """Within the block each layer has the moments of the whole training set."""
     network = trained(*overrides)
     expected = oracle(network, dataset.train.images)
-    assert len(expected) == 2 * len(normalizers(network)) > 0
+    assert len(expected) == 2 * len(normalizers(network, (1, 28, 28))) > 0
     with population_statistics(network, dataset.train):
         found = state(network)
         assert not network.training
@@ -138,7 +138,7 @@ def test_inputs_are_kept_only_where_they_fit(
         with population_statistics(network, dataset.train):
             # Less than a whole one is a batch that shows that nothing is left to be found.
             passes[stored_bytes] = sum(calls) // len(dataset.train)
-    assert passes == {10_000: len(normalizers(network)), 10**9: 1}
+    assert passes == {10_000: len(normalizers(network, (1, 28, 28))), 10**9: 1}
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -146,7 +146,7 @@ def test_inputs_are_kept_only_where_they_fit(
     "block",
     [
         lambda network, data: population_statistics(network, data.train),
-        lambda network, data: batch_statistics(network),
+        lambda network, data: batch_statistics(network, (1, 28, 28)),
     ],
     ids=["population", "batch"],
 )
@@ -209,7 +209,7 @@ def test_one_batch_of_all_is_the_population(
 ) -> None:
     """Normalized as one minibatch, the images see their own population statistics."""
     network = trained("preset=d2l_bn")
-    with batch_statistics(network):
+    with batch_statistics(network, (1, 28, 28)):
         found = evaluate(network, dataset.test, len(dataset.test))
     with population_statistics(network, dataset.test):
         expected = evaluate(network, dataset.test, len(dataset.test))
@@ -224,7 +224,7 @@ def test_batch_statistics_depend_on_the_company(
     network = trained("preset=d2l_bn")
     order = torch.from_numpy(rng.permutation(37))
     mixed = Split(dataset.test.images[order], dataset.test.labels[order])
-    with batch_statistics(network):
+    with batch_statistics(network, (1, 28, 28)):
         one, other = evaluate(network, dataset.test, 8), evaluate(network, mixed, 8)
     assert abs(one[0] - other[0]) > 1e-4 * one[0]
     network.eval()
@@ -240,7 +240,7 @@ def test_under_batch_statistics_nothing_draws(
     """All but the normalizations evaluates: dropout leaves nothing out, no stream moves."""
     network = trained("preset=d2l_bn", "model.dropout=0.5")
     before = torch.get_rng_state()
-    with batch_statistics(network):
+    with batch_statistics(network, (1, 28, 28)):
         one, other = (evaluate(network, dataset.test, 8) for _ in range(2))
     assert one == other
     assert torch.equal(torch.get_rng_state(), before)
@@ -250,7 +250,7 @@ def test_norm_layers_are_found(compose: Callable[..., Config]) -> None:
     """Every kind of batch normalization is found where it stands, in order."""
     for norm in ("batch", "scratch"):
         network = build(compose(f"norm={norm}"), 0)
-        found = normalizers(network)
+        found = normalizers(network, (1, 28, 28))
         assert list(found) == ["conv1_norm", "conv2_norm", "fc1_norm", "fc2_norm"]
         assert all(network.get_submodule(name) is layer for name, layer in found.items())
-    assert normalizers(build(compose("norm=none"), 0)) == {}
+    assert normalizers(build(compose("norm=none"), 0), (1, 28, 28)) == {}

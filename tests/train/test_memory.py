@@ -11,6 +11,7 @@ from torch import nn
 
 from bnexp.config.schema import Config
 from bnexp.data.tensors import Dataset, Split, load
+from bnexp.datasets.about import Shape
 from bnexp.networks.build import build
 from bnexp.study.cohorts import Cohort
 from bnexp.study.design import Cell, Run
@@ -90,9 +91,11 @@ def watched(monkeypatch: pytest.MonkeyPatch, without_kernels: None) -> type[Watc
     """Watch every stack; they train in PyTorch's kernels, as those of a GPU may."""
     make = Stack.__init__
 
-    def made(stack: Stack, networks: Sequence[nn.Sequential], **options: Any) -> None:
+    def made(
+        stack: Stack, networks: Sequence[nn.Sequential], shape: Shape, **options: Any
+    ) -> None:
         assert not [ref for ref in Watched.alive if ref()], "an earlier one lives"
-        make(stack, networks, **options)
+        make(stack, networks, shape, **options)
         Watched.alive.append(weakref.ref(stack))
         Watched.made.append(len(networks))
 
@@ -228,7 +231,7 @@ def test_no_tensor_of_an_evaluation_is_too_large(
 ) -> None:
     """On a GPU no layer makes more values than cuDNN counts, and of no run too few images."""
     monkeypatch.delitem(EVAL_BATCH, "cpu")
-    stack = Stack([build(compose(f"preset={preset}", "norm=batch"), 0)])
+    stack = Stack([build(compose(f"preset={preset}", "norm=batch"), 0)], (1, 28, 28))
     split = Split(torch.zeros(1, 1, 28, 28), torch.zeros(1))
     images = eval_batch(split, runs, stack.widest)
     assert images * runs * stack.widest <= MOST_VALUES
@@ -243,7 +246,7 @@ def test_the_widest_layer_is_found(compose: Callable[..., Config]) -> None:
     for layer in network:
         layer.register_forward_hook(lambda *hooked: shapes.append(hooked[2][0].numel()))
     network.eval()(torch.zeros(1, 1, 28, 28))
-    assert Stack([network]).widest == max(shapes) == 6 * 24 * 24
+    assert Stack([network], (1, 28, 28)).widest == max(shapes) == 6 * 24 * 24
 
 
 def test_freeing_breaks_circles() -> None:

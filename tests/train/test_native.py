@@ -17,7 +17,7 @@ from bnexp.train.cohort import train_epoch
 from bnexp.train.cpu import kernels, supported
 from bnexp.train.cpu.supported import is_native
 from bnexp.train.evaluate import evaluate, population_statistics
-from bnexp.train.native import evaluate_native, population_native
+from bnexp.train.native import _images, evaluate_native, population_native
 from bnexp.train.optimizers import make_stepper
 from bnexp.train.plain import make_optimizer
 from bnexp.train.plain import train_epoch as train_plainly
@@ -42,17 +42,22 @@ OPTIMIZERS = {
 BATCH = 9  # no multiple of the tile's rows
 
 
-def digits(n: int, **standardization: float) -> Split:
+# Mean and standard deviation of three channels.
+SCALE = (torch.tensor([0.3, 0.5, 0.1]), torch.tensor([0.4, 0.2, 0.7]))
+
+
+def digits(n: int, *, scaled: bool = False) -> Split:
     """Return images of noise."""
     stream = torch.Generator().manual_seed(1)
     images = torch.randint(0, 256, (n, 1, 28, 28), dtype=torch.uint8, generator=stream)
-    return Split(images, torch.randint(0, 10, (n,), generator=stream), **standardization)
+    scale = (SCALE[0][:1], SCALE[1][:1]) if scaled else None
+    return Split(images, torch.randint(0, 10, (n,), generator=stream), scale)
 
 
 def native(*networks: nn.Sequential) -> Stack:
     """Return networks that the kernels take, to be trained by them."""
     assert is_native(networks[0])
-    return Stack(networks, native=True)
+    return Stack(networks, (1, 28, 28), native=True)
 
 
 def two_ways(
@@ -116,7 +121,7 @@ def test_floats_agree_up_to_rounding(
         *("optimizer.lr=0.05", "train.batch_size=32", f"train.drop_last={drop_last}"),
         "data.train_size=100",
     )
-    split = digits(100, mean=0.3, sd=0.4)
+    split = digits(100, scaled=True)
     found, expected = two_ways([(config, 0)], split, torch.float32)
     assert len(found[0]) == (3 if drop_last == "true" else 4)
     for one, other in zip(found, expected, strict=True):
@@ -297,18 +302,19 @@ def test_what_is_not_finite_is_not_lost(
 
 
 def test_every_byte_becomes_the_same_float() -> None:
-    """A pixel is its byte divided by 255 to the last bit, standardized or not."""
-    images = torch.arange(256, dtype=torch.uint8)
-    for mean, sd in ((0.0, 1.0), (0.1307, 0.3081)):
-        expected, _ = Split(images, torch.zeros(256), mean, sd).batch(slice(None))
-        found = torch.empty(256)
-        library = kernels.library()
-        assert library is not None
+    """A pixel is its byte divided by 255 to the last bit, standardized by channel or not."""
+    images = torch.arange(256, dtype=torch.uint8).repeat(3).view(1, 3, 16, 16)
+    library = kernels.library()
+    assert library is not None
+    for scale in (None, SCALE):
+        split = Split(images, torch.zeros(1), scale)
+        expected, _ = split.batch(slice(None))
+        found = torch.empty_like(expected)
+        described, _alive = _images(split, torch.float32)
         library.bnexp_pixels_float(
+            ctypes.byref(described),
             *kernels.pointers(images),
-            ctypes.c_int64(256),
-            ctypes.c_double(mean),
-            ctypes.c_double(sd),
+            ctypes.c_int64(images.numel()),
             *kernels.pointers(found),
         )
         assert torch.equal(found, expected)

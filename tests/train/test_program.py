@@ -102,7 +102,7 @@ def test_every_program_trains_the_network_that_was_meant(
                 losses, _, _ = plain.train_epoch(through, optimizer, split, order, config)
                 found.append((losses, network.eval()(split.images.double() / 255), network))
         else:
-            stack = program.stack(networks)
+            stack = program.stack(networks, (1, 28, 28))
             stepper = make_stepper(list(stack.learned.values()), [config] * len(networks))
             orders = order.expand(len(networks), -1)
             losses, _, _ = train_epoch(stack, stepper, split, orders, config)
@@ -168,7 +168,7 @@ def test_kernels_of_single_layers_compute_what_was_meant(
         changed += network is not own and list(network) != list(own)
         images = split.images.float() / 255
         if through is with_dense_norms:
-            stack = Stack([own], through=through)
+            stack = Stack([own], (1, 28, 28), through=through)
             stack.prepare_step(len(images))
             logits = stack(images)[0]
             weights = list(stack.learned.values())
@@ -220,4 +220,4 @@ def test_networks_that_use_their_modules_otherwise_are_no_stack() -> None:
         return nn.Sequential(nn.Flatten(), nn.Linear(784, 9), first, nn.Linear(9, 10), last)
 
     with pytest.raises(ValueError, match="differ in more than numbers"):
-        Stack([network(nn.ReLU()), network(RELU)])
+        Stack([network(nn.ReLU()), network(RELU)], (1, 28, 28))

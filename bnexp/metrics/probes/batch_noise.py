@@ -27,7 +27,7 @@ def batch_moments(
     random streams stay as they are.
 
     Args:
-        batches: Images of B minibatches, each of shape (N, 1, 28, 28).
+        batches: Images of B minibatches, each of shape (N, ...).
     """
     import torch
     from torch import Tensor, nn

@@ -28,7 +28,7 @@ def loss_and_gradients(
     every place that a step leads to.
 
     Args:
-        images: A minibatch, shape (N, 1, 28, 28).
+        images: A minibatch, shape (N, ...).
         labels: Shape (N,).
         against: What to step against, a gradient for each of the first parameters that learn;
             the others stay.
@@ -72,7 +72,7 @@ def gradient_ratio(network: nn.Module, images: Tensor, labels: Tensor) -> float 
     their root mean square: below 0 it vanishes on its way back, above 0 it grows.
 
     Args:
-        images: A minibatch, shape (N, 1, 28, 28).
+        images: A minibatch, shape (N, ...).
         labels: Shape (N,).
 
     Returns:

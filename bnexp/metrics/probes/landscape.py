@@ -32,7 +32,7 @@ def along_step(network: nn.Module, images: Tensor, labels: Tensor, lr: float) ->
     All as in `loss_and_gradients`: dropout leaves out the same units at each place.
 
     Args:
-        images: A minibatch, shape (N, 1, 28, 28).
+        images: A minibatch, shape (N, ...).
         labels: Shape (N,).
 
     Returns:

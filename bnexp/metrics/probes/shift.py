@@ -32,7 +32,7 @@ def gradient_shift(network: nn.Module, images: Tensor, labels: Tensor, lr: float
     Each the mean over the layers; all as in `loss_and_gradients`.
 
     Args:
-        images: A minibatch, shape (N, 1, 28, 28).
+        images: A minibatch, shape (N, ...).
         labels: Shape (N,).
 
     Returns:
@@ -69,7 +69,7 @@ def input_percentiles(network: nn.Module, images: Tensor) -> list[Tensor]:
     running statistics and its random streams stay as they are.
 
     Args:
-        images: A minibatch, shape (N, 1, 28, 28).
+        images: A minibatch, shape (N, ...).
     """
     import torch
 

@@ -59,7 +59,7 @@ def activity(network: nn.Module, batches: Iterable[Tensor]) -> Measured:
         activation_sd: Their SD, averaged in the same way.
 
     Args:
-        batches: The images, each of shape (N, 1, 28, 28).
+        batches: The images, each of shape (N, ...).
     """
     import torch
 

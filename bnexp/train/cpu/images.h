@@ -393,7 +393,7 @@ static void NAME(fill)(const struct NAME(images) *images, const int64_t *order, 
         if (here < WIDTH) memset(s->pixels, 0, size * WIDTH);
         for (int64_t p = 0; p < size; p++)
             for (int64_t k = 0; k < here; k++) s->pixels[p * WIDTH + k] = from[k][p];
-        NAME(bnexp_pixels)(s->pixels, size * WIDTH, images->mean, images->sd,
+        NAME(bnexp_pixels)(images, s->pixels, size * WIDTH,
                            s->values[0] + group * size * WIDTH);
     }
 }

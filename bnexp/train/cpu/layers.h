@@ -42,12 +42,13 @@ struct NAME(optimizer) {
     const REAL *root;
 };
 
-/* The images of a split, what is subtracted from a pixel in [0, 1] and what it is divided by. */
+/* The images of a split, of so many values in so many channels. Of each channel, where they
+   are standardized, what is subtracted from a pixel in [0, 1] and what it is divided by. */
 struct NAME(images) {
     const uint8_t *pixels;
     const int64_t *labels;
-    int64_t size;
-    double mean, sd;
+    int64_t size, channels;
+    const REAL *mean, *sd;
 };
 
 static inline NAME(vector) NAME(load)(const REAL *x) {
@@ -56,12 +57,15 @@ static inline NAME(vector) NAME(load)(const REAL *x) {
     return v;
 }
 
-/* Bytes as pixels in [0, 1], or standardized. */
-void NAME(bnexp_pixels)(const uint8_t *restrict from, int64_t n, double mean, double sd,
-                        REAL *restrict to) {
+/* Bytes as pixels in [0, 1], or standardized by channel; there are n of them in all. */
+void NAME(bnexp_pixels)(const struct NAME(images) *images, const uint8_t *restrict from,
+                        int64_t n, REAL *restrict to) {
     for (int64_t i = 0; i < n; i++) to[i] = UNIT(from[i]);
-    if (sd != 1)
-        for (int64_t i = 0; i < n; i++) to[i] = (to[i] - (REAL)mean) / (REAL)sd;
+    int64_t of_one = n / images->channels;
+    for (int64_t c = 0; images->sd && c < images->channels; c++) {
+        REAL *of = to + c * of_one, mean = images->mean[c], sd = images->sd[c];
+        for (int64_t i = 0; i < of_one; i++) of[i] = (of[i] - mean) / sd;
+    }
 }
 
 /* Adam's update of n values; size = lr / (1 - beta1^t), root = sqrt(1 - beta2^t). */

@@ -51,8 +51,8 @@ static const REAL *NAME(pass)(struct NAME(network) *net, const struct NAME(image
         }
     } else {
         for (int64_t k = 0; k < n; k++)
-            NAME(bnexp_pixels)(images->pixels + (order ? order[k] : first + k) * size, size,
-                               images->mean, images->sd, rows + k * size);
+            NAME(bnexp_pixels)(images, images->pixels + (order ? order[k] : first + k) * size,
+                               size, rows + k * size);
     }
     NAME(forward)(net->dense, n_layers - of_images, n, training, &net->rows);
     return net->rows.values[n_layers - of_images];

@@ -17,12 +17,13 @@ def gather(split: Split, index: Tensor, dtype: torch.dtype) -> Tensor:
         dtype: Of the result.
     """
     n_runs, n = index.shape
-    pixels = split.images[0].numel()
+    pixels, channels = split.images[0].numel(), split.images.shape[1]
+    scale = (None, None) if split.scale is None else [one.to(dtype) for one in split.scale]
     images = torch.empty(n_runs, *split.images.shape[1:], n, dtype=dtype, device=index.device)
     block = min(32, triton.next_power_of_2(n))
     kernels.gather[(n_runs * triton.cdiv(n, block), triton.cdiv(pixels, 64))](
-        *(split.images, index, images, n, pixels),
-        *(split.mean, split.sd, block, 64),
+        *(split.images, index, images, *scale, n, pixels, pixels // channels),
+        *(split.scale is not None, block, 64),
     )
     return images
 

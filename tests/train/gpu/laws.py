@@ -60,11 +60,15 @@ def close(found: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(found, expected, rtol=within, atol=within * scale)
 
 
-def split_of(n: int, side: int, **standardization: float) -> Split:
+# Mean and standard deviation of up to three channels.
+SCALE = (torch.tensor([0.3, 0.5, 0.1]), torch.tensor([0.4, 0.2, 0.7]))
+
+
+def split_of(n: int, side: int, *, channels: int = 1, scaled: bool = False) -> Split:
     """Return images of noise."""
-    images = torch.randint(0, 256, (n, 1, side, side), dtype=torch.uint8)
-    split = Split(images, torch.randint(0, 10, (n,)), **standardization)
-    return split.to(DEVICE)
+    images = torch.randint(0, 256, (n, channels, side, side), dtype=torch.uint8)
+    scale = (SCALE[0][:channels], SCALE[1][:channels]) if scaled else None
+    return Split(images, torch.randint(0, 10, (n,)), scale).to(DEVICE)
 
 
 @pytest.mark.parametrize(
@@ -246,8 +250,8 @@ def test_cross_entropy_is_pytorchs(dtype: torch.dtype, n: int) -> None:
 def test_images_are_those_of_the_split(dtype: torch.dtype) -> None:
     """Each run's images, standardized or not, lie side by side."""
     index = torch.tensor([[4, 0, 1], [2, 2, 3]], device=DEVICE)
-    for standardization in ({}, {"mean": 0.3, "sd": 0.4}):
-        split = split_of(5, 9, **standardization)
+    for channels, scaled in itertools.product((1, 3), (False, True)):
+        split = split_of(5, 9, channels=channels, scaled=scaled)
         expected = torch.stack([split.batch(one)[0] for one in index])
         close(gather(split, index, dtype), innermost(expected))
 
@@ -299,7 +303,7 @@ def test_a_networks_gradients_and_evaluation_are_pytorchs(
         for parameter in list(network.parameters())[:3]:  # a convolution and half a norm
             parameter.requires_grad_(requires_grad=False)
     assert is_supported(networks[0], DEVICE)
-    split = split_of(20, 6, mean=0.3, sd=0.4)
+    split = split_of(20, 6, scaled=True)
     parameters, buffers = stack_module_state(networks)
     parameters = {name: p.detach() for name, p in parameters.items()}
     kernels = Network(networks[0])
@@ -373,7 +377,7 @@ def test_an_epoch_is_that_of_the_plain_trainer(
     config = composed(compose, f"norm={norm}", *settings)
     split = split_of(22, 28)
     networks = [build(config, seed).to(DEVICE) for seed in range(2)]
-    stack = Stack(copy.deepcopy(networks), kernels=kernels)
+    stack = Stack(copy.deepcopy(networks), (1, 28, 28), kernels=kernels)
     assert stack.kernels is not None
     assert not stack.is_native
     stepper = make_stepper(list(stack.learned.values()), [config] * 2)
@@ -421,7 +425,7 @@ def test_kernels_that_fail_leave_the_step_to_pytorch(
     index = torch.arange(9, device=DEVICE)[None]
     after = []
     for broken in (False, True):
-        stack = Stack([build(config, 0).to(DEVICE)], kernels=kernels)
+        stack = Stack([build(config, 0).to(DEVICE)], (1, 28, 28), kernels=kernels)
         stepper = make_stepper(list(stack.learned.values()), [config])
         correct = torch.zeros(1, dtype=torch.int64, device=DEVICE)
         if broken:

@@ -9,10 +9,12 @@ def gather(
     images,
     index,
     out,
+    means,
+    sds,
     n,
     pixels,
-    MEAN: tl.constexpr,  # constants have the precision of what they meet
-    SD: tl.constexpr,
+    of_a_channel,
+    STANDARDIZED: tl.constexpr,
     IMAGES: tl.constexpr,
     PIXELS: tl.constexpr,
 ):
@@ -24,8 +26,11 @@ def gather(
     there = (image < n)[:, None] & (pixel < pixels)[None, :]
     value = tl.load(images + which[:, None] * pixels + pixel[None, :], there, 0)
     value = value.to(out.dtype.element_ty) / 255.0
-    if SD != 1.0:
-        value = (value - MEAN) / SD
+    if STANDARDIZED:
+        channel = pixel // of_a_channel
+        mean = tl.load(means + channel, pixel < pixels, 0.0)
+        sd = tl.load(sds + channel, pixel < pixels, 1.0)
+        value = (value - mean[None, :]) / sd[None, :]
     tl.store(out + (run * pixels + pixel)[None, :] * n + image[:, None], value, there)
 
 

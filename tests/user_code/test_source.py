@@ -11,9 +11,9 @@ import pytest
 
 from bnexp.cli import main
 from bnexp.config.schema import Config
-from bnexp.config.user_code import source_of
 from bnexp.errors import UsageError
 from bnexp.study.design import Cell
+from bnexp.user_code.source import source_of
 
 FILES = {
     "mine.py": "import layers\nimport numpy\nfrom parts.head import head\nraise SystemExit\n",
@@ -86,7 +86,7 @@ def test_of_what_is_installed_only_the_package_counts() -> None:
 def test_it_needs_no_torch(folder: Path) -> None:
     """Neither does a plan of what is to train."""
     code = (
-        "import sys; from bnexp.config.user_code import source_of; assert source_of('mine');"
+        "import sys; from bnexp.user_code.source import source_of; assert source_of('mine');"
         "sys.exit('torch' in sys.modules or 'layers' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

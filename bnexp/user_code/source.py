@@ -11,10 +11,12 @@ import importlib
 import os
 import sys
 import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+
+from bnexp.errors import UsageError, described
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,56 @@ def file_of(module: str) -> str | None:
     """Return the file that importing a user's module would run, None if there is none."""
     spec = _found(module, search_path())
     return spec.origin if spec else None
+
+
+def text_of(module: str) -> str | None:
+    """Return what the file of a module says, None if there is no such file."""
+    spec = _found(module, search_path())
+    if not spec or not spec.origin or not spec.origin.endswith(".py"):
+        return None
+    return Path(spec.origin).read_text(encoding="utf-8")
+
+
+# The source with which each module was imported: an edited one is imported again.
+_imported_as: dict[str, Source] = {}
+
+
+def function_of(address: str, source: Source | None, key: str) -> Callable[..., object]:
+    """Return the function that an address `module:function` names, as its source is now.
+
+    Args:
+        source: What it was when the configuration was made.
+        key: Of the configuration, for messages.
+
+    Raises:
+        UsageError: If there is no such function, or it has been edited since.
+    """
+    name, _, attribute = address.partition(":")
+    sys.path[:] = search_path()
+    now = source_of(name)
+    if now and now != source:
+        raise UsageError(
+            f"the code of {key}={address} was edited after the command began: run the "
+            "command again"
+        )
+    if now and _imported_as.get(name, now) != now:
+        for module in (*now.modules, *_imported_as[name].modules):
+            sys.modules.pop(module, None)
+    if now:
+        _imported_as[name] = now
+    # Compiled code would be taken for that of another source of the same second and size.
+    written, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        found: Callable[..., object] = getattr(importlib.import_module(name), attribute)
+    except UsageError:
+        raise
+    except (Exception, SystemExit) as error:  # a script may end by sys.exit
+        raise UsageError(
+            f"{key}={address} cannot be imported from {os.getcwd()}: {described(error)}"
+        ) from None
+    finally:
+        sys.dont_write_bytecode = written
+    return found
 
 
 def _found(name: str, places: Sequence[str]) -> ModuleSpec | None:

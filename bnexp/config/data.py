@@ -1,0 +1,127 @@
+"""The `data:` section: what is trained on, as far as it is known before anything is read."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, PrivateAttr, model_validator
+
+from bnexp.config.part import ADDRESS, Args, Count, Part
+from bnexp.datasets import folder, own
+from bnexp.datasets.about import EMNIST, PUBLISHED, About
+from bnexp.datasets.listing import Settings
+from bnexp.user_code.settings import Signature, checked, signature
+from bnexp.user_code.source import Source, source_of
+
+
+class Images(Part):
+    """What every data set has."""
+
+    name: str
+    root: str
+    train_size: Count | None
+    val_size: Annotated[int, Field(ge=0)]
+    standardize: bool
+
+    @property
+    def about(self) -> About:
+        """Return shape, classes and number of the images."""
+        raise NotImplementedError
+
+    @property
+    def n_train(self) -> int:
+        """Return how many images a run trains on."""
+        return self.train_size or self.about.n_train - self.val_size
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        n_train = self.about.n_train
+        if (self.train_size or 1) + self.val_size > n_train:
+            raise ValueError(
+                f"data.train_size={self.train_size} and data.val_size={self.val_size}: "
+                f"{self.name} has {n_train:,} training images"
+            )
+        return self
+
+
+class Published(Images):
+    name: Literal[
+        "digits",
+        "mnist",
+        "fashion_mnist",
+        "kmnist",
+        "qmnist",
+        "usps",
+        "svhn",
+        "cifar10",
+        "cifar100",
+    ]
+
+    @property
+    def about(self) -> About:
+        return PUBLISHED[self.name]
+
+
+class Emnist(Images):
+    name: Literal["emnist"]
+    split: Literal["balanced", "byclass", "bymerge", "letters", "digits", "mnist"]
+
+    @property
+    def about(self) -> About:
+        return EMNIST[self.split]
+
+
+class Folder(Images):
+    name: Literal["folder"]
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] | None
+    side: Count | None
+    channels: Literal[1, 3] | None
+    _about: About | None = PrivateAttr(default=None)
+
+    @property
+    def settings(self) -> Settings:
+        """Return which images they are."""
+        return Settings(self.root, self.test_fraction, self.side, self.channels)
+
+    @property
+    def about(self) -> About:
+        if self._about is None:
+            self._about = folder.about(self.settings)
+        return self._about
+
+
+class Function(Images):
+    name: Literal["function"]
+    function: Annotated[str, Field(pattern=ADDRESS)]
+    args: Args
+    # As they were when the configuration was made.
+    _source: Source | None = PrivateAttr(default=None)
+    _signature: Signature | None = PrivateAttr(default=None)
+    _about: About | None = PrivateAttr(default=None)
+
+    def model_post_init(self, _: object) -> None:
+        """Read the function's source, before anybody asks what it returns."""
+        self._source = source_of(self.function.partition(":")[0])
+        self._signature = signature(self.function, ("config",), 1, dict(self.args))
+
+    @property
+    def signature(self) -> Signature:
+        """Return what the function takes; where nobody can tell, a configuration."""
+        return self._signature or Signature(("config",))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return what the function is told, in the types that it asks for."""
+        return checked(dict(self.args), self._signature, self.function, "data.args")
+
+    @property
+    def called(self) -> own.Function:
+        """Return the function with all that it is given."""
+        return own.Function(self.function, self._source, self.signature, self.settings, self)
+
+    @property
+    def about(self) -> About:
+        if self._about is None:
+            self._about = own.about(self.called)
+        return self._about
+
+
+Data = Annotated[Published | Emnist | Folder | Function, Field(discriminator="name")]

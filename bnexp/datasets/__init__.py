@@ -1,0 +1,1 @@
+"""What must be known of images before a network is made or a run has an id; without PyTorch."""
