@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from bnexp.errors import UsageError
 from bnexp.user_code.source import text_of
 
 # What a setting's type may be made of.
@@ -55,11 +56,26 @@ class Definition:
     node: ast.stmt
 
 
+def _parsed(module: str, text: str) -> ast.Module:
+    """Return a module's source as a tree.
+
+    Raises:
+        UsageError: If it is no Python.
+    """
+    try:
+        return ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError) as error:
+        line = getattr(error, "lineno", None)
+        where = f" at line {line}" if line else ""
+        reason = getattr(error, "msg", None) or error
+        raise UsageError(f"the module {module} cannot be read{where}: {reason}") from None
+
+
 def definition(module: str, name: str) -> Definition | None:
     """Return what a name is in a module, or in one that the module has it from."""
     text = text_of(module)
     found = None
-    for node in ast.parse(text).body if text else ():
+    for node in _parsed(module, text).body if text else ():
         targets = [getattr(node, "target", None), *getattr(node, "targets", [])]
         if getattr(node, "name", "") == name or name in map(_text, filter(None, targets)):
             found = Definition(module, node)

@@ -91,7 +91,10 @@ def text_of(module: str) -> str | None:
     spec = _found(module, search_path())
     if not spec or not spec.origin or not spec.origin.endswith(".py"):
         return None
-    return Path(spec.origin).read_text(encoding="utf-8")
+    try:
+        return Path(spec.origin).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{spec.origin} cannot be read as Python ({error})") from None
 
 
 # The source with which each module was imported: an edited one is imported again.

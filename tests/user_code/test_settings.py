@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from bnexp.errors import UsageError
+from bnexp.study.declare import open_design
 from bnexp.user_code.settings import Signature, checked, signature
 from bnexp.user_code.source import function_of, source_of
 
@@ -210,3 +212,18 @@ def test_nothing_is_imported_to_read_a_signature(call: Called) -> None:
     assert found.by_position == ("config",)
     assert found.settings["width"].kind is None
     assert found.settings["depth"].kind is int
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"def build(:\n", "cannot be read at line 1"), (b'x = "\xff"\n', "broken.py cannot be")],
+)
+def test_a_module_that_is_no_python_is_one_message(
+    content: bytes, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slip in one's own code is told by its file, before anything is imported."""
+    (tmp_path / "broken.py").write_bytes(content)
+    monkeypatch.chdir(tmp_path)
+    arguments = ["model=custom", "model.function=broken:build", "data=digits"]
+    with pytest.raises(UsageError, match=said):
+        open_design(arguments, False, None)
