@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bnexp.config.compose import Composer
-from bnexp.config.schema import Data
+from bnexp.config.data import Published
 from bnexp.data import files
 from bnexp.errors import UsageError
 from bnexp.report.reports import build
@@ -181,8 +181,10 @@ def images_are_read_or_refused(folder: Path, header: list[int], rest: bytes) -> 
         kind = 3 if "idx3" in name else 1
         content = bytes([0, 0, 8, kind]) + struct.pack(f">{len(header)}I", *header) + rest
         (raw / name).write_bytes(content)
-    data = Data(name="mnist", root=str(folder), train_size=None, val_size=0, standardize=False)
-    found = refused_or(lambda: files.read(data, "train"))
+    data = Published(
+        name="mnist", root=str(folder), train_size=None, val_size=0, standardize=False
+    )
+    found = refused_or(lambda: files.read(data)[0])
     assert found is None or len(found[0]) == len(found[1])
     assert refused_or(lambda: files.ensure(data) or True) is None
 

@@ -35,10 +35,10 @@ with tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as fold
 DEADLY = """
 import os, signal
 from bnexp.networks.custom import example
-def build(config, seed):
+def build(config, seed, shape, classes):
     if seed == 1:
         os.kill(os.getpid(), signal.SIGKILL)
-    return example(config, seed)
+    return example(config, seed, shape, classes)
 """
 
 
