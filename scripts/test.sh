@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # scripts/test.sh [PYTEST ARGUMENT ...]: environment, install, checks and the test suite.
-# Tests on Fashion-MNIST and MNIST run where BNEXP_DATA_ROOT holds them. `scripts/test.sh -m ""`
-# adds the thorough ones: more cases of laws that others hold too.
+# Tests on Fashion-MNIST and MNIST run where BNEXP_DATA_ROOT holds them. `-m "not long"` adds
+# the thorough ones, more cases of laws that others hold too; `-m ""` adds what takes minutes or
+# machines of its own: kill moments, faults by the clock, clusters, packages, grids of coverage.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/install.sh dev

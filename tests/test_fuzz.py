@@ -199,7 +199,7 @@ def test_arguments(arguments: list[str]) -> None:
     arguments_are_understood_or_refused(arguments)
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 @MANY
 @given(ARGUMENTS)
 def test_many_arguments(arguments: list[str]) -> None:
@@ -214,7 +214,7 @@ def test_study_files(tmp_path: Path, edits: list[tuple[int, int, str]]) -> None:
     a_study_file_declares_or_is_refused(tmp_path, edits)
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 @MANY
 @given(edits=EDITS)
 def test_many_study_files(tmp_path: Path, edits: list[tuple[int, int, str]]) -> None:
@@ -229,7 +229,7 @@ def test_results(trained: Store, of_study: bool, where: list[int], value: Any) -
     results_are_read_or_refused(trained, of_study, where, value, report=False)
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 @pytest.mark.usefixtures("unprinted")
 @MANY
 @given(of_study=st.booleans(), where=WHERE, value=VALUES)

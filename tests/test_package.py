@@ -108,7 +108,7 @@ def called(python: Path | str, *arguments: str, folder: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_a_wheel_of_the_source_works_in_another_folder(tmp_path: Path) -> None:
     """Built, unpacked and built again, installed alone: studies, plan and a run on digits."""
     pytest.importorskip("hatchling")

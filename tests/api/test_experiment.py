@@ -163,7 +163,7 @@ def test_importing_is_quick_and_loads_nothing_heavy() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_a_script_without_a_main_guard_trains_once(elsewhere: Path) -> None:
     """Its body runs in one process alone, though workers and a figures' process are begun."""
     Path("script.py").write_text(

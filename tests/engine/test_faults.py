@@ -51,7 +51,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=() if name in BY_DEFAULT else pytest.mark.thorough)
+        pytest.param(name, marks=() if name in BY_DEFAULT else pytest.mark.long)
         for name in ZOO
     ],
 )
@@ -83,7 +83,7 @@ def test_a_run_that_goes_wrong_costs_no_other(
     assert not [path for path in store.runs.iterdir() if path.name.startswith(".")]
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 @pytest.mark.parametrize("name", ZOO)
 def test_the_study_ends_by_itself(faulty: str, tmp_path: Path, name: str) -> None:
     """As a command: exit code 1, the culprit's name and reason, nothing left running."""

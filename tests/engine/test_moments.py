@@ -53,7 +53,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Try as many chains as are asked for."""
     if "chain" in metafunc.fixturenames:
         n = (500 if metafunc.config.getoption("--long") else 50) // MOMENTS
-        marks = [pytest.mark.thorough if number else () for number in range(n)]
+        marks = [pytest.mark.long if number else () for number in range(n)]
         metafunc.parametrize(
             "chain", [pytest.param(number, marks=mark) for number, mark in enumerate(marks)]
         )

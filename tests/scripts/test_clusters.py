@@ -11,7 +11,7 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 CANNOT = 3  # what the scripts exit with where there is no cluster to be had
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "n_lines"), [("ray_check", 12), ("slurm_check", 9)])
 def test_all_that_must_hold_on_a_cluster_holds(name: str, n_lines: int) -> None:
     """Each line of the check begins with ok, and none is missing."""

@@ -70,7 +70,7 @@ MORE = [
 
 
 @pytest.mark.parametrize(
-    "case", CASES + [pytest.param(case, marks=pytest.mark.thorough) for case in MORE], ids=str
+    "case", CASES + [pytest.param(case, marks=pytest.mark.long) for case in MORE], ids=str
 )
 def test_the_interval_covers_other_seeds_and_images(
     rng: np.random.Generator, case: tuple[int, int, tuple[float, float], int]

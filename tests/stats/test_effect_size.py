@@ -24,7 +24,7 @@ def errors(share: float, studies: int) -> float:
 
 @pytest.mark.parametrize("n", [5, 10, 30])
 @pytest.mark.parametrize("size", [0.0, 0.8, 3.0])
-@pytest.mark.parametrize("studies", [600, pytest.param(10_000, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("studies", [600, pytest.param(10_000, marks=pytest.mark.long)])
 def test_effect_sizes_are_unbiased_and_their_intervals_cover(
     size: float, n: int, studies: int, rng: np.random.Generator
 ) -> None:
@@ -71,7 +71,7 @@ def test_too_few_seeds_and_no_spread_have_no_effect_size(values: list[float]) ->
 
 @pytest.mark.parametrize("n", [5, 10, 30])
 @pytest.mark.parametrize("r", [0.0, 0.6, -0.5])
-@pytest.mark.parametrize("studies", [600, pytest.param(10_000, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("studies", [600, pytest.param(10_000, marks=pytest.mark.long)])
 def test_intervals_of_correlations_cover(
     r: float, n: int, studies: int, rng: np.random.Generator
 ) -> None:

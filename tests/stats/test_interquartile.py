@@ -76,7 +76,7 @@ def covered(draw: Draw, n: int, studies: int, rng: np.random.Generator) -> tuple
     ("name", "studies"),
     [
         *[(name, 400) for name in ("normal", "crashing")],
-        *[pytest.param(name, 6000, marks=pytest.mark.thorough) for name in DRAWS],
+        *[pytest.param(name, 6000, marks=pytest.mark.long) for name in DRAWS],
     ],
 )
 def test_intervals_cover_where_runs_crash(
@@ -100,7 +100,7 @@ def test_where_runs_crash_t_intervals_of_means_fall_short(
 
 
 @pytest.mark.parametrize("n", [5, 10, 30])
-@pytest.mark.thorough
+@pytest.mark.long
 def test_families_hold_together(n: int, rng: np.random.Generator) -> None:
     """All differences of four arms, of which two crash, hold the truth in 95 % of families."""
     pairs = [(a, b) for a in range(4) for b in range(a)]

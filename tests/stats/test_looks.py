@@ -50,7 +50,7 @@ def ever(
     return (t[..., [n - 1 for n in at]] > reach).any(axis=-1)
 
 
-@pytest.mark.parametrize("studies", [20_000, pytest.param(200_000, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("studies", [20_000, pytest.param(200_000, marks=pytest.mark.long)])
 @pytest.mark.parametrize("name", [name for name in DRAWS if name != "very skewed"])
 def test_5_percent_are_settled_falsely_however_often_one_looks(
     name: str, studies: int, rng: np.random.Generator
@@ -99,7 +99,7 @@ def test_a_family_is_settled_falsely_in_5_percent(
         assert ever(t, SEVERAL, 3, 1).any(axis=1).mean() > 0.05
 
 
-@pytest.mark.parametrize("studies", [8, pytest.param(300, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("studies", [8, pytest.param(300, marks=pytest.mark.long)])
 @pytest.mark.parametrize("shape", [(2, 2), (2, 5)])
 def test_no_factor_is_told_where_there_is_noise(
     shape: tuple[int, int], studies: int, rng: np.random.Generator
@@ -117,7 +117,7 @@ def test_no_factor_is_told_where_there_is_noise(
         assert found[ONE_LOOK] > 0.1 * studies
 
 
-@pytest.mark.parametrize("studies", [20, pytest.param(500, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("studies", [20, pytest.param(500, marks=pytest.mark.long)])
 def test_no_claim_is_judged_falsely_by_looking_on(
     studies: int, rng: np.random.Generator
 ) -> None:

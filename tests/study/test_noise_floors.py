@@ -119,7 +119,7 @@ def test_the_noise_is_that_of_differences_of_two_cells(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "studies", [("lab_mlp", "other_norms"), pytest.param((), marks=pytest.mark.thorough)]
+    "studies", [("lab_mlp", "other_norms"), pytest.param((), marks=pytest.mark.long)]
 )
 def test_the_file_is_that_of_the_published_runs(
     studies: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
