@@ -1,6 +1,6 @@
 """Whatever comes in, what comes out is a result or a UsageError: no traceback, hang or growth.
 
-Each law is tried on a few inputs, and on many more by the thorough suite.
+Each law is tried on a few inputs, and on many more by the long tests.
 """
 
 import copy

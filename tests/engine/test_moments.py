@@ -1,6 +1,6 @@
 """Kill moments: whatever is killed, and when, the same command completes the study.
 
-Two are tried by default, 50 in the thorough suite; `pytest tests/engine/test_moments.py -m ""
+Two are tried by default, 50 among the long tests; `pytest tests/engine/test_moments.py -m ""
 --long` tries 500.
 """
 
