@@ -50,10 +50,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=() if name in BY_DEFAULT else pytest.mark.long)
-        for name in ZOO
-    ],
+    [pytest.param(name, marks=() if name in BY_DEFAULT else pytest.mark.long) for name in ZOO],
 )
 @pytest.mark.usefixtures("impatient")
 def test_a_run_that_goes_wrong_costs_no_other(
