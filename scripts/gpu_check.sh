@@ -88,7 +88,7 @@ tests() {
     cores=$(nproc)
     n=$((cores < 12 ? 1 : 6))
     study cpu cpu study=device_parity engine.workers=$((cores > n + 1 ? cores - n : 1)) \
-        "${small[@]}" > "$work/parity_cpu.log" 2>&1 &
+        "${small[@]}" "${few[@]}" > "$work/parity_cpu.log" 2>&1 &
     "$python" -m pytest -m "gpu and not thorough" "${tested[@]}" -q -p no:cacheprovider -p no:benchmark \
         --numprocesses "$n" --junitxml "$out/tests.xml"
     local code=$?
@@ -104,19 +104,19 @@ run() {
     local name=$1 limit=$2
     shift 2
     stage "$name" "$limit" bash -c "$(declare -f measure measure_in_torch study tests compare
-        declare -p out work python device small tested); $(printf '%q ' "$@")"
+        declare -p out work python device small few tested); $(printf '%q ' "$@")"
 }
 
-small=() tested=(tests/train tests/doctor) seeds='range(8)' many='range(1000)'
+small=() few=() tested=(tests/train tests/doctor) seeds='range(8)' many='range(1000)'
 if [ "$device" = cpu ]; then
-    small=(data=digits data.train_size=200 train.epochs=1 'seed=range(1)')
+    small=(data=digits data.train_size=200 train.epochs=1) few=('seed=range(1)')
     tested=(tests/train/test_gpu.py) seeds='range(1)' many='range(2)'
 fi
 SHOWN=14 run card 40 measure card
 SHOWN=6 run tests 140 tests
 SHOWN=24 run speed 100 measure speed
 SHOWN=24 run speed_torch 80 measure_in_torch speed
-run parity 40 study device "$device" study=device_parity "${small[@]}"
+run parity 40 study device "$device" study=device_parity "${small[@]}" "${few[@]}"
 SHOWN=12 run compare 40 compare
 run pooling 150 study device "$device" study=pooling_vs_bn "${small[@]}" "seed=$seeds"
 SHOWN=48 run profile 40 measure profile
