@@ -4,31 +4,16 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from bnexp.config.part import Label, Lax, Levels, Part, Positive
+from bnexp.config.part import Label, Lax, Levels, OfLevels, Positive
 
 Words = Annotated[str, Field(min_length=1)]
 Factors = Annotated[tuple[str, ...], Lax]
 
 
-class Ask(Part):
+class Ask(OfLevels):
     """A quantity of one response that is looked up to answer the question."""
 
     response: str
-
-    @property
-    def levels(self) -> Levels:
-        """Return the levels that it names, with their factors."""
-        raise NotImplementedError
-
-    @property
-    def apart(self) -> tuple[str, ...]:
-        """Return the factors at each level of which it is answered apart."""
-        return ()
-
-    @property
-    def two_level_factors(self) -> tuple[str, ...]:
-        """Return the factors that must have two levels for it to be answered."""
-        return ()
 
 
 class ComparingAsk(Ask):

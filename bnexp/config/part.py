@@ -1,5 +1,6 @@
 """The types that all sections of the configuration share."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, Strict
@@ -49,3 +50,39 @@ class Part(BaseModel):
     """A section of the configuration: immutable, strict types, no unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class OfLevels(Part):
+    """What names levels of a study's factors: it fits a design that has them all."""
+
+    @property
+    def levels(self) -> Levels:
+        """Return the levels that it names, with their factors."""
+        raise NotImplementedError
+
+    @property
+    def apart(self) -> tuple[str, ...]:
+        """Return the factors at each level of which it is told apart."""
+        return ()
+
+    @property
+    def two_level_factors(self) -> tuple[str, ...]:
+        """Return the factors that must have two levels."""
+        return ()
+
+    def lacking(self, factors: Mapping[str, Sequence[str]]) -> str | None:
+        """Return what it needs that a design has not, or None.
+
+        Args:
+            factors: The levels' names of each factor.
+        """
+        for key, level in self.levels:
+            if level not in factors.get(key, ()):
+                return f"a level {level!r} of the factor {key!r}"
+        for key in self.apart:
+            if key not in factors:
+                return f"the factor {key!r}"
+        for key in self.two_level_factors:
+            if len(factors.get(key, ())) != 2:
+                return f"a factor {key!r} of two levels"
+        return None

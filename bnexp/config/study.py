@@ -13,6 +13,7 @@ from bnexp.config.part import (
     Label,
     Lax,
     Levels,
+    OfLevels,
     Part,
     Positive,
     Seed,
@@ -20,18 +21,13 @@ from bnexp.config.part import (
 from bnexp.config.until import Until
 
 
-class Claim(Part):
+class Claim(OfLevels):
     """What every kind of claim states: its words, its source and the number there."""
 
     claim: str
     source: str
     response: str
     reported: FiniteFloat | None = None
-
-    @property
-    def levels(self) -> Levels:
-        """Return the levels that it names, with their factors."""
-        raise NotImplementedError
 
     @property
     def is_difference(self) -> bool:
@@ -42,11 +38,6 @@ class Claim(Part):
     def numbers(self) -> tuple[float, ...]:
         """Return the values of the response, or the differences, that it names."""
         return () if self.reported is None else (self.reported,)
-
-    @property
-    def two_level_factors(self) -> tuple[str, ...]:
-        """Return the factors that must have two levels for it to be judged."""
-        return ()
 
 
 class CellClaim(Claim):

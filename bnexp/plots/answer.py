@@ -15,6 +15,7 @@ from bnexp.plots.style import (
     new_figure,
     wrapped,
 )
+from bnexp.store.given import of_text
 
 COLOUR = {"cannot_tell": "#777777"}  # of a difference whose interval holds zero
 MOST_ROWS = 40
@@ -62,7 +63,7 @@ def answer(answers: pd.DataFrame, varied: Sequence[str]) -> Figure:
 
 
 def _name(row: Mapping[Hashable, object], varied: Sequence[str]) -> str:
-    pairs = (pair.partition("=") for pair in str(row["given"]).split(", ") if pair)
-    given = {key: level for key, _, level in pairs if key in varied}
+    levels = of_text(str(row["given"])).items()
+    given = {key: level for key, level in levels if key in varied}
     name = f"{row['level_a']} \N{MINUS SIGN} {row['level_b']}"
     return f"{name}, {cell_name(given)}" if given else name

@@ -1,6 +1,6 @@
 """What a page opens with: the answer to the study's question, in words and numbers."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +14,7 @@ from bnexp.report.sentences import guessing, named_levels
 from bnexp.report.tables.learning_rates import rate
 from bnexp.report.tables.text import described
 from bnexp.stats.tables import Tables
+from bnexp.store.given import of_text
 from bnexp.store.study_file import Declared
 
 # A sentence names no more; the numbers below it are complete.
@@ -44,12 +45,6 @@ class Opening:
     sentence: str
     outcome: str
     numbers: list[Number]
-
-    @property
-    def as_text(self) -> str:
-        """Return the sentence with its numbers, as one paragraph."""
-        told = [f"{one.name}: {one.text} {one.unit}".rstrip() for one in self.numbers]
-        return f"{self.sentence} {'; '.join(told)}." if told else self.sentence
 
 
 def openings(study: Declared, tables: Tables) -> list[Opening]:
@@ -112,24 +107,17 @@ def _where(study: Declared, ask: ComparingAsk, rows: Sequence[Any]) -> str:
     if not rows:
         return ""
     # What the question fixes, its words say.
+    free = [
+        {key: level for key, level in of_text(row.given).items() if key not in ask.given}
+        for row in rows
+    ]
+    keys = {tuple(levels) for levels in free}
+    if len(keys) == 1 and len(next(iter(keys))) == 1:
+        ((key,),) = keys
+        return f"{short(key)} {listed(_cut([levels[key] for levels in free]))}"
     varied = [key for key in study.varied if key not in ask.given]
     named = [named_levels(row.given, varied) for row in rows]
-    rows = [SimpleNamespace(given=_less(row.given, ask.given)) for row in rows]
-    keys = {tuple(_levels(row.given)) for row in rows}
-    if len(keys) == 1 and len(next(iter(keys))) == 1:
-        (key,) = next(iter(keys))
-        levels = [row.given.partition("=")[2] for row in rows]
-        return f"{short(key)} {listed(_cut(levels))}"
     return listed(_cut(named))
-
-
-def _less(given: str, fixed: Mapping[str, str]) -> str:
-    pairs = given.split(", ")
-    return ", ".join(pair for pair in pairs if pair.partition("=")[0] not in fixed)
-
-
-def _levels(given: str) -> Iterator[str]:
-    yield from (pair.partition("=")[0] for pair in given.split(", ") if pair)
 
 
 def _cut(names: list[str]) -> list[str]:

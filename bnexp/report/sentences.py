@@ -16,6 +16,7 @@ from bnexp.stats.cells import response_array
 from bnexp.stats.limits import at_ceiling, at_chance, guesses, is_accuracy
 from bnexp.stats.reversals import SIDES
 from bnexp.stats.tables import Tables
+from bnexp.store.given import of_text
 from bnexp.store.study_file import Declared
 from bnexp.study.power import ALPHA
 
@@ -182,8 +183,8 @@ def diverging(tables: Tables) -> str:
 
 def named_levels(given: str, varied: Sequence[str]) -> str:
     """Return the levels of the other factors, less those that have only one."""
-    levels = (pair.partition("=") for pair in given.split(", ") if pair)
-    return ", ".join(f"{short(key)} {level}" for key, _, level in levels if key in varied)
+    levels = of_text(given).items()
+    return ", ".join(f"{short(key)} {level}" for key, level in levels if key in varied)
 
 
 def compared(main: Any) -> str:

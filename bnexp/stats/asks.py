@@ -28,6 +28,7 @@ from bnexp.stats.quantities import cell_weights, pair_weights, size_weights
 from bnexp.stats.reversals import SIDES
 from bnexp.stats.testing import error_of_each, t_test_p
 from bnexp.store.columns import RESPONSE, Column
+from bnexp.store.given import as_text, of_text
 
 # Of a quantity with a sign: above zero, below it, as good as zero, or none of these; then the
 # whole that is above at some levels and below at others. `found` is a number without a sign.
@@ -129,7 +130,7 @@ def _rows(
         of_sd = isinstance(ask, SpreadAsk)
         yield {
             **asdict(spread(values) if of_sd else paired_t(values)),
-            "given": _given(ask.cell),
+            "given": as_text(ask.cell),
             "outcome": "found",
             "confidence": CONFIDENCE,
             "lowest": cells.min(initial=math.inf) if len(cells) else math.nan,
@@ -150,7 +151,7 @@ def _rows(
         reason = untold(array, weights, ask.response, chance, compares=True)
         yield {
             **dict(zip(("factor", "level_a", "level_b"), pair, strict=True)),
-            "given": _given(given),
+            "given": as_text(given),
             **asdict(paired_t(values, freedom=of_t)),
             "values": values,
             "freedom": len(known(values)) - 1 if of_t is None else of_t,
@@ -173,11 +174,11 @@ def _ratios(ask: LargestRateAsk, table: pd.DataFrame) -> Iterator[dict[str, Any]
     for one in table.to_dict("records"):
         pair = (one["level_a"], one["level_b"])
         asked = (ask.level_a, ask.level_b)
-        fixed = set(one["given"].split(", "))
+        fixed = of_text(one["given"]).items()
         if (
             (one["definition"], one["factor"]) != (ask.definition, ask.factor)
             or pair not in (asked, asked[::-1])
-            or not {f"{key}={level}" for key, level in ask.given.items()} <= fixed
+            or not ask.given.items() <= fixed
         ):
             continue
         ends = [one["ratio"], one["ratio_low"], one["ratio_high"]]
@@ -254,7 +255,7 @@ def _reversal(ask: DifferenceAsk, reversals: pd.DataFrame) -> dict[str, Any] | N
     """Return how the difference reverses within what is asked, None if it does not."""
     for one in reversals.to_dict("records"):
         pair = {one["level_a"], one["level_b"]}
-        ends = [dict(_levels(one[f"given_{side}"])) for side in SIDES]
+        ends = [of_text(one[f"given_{side}"]) for side in SIDES]
         if (
             (one["response"], one["factor"]) == (ask.response, ask.factor)
             and pair == {ask.level_a, ask.level_b}
@@ -264,13 +265,3 @@ def _reversal(ask: DifferenceAsk, reversals: pd.DataFrame) -> dict[str, Any] | N
         ):
             return {str(key): value for key, value in one.items()}
     return None
-
-
-def _levels(given: str) -> Iterator[tuple[str, str]]:
-    for pair in given.split(", "):
-        key, _, level = pair.partition("=")
-        yield key, level
-
-
-def _given(levels: Mapping[str, str]) -> str:
-    return ", ".join(f"{key}={level}" for key, level in levels.items())

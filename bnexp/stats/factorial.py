@@ -9,6 +9,7 @@ import numpy as np
 from bnexp.stats.cells import Factors
 from bnexp.stats.estimate import Values
 from bnexp.stats.lattice import weighted_sum
+from bnexp.store.given import as_text
 
 # All pairs of a factor's levels up to that many; beyond, each level against the first.
 ALL_PAIRS_UP_TO = 4
@@ -93,7 +94,7 @@ def _effect(
     keys = list(factors)
     shape = tuple(len(levels) for levels in factors.values())
     fixed = [(keys[i], factors[keys[i]][level]) for i, level in given.items()]
-    words = ", ".join(f"{key}={level}" for key, level in fixed)
+    words = as_text(dict(fixed))
     key, levels = keys[axis], factors[keys[axis]]
     weights = difference_weights(shape, axis, a, b, given)
     uses = ((key, levels[a]), (key, levels[b]), *fixed)

@@ -14,6 +14,7 @@ from bnexp.stats.estimate import Values
 from bnexp.stats.logistic import Half, half_success
 from bnexp.store.columns import FACTORS, LEVELS, Column, names
 from bnexp.store.frames import where
+from bnexp.store.given import as_text
 
 LR = "optimizer.lr"
 FEWEST = 3  # learning rates
@@ -195,7 +196,7 @@ def max_lr_ratios(table: pd.DataFrame, factors: Factors) -> pd.DataFrame:
                             "factor": factor,
                             "level_a": a,
                             "level_b": b,
-                            "given": ", ".join(f"{k}={v}" for k, v in given.items()),
+                            "given": as_text(given),
                             "ratio": _power(ratio.at),
                             "ratio_low": _power(ratio.low),
                             "ratio_high": _power(ratio.high),

@@ -1,4 +1,4 @@
-"""What is asked where no study file says it, and which questions a design can answer."""
+"""What is asked where no study file says it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -24,21 +24,3 @@ def what_factors_change(
         for key, levels in factors.items()
         for level in levels[1:]
     )
-
-
-def lacking(ask: AnyAsk, factors: Mapping[str, Sequence[str]]) -> str | None:
-    """Return what a question needs that a design has not, or None.
-
-    Args:
-        factors: The levels' names of each factor.
-    """
-    for key, level in ask.levels:
-        if level not in factors.get(key, ()):
-            return f"a level {level!r} of the factor {key!r}"
-    for key in ask.apart:
-        if key not in factors:
-            return f"the factor {key!r}"
-    for key in ask.two_level_factors:
-        if len(factors.get(key, ())) != 2:
-            return f"a factor {key!r} of two levels"
-    return None

@@ -27,7 +27,6 @@ from bnexp.errors import UsageError
 from bnexp.metrics import describe
 from bnexp.reading import in_short, visible
 from bnexp.store.records import LevelValue
-from bnexp.study import asks
 from bnexp.study.design import Design, Factor, Level, Study, enumerate_design
 from bnexp.study.responses import check_measured, responses_of
 from bnexp.study.until import fitting
@@ -195,10 +194,12 @@ def _read_file(composer: Composer, name: str) -> StudyFile:
     if config.data.root != composer.compose([])[0].data.root:
         raise UsageError("a study file cannot set data.root, the command line can")
     factors = tuple(_declared_factor(composer.options, *item) for item in spec.factors.items())
-    for claim in spec.claims:
-        if lacking := _lacking(claim, factors):
-            raise UsageError(f"the claim {claim.claim!r} needs {lacking}")
-    _check_asks(spec, factors)
+    levels = _levels(factors)
+    speaking = [(f"the claim {claim.claim!r}", claim) for claim in spec.claims]
+    asking = [(f"question {order} of asks", ask) for order, ask in enumerate(spec.asks, 1)]
+    for which, one in (*speaking, *asking):
+        if lacking := one.lacking(levels):
+            raise UsageError(f"{which} needs {lacking}")
     for key in [*spec.responses, *(one.response for one in (*spec.claims, *spec.asks))]:
         try:
             describe(key)
@@ -426,36 +427,18 @@ def _claims_that_apply(
     """
     if spec is None or len(factors) > len(spec.factors):
         return ()
-    return tuple(claim for claim in spec.claims if not _lacking(claim, factors))
-
-
-def _check_asks(spec: StudySpec, factors: Sequence[Factor]) -> None:
     levels = _levels(factors)
-    for order, ask in enumerate(spec.asks, 1):
-        if needed := asks.lacking(ask, levels):
-            raise UsageError(f"question {order} of asks needs {needed}")
+    return tuple(claim for claim in spec.claims if not claim.lacking(levels))
 
 
 def _asks_that_apply(spec: StudySpec | None, factors: Sequence[Factor]) -> tuple[AnyAsk, ...]:
     """Return the questions that this design answers, whatever its fixed settings."""
     levels = _levels(factors)
-    return tuple(ask for ask in spec.asks if not asks.lacking(ask, levels)) if spec else ()
+    return tuple(ask for ask in spec.asks if not ask.lacking(levels)) if spec else ()
 
 
 def _levels(factors: Sequence[Factor]) -> dict[str, list[str]]:
     return {factor.key: [level.label for level in factor.levels] for factor in factors}
-
-
-def _lacking(claim: AnyClaim, factors: Sequence[Factor]) -> str | None:
-    """Return what a claim needs that a design has not, or None."""
-    labels = _levels(factors)
-    for key, level in claim.levels:
-        if level not in labels.get(key, ()):
-            return f"a level {level!r} of the factor {key!r}"
-    for key in claim.two_level_factors:
-        if len(labels.get(key, ())) != 2:
-            return f"a factor {key!r} of two levels"
-    return None
 
 
 def _question(factors: Sequence[Factor]) -> str:
