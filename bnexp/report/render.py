@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -19,6 +19,9 @@ from bnexp.report.page import Page
 Figures = Mapping[str, tuple[ReportFigure, Mapping[str, bytes]]]
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)( \[.*\].*| to .*)?|< \.0001")
+# What a page carries in one script and one sheet, in this order: the scripts share a scope.
+SCRIPTS = ("page.js",)
+STYLES = ("page.css",)
 LINK = Markup('<a href="{address}">{shown}</a>')
 LINK_TO_RUNS = Markup(
     '<a href="{address}" data-only="{only}" title="show the runs that this comes from">'
@@ -54,11 +57,20 @@ def to_markdown(page: Page, figures: Figures) -> str:
 def html(template: str, **values: Any) -> str:
     """Return a rendered HTML page, which runs its own script and no other."""
     environment = _environment()
-    assert environment.loader is not None
-    script = environment.loader.get_source(environment, "page.js")[0]
+    script = _joined(environment, SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    values |= {"script": Markup(script), "script_hash": f"sha256-{digest}"}
-    return environment.get_template(template).render(values)
+    values |= {"script": script, "script_hash": f"sha256-{digest}"}
+    return environment.get_template(template).render(
+        style=_joined(environment, STYLES), **values
+    )
+
+
+def _joined(environment: Environment, names: Sequence[str]) -> Markup:
+    """Return the text of several files among the templates."""
+    assert environment.loader is not None
+    return Markup(
+        "\n".join(environment.loader.get_source(environment, name)[0] for name in names)
+    )
 
 
 def markdown(template: str, **values: Any) -> str:
