@@ -117,8 +117,8 @@ def _largest_rates(tables: Tables, varied: Sequence[str]) -> list[Answer]:
         Line(
             factor=short(row.factor),
             comparison=f"{row.level_a} by {row.level_b}" + _beside(row.given, varied),
-            effect=rate(row.ratio, row.ratio_low, row.ratio_high, row.bound),
-            settled=not tables.looks.several and (row.ratio_low > 1 or row.ratio_high < 1),
+            effect=rate(row.ratio, *_ends(row), row.bound),
+            settled=not tables.looks.several and _side(row) != 0,
             share="",
             width=0,
         )
@@ -129,7 +129,8 @@ def _largest_rates(tables: Tables, varied: Sequence[str]) -> list[Answer]:
     same = of_first[
         (of_first["level_a"] == pair.level_a) & (of_first["level_b"] == pair.level_b)
     ]
-    larger, smaller = (same["ratio_low"] > 1).all(), (same["ratio_high"] < 1).all()
+    sides = {_side(row) for row in each(same)}
+    larger, smaller = sides == {1}, sides == {-1}
     if tables.looks.several:  # these intervals are of a single one
         larger = smaller = False
     sentence = f"Not settled between {pair.level_a} and {pair.level_b}."
@@ -137,7 +138,21 @@ def _largest_rates(tables: Tables, varied: Sequence[str]) -> list[Answer]:
         a, b = (pair.level_a, pair.level_b)[:: 1 if larger else -1]
         sentence = f"Larger with {short(pair.factor)} {a} than with {b}."
     label = "largest learning rate with 90 % of the best accuracy"
-    return [Answer(label, "times", sentence, bool(larger or smaller), lines[:MOST_ROWS])]
+    settled = larger or smaller
+    return [Answer(label, "times", sentence, settled, lines[:MOST_ROWS], SIMULTANEOUS)]
+
+
+def _ends(ratio: Any) -> tuple[float, float]:
+    """Return the ends that hold together with those of all ratios; a bound is what it is."""
+    if math.isnan(ratio.ratio):
+        return ratio.ratio_low, ratio.ratio_high
+    return ratio.sim_low, ratio.sim_high
+
+
+def _side(ratio: Any) -> int:
+    """Return 1 where a ratio is told to be above one, -1 where below, else 0."""
+    low, high = _ends(ratio)
+    return int(low > 1) - int(high < 1)
 
 
 def _beside(given: str, varied: Sequence[str]) -> str:

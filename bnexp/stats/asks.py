@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
 
 from bnexp.config.asks import (
     AnyAsk,
@@ -24,6 +23,7 @@ from bnexp.stats.incomplete import seed_values
 from bnexp.stats.interquartile import freedom, iqm_values
 from bnexp.stats.limits import untold
 from bnexp.stats.looks import ONE_LOOK, Looks
+from bnexp.stats.max_lr import widened
 from bnexp.stats.quantities import cell_weights, pair_weights, size_weights
 from bnexp.stats.reversals import SIDES
 from bnexp.stats.testing import error_of_each, t_test_p
@@ -207,8 +207,7 @@ def _interval(row: Mapping[str, Any], error: float, looks: Looks) -> dict[str, A
     low, ratio, high = (row[key] for key in ("ci_low", "estimate", "ci_high"))
     if not 0 < ratio < math.inf:  # a bound: what is known of it does not widen
         return {}
-    wider = ndtri(1 - error / 2) / ndtri((1 + CONFIDENCE) / 2)
-    ends = (ratio * (end / ratio) ** wider for end in (low, high))
+    ends = widened(ratio, low, high, error)
     return {**dict(zip(("ci_low", "ci_high"), ends, strict=True)), "confidence": 1 - error}
 
 

@@ -1,6 +1,7 @@
 """Every planned comparison with its interval, its p-values and what it could not see."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
@@ -131,10 +132,11 @@ COLUMNS = {
     ),
     "effect_high": Column("Upper end of it."),
     "meaningful": Column(
-        "Which level is better in more than three of four seeds, by this comparison alone: "
-        "level a, level b, neither, or cannot tell; not of interactions.",
-        method="The interval of improvement against .75, which up to 12 seeds cannot tell; the "
-        "threshold is that of Bouthillier et al. (2021).",
+        "Which level is better in more than three of four seeds: level a, level b, neither, or "
+        "cannot tell; not of interactions, nor where results were looked at several times.",
+        method="The exact interval of improvement, at the level at which those of its family "
+        "(without interactions) hold together, against .75, the threshold of Bouthillier et "
+        "al. (2021). One comparison alone needs 13 seeds or more, a family more than that.",
     ),
     "correlation": Column(
         "Correlation of the two sides over the seeds: above zero, pairing by seed took noise "
@@ -191,8 +193,12 @@ def contrasts(
         array = response_array(runs, factors, seeds, response)
         diverged = diverged_array(runs, factors, seeds)
         better = sign_for_better(response)
-        for contrast in all_contrasts(factors):
-            planned = was_declared(contrast, response)
+        found = [(one, was_declared(one, response)) for one in all_contrasts(factors)]
+        # An interaction has no better side.
+        sides = Counter((one.kind, planned) for one, planned in found)
+        for contrast, planned in found:
+            error = error_of_each(sides[contrast.kind, planned])
+            told = contrast.kind != "interaction" and not looks.several
             rows.append(
                 {
                     "factor": contrast.factor,
@@ -202,7 +208,14 @@ def contrasts(
                     "response": response,
                     "kind": contrast.kind,
                     "declared": "planned" if planned else "exploratory",
-                    **compared(array, diverged, contrast, better, by_iqm=response in iqm),
+                    **compared(
+                        array,
+                        diverged,
+                        contrast,
+                        better,
+                        by_iqm=response in iqm,
+                        error=error if told else 0.0,
+                    ),
                 }
             )
     table = pd.DataFrame(rows, columns=list(COLUMNS))

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 from scipy import stats
+from scipy.special import ndtri
 
 from bnexp.datasets.about import About
 from bnexp.stats.cells import Factors, diverged_array, response_array
-from bnexp.stats.estimate import Values
+from bnexp.stats.estimate import CONFIDENCE, Values
 from bnexp.stats.logistic import Half, half_success
+from bnexp.stats.testing import error_of_each
 from bnexp.store.columns import FACTORS, LEVELS, Column, names
 from bnexp.store.frames import where
 from bnexp.store.given import as_text
@@ -74,6 +76,14 @@ RATIO_COLUMNS = {
     ),
     "ratio_high": Column("Upper end of it."),
     "bound": Column("> or < if one of the two lies beyond the learning rates, ? if both."),
+    "sim_low": Column(
+        "Lower end of the interval that holds together with those of all n_family ratios, in "
+        "95 % of families.",
+        method="ratio_low, moved away on a log scale by the ratio of two normal quantiles, for "
+        "the error that Sidak (1967) leaves to each.",
+    ),
+    "sim_high": Column("Upper end of it."),
+    "n_family": Column("How many ratios have a number by this definition."),
 }
 
 
@@ -203,7 +213,20 @@ def max_lr_ratios(table: pd.DataFrame, factors: Factors) -> pd.DataFrame:
                             "bound": ratio.bound,
                         }
                     )
-    return pd.DataFrame(rows, columns=list(RATIO_COLUMNS))
+    ratios = pd.DataFrame(rows, columns=list(RATIO_COLUMNS))
+    for _, family in ratios.groupby("definition", sort=False):
+        told = family[family["ratio"].notna()]
+        ratios.loc[family.index, "n_family"] = len(told)
+        for at, row in told.iterrows():
+            ends = (row["ratio"], row["ratio_low"], row["ratio_high"])
+            ratios.loc[at, ["sim_low", "sim_high"]] = widened(*ends, error_of_each(len(told)))
+    return ratios
+
+
+def widened(ratio: float, low: float, high: float, error: float) -> tuple[float, float]:
+    """Return the ends of a ratio's 95 % interval for another error, on a log scale."""
+    wider = ndtri(1 - error / 2) / ndtri((1 + CONFIDENCE) / 2)
+    return ratio * (low / ratio) ** wider, ratio * (high / ratio) ** wider
 
 
 def _power(log2: float) -> float:

@@ -35,7 +35,13 @@ OF_DIFFERENCES = (
 
 
 def compared(
-    array: Values, diverged: Values, contrast: Contrast, better: int, *, by_iqm: bool
+    array: Values,
+    diverged: Values,
+    contrast: Contrast,
+    better: int,
+    *,
+    by_iqm: bool,
+    error: float,
 ) -> Row:
     """Return what is told of a contrast; see `contrasts.COLUMNS`.
 
@@ -44,6 +50,7 @@ def compared(
         diverged: 1 where a run diverged, 0 where it ended, in the same shape.
         better: -1 where lower is better.
         by_iqm: Whether interquartile means are compared, with the means beside them.
+        error: How often it may be told wrongly which level is better; 0 tells nothing.
     """
     values = within_seeds(array, contrast.weights)
     trimmed = iqm_values(array, contrast.weights)
@@ -70,7 +77,7 @@ def compared(
         "improvement": better_a.share,
         "improvement_low": better_a.low,
         "improvement_high": better_a.high,
-        "meaningful": "" if contrast.kind == "interaction" else meaningful(better_a),
+        "meaningful": meaningful(improvement(values, better, error)) if error else "",
         **_with_diverged(values, array, diverged, contrast, better),
     }
 

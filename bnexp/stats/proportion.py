@@ -10,6 +10,7 @@ from scipy.special import betaincinv
 
 from bnexp.metrics import describe
 from bnexp.stats.estimate import CONFIDENCE, Values, known
+from bnexp.study.power import ALPHA
 
 Z = stats.norm.ppf((1 + CONFIDENCE) / 2)
 # How often a level has to be the better one for the difference to matter (Bouthillier et al.
@@ -42,8 +43,11 @@ def wilson(count: float, n: int) -> Share:
 
 
 @functools.cache
-def exact(count: float, n: int) -> Share:
+def exact(count: float, n: int, error: float = ALPHA) -> Share:
     """Return count / n with its exact binomial interval; a tie may count one half.
+
+    Args:
+        error: How often the interval may miss the truth.
 
     It covers 95 % or more at every share and n, where Wilson's covers as little as 84 % of
     shares near 0 and 1, which are those of a level that is better in most seeds. Ties only
@@ -55,7 +59,7 @@ def exact(count: float, n: int) -> Share:
     """
     if n == 0:
         return Share(math.nan, math.nan, math.nan, 0)
-    tail = (1 - CONFIDENCE) / 2
+    tail = error / 2
     low = betaincinv(count, n - count + 1, tail) if count > 0 else 0.0
     high = betaincinv(count + 1, n - count, 1 - tail) if count < n else 1.0
     return Share(count / n, float(low), float(high), n)
@@ -65,8 +69,8 @@ def meaningful(better: Share) -> str:
     """Return which level is better in more than three of four seeds, as far as that is told.
 
     `level a` or `level b` if the interval lies beyond .75 for it, `neither` if it lies within
-    that for both, else `cannot tell`: up to 12 seeds always. Each is said wrongly in at most
-    2.5 %. Bouthillier et al. call a difference meaningful as long as .75 is not ruled out.
+    that for both, else `cannot tell`. Each is said wrongly in at most half of the interval's
+    error. Bouthillier et al. call a difference meaningful as long as .75 is not ruled out.
     """
     if better.low > MEANINGFUL or better.high < 1 - MEANINGFUL:
         return "level a" if better.share > 0.5 else "level b"
@@ -83,17 +87,18 @@ def sign_for_better(response: str) -> int:
         return 1
 
 
-def improvement(values: Values, better: int = 1) -> Share:
+def improvement(values: Values, better: int = 1, error: float = ALPHA) -> Share:
     """Return P(A > B): in which share of the seeds level a is better, ties counting one half.
 
     Args:
         values: Level a minus level b within each seed, shape (S,), NaN where one lacks.
         better: -1 where lower is better.
+        error: See `exact`.
 
     Source: Bouthillier et al. (2021), see `MEANINGFUL`, sec. 4.1.
     """
     found = np.sign(known(values)) * better
-    return exact(float(((found + 1) / 2).sum()), len(found))
+    return exact(float(((found + 1) / 2).sum()), len(found), error)
 
 
 def ranked(values: Values, lost_a: Values, lost_b: Values, better: int = 1) -> Values:

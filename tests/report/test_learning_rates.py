@@ -110,10 +110,11 @@ RATIO = {"definition": "near_best", "factor": "norm", "level_a": "batch", "level
 def test_the_answer_of_a_sweep_is_its_ratio(
     store: Store, intervals: list[tuple[float, float]], sentence: str
 ) -> None:
-    """The page opens with a larger learning rate where every ratio's interval excludes one."""
+    """A larger learning rate is told where each ratio's simultaneous interval excludes one."""
     study = store.read_study()
     rows = [
-        {**RATIO, "given": f"g={at}", "ratio": low, "ratio_low": low, "ratio_high": high}
+        {**RATIO, "given": f"g={at}", "ratio": low, "ratio_low": 1.1, "ratio_high": 1.2}
+        | {"sim_low": low, "sim_high": high}
         for at, (low, high) in enumerate(intervals)
     ]
     tables = Tables(study, store.load(study.run_ids))

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats as reference
 
 from bnexp import stats
 from bnexp.datasets.about import PUBLISHED
@@ -105,8 +106,27 @@ def test_ratios_join_both_levels() -> None:
     assert near["ratio"] == pytest.approx(2.0)
     # Half a doubling of doubt on either side of each limit.
     assert near["ratio_low"] == pytest.approx(2 / 2 ** math.hypot(0.5, 0.5))
+    assert (near["n_family"], near["sim_low"]) == (1, pytest.approx(near["ratio_low"]))
     finite = ratios.loc["finite"]
     assert (finite["bound"], finite["ratio_low"]) == (">", 1.0)
+
+
+def test_ratios_of_a_definition_are_a_family() -> None:
+    """Of two ratios each has the interval that leaves both in it: Sidak's of normal ones."""
+    factors = {**FACTORS, "model.pool": ("avg", "max")}
+    pools = [study(PLAIN).assign(**{"model.pool": pool}) for pool in ("avg", "max")]
+    runs = pd.concat(pools)
+    table = stats.max_lr(runs, factors, range(5), "test_accuracy", PUBLISHED["mnist"])
+    ratios = stats.max_lr_ratios(table, factors)
+    near = ratios[ratios["definition"] == "near_best"]
+    assert set(near["n_family"]) == {4}
+    each = 1 - 0.95 ** (1 / 4)
+    wider = reference.norm.isf(each / 2) / reference.norm.isf(0.025)
+    for end in ("low", "high"):
+        alone = np.log(near[f"ratio_{end}"] / near["ratio"])
+        assert np.log(near[f"sim_{end}"] / near["ratio"]).to_numpy() == pytest.approx(
+            wider * alone.to_numpy()
+        )
 
 
 def test_it_applies_where_three_numbers_were_tried() -> None:
