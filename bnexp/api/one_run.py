@@ -1,12 +1,12 @@
 """One run beside its seed's runs in the other cells, and the command that repeats it."""
 
-import shlex
 from dataclasses import dataclass
 from typing import Any
 
 from bnexp.store.folder import Store
 from bnexp.store.records import RunRecord
 from bnexp.store.study_file import Declared
+from bnexp.study.repeat import repeats
 
 
 @dataclass(frozen=True)
@@ -77,20 +77,5 @@ def one_run(store: Store, run_id: str) -> OneRun:
         levels,
         declared=bool(cells),
         partners=tuple(Partner(one, key, records.get(key)) for one, key in ids_of),
-        command=_command(study, levels, record.seed) if cells else "",
+        command=repeats(study, levels, record.seed) if cells else "",
     )
-
-
-def _command(study: Declared, levels: dict[str, str], seed: int) -> str:
-    """Return the command of one run: its study, if a file declares it, and its levels."""
-    if any(text.startswith("study=") for text in study.fixed):
-        own = [f"{key}={_quoted(level)}" for key, level in levels.items()]  # its file has them
-    else:
-        own = [text for key, level in levels.items() for text in study.overrides[key][level]]
-    return shlex.join(["bnexp", "run", *study.fixed, *own, f"seed={seed}", "name=again"])
-
-
-def _quoted(level: str) -> str:
-    """Return a level's name in Hydra's grammar: with quotes where it is no plain word."""
-    plain = all(letter.isalnum() or letter in "_.-+/%@[],{}:" for letter in level)
-    return level if plain else "'" + level.replace("'", "\\'") + "'"

@@ -13,10 +13,8 @@ from bnexp.api.one_run import OneRun, one_run
 from bnexp.api.results import Results
 from bnexp.cli.findings import findings
 from bnexp.cli.json_output import json_output
-from bnexp.config.part import label
-from bnexp.metrics import describe
-from bnexp.plural import duration
 from bnexp.reading import visible
+from bnexp.report.one_run import ended, number, origin, settings
 from bnexp.store.finding import find_run
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -57,16 +55,16 @@ def _lines(run: OneRun) -> Iterator[str]:
     record, width = run.record, shutil.get_terminal_size().columns
     where = " ".join([*(f"{key}={level}" for key, level in run.levels.items())])
     yield f"run {record.run_id} of {run.study.name}: {where} seed={record.seed}"
-    told = record.status + (f" ({record.reason})" if record.error else "")
+    told = ended(record)
     yield told if run.declared else f"{told}; not declared by the study as it is now"
     yield from ("", *_metrics(record.metrics))
     if len(record.history) > 1:
         yield from ("", f"epochs 1 to {len(record.history)}", *_curves(record.history))
     yield ""
-    for section, values in record.config.items():
-        text = f"{section}: {_flat(values)}"
+    for section, values in settings(record.config):
+        text = f"{section}: {values}"
         yield from textwrap.wrap(text, width, subsequent_indent=" " * 4)
-    yield from ("", *_origin(record.provenance))
+    yield from ("", *origin(record.provenance))
     if len(run.partners) > 1:
         yield from ("", f"seed {record.seed} in every cell", *_partners(run))
     if run.command:
@@ -74,19 +72,8 @@ def _lines(run: OneRun) -> Iterator[str]:
 
 
 def _metrics(metrics: Mapping[str, float | None]) -> list[str]:
-    rows = [[name, _shown(name, value)] for name, value in metrics.items()]
+    rows = [[name, number(name, value)] for name, value in metrics.items()]
     return aligned(rows, numbers_last=True).splitlines() if rows else []
-
-
-def _shown(name: str, value: float | None) -> str:
-    """Return a number with its unit, as a page shows it."""
-    if value is None:
-        return "none"
-    try:
-        what = describe(name)
-    except KeyError:
-        return f"{value:.6g}"
-    return f"{what.show(value)} {what.unit}".rstrip()
 
 
 def _curves(history: Sequence[Mapping[str, float | None]]) -> list[str]:
@@ -95,7 +82,7 @@ def _curves(history: Sequence[Mapping[str, float | None]]) -> list[str]:
     for name in dict.fromkeys(key for epoch in history for key in epoch if key != "epoch"):
         values = [epoch.get(name) for epoch in history]
         rows.append(
-            [name, *(_shown(name, one) for one in (values[0], values[-1])), spark(values)]
+            [name, *(number(name, one) for one in (values[0], values[-1])), spark(values)]
         )
     return aligned(rows).splitlines()
 
@@ -116,27 +103,6 @@ def spark(values: Sequence[float | None]) -> str:
     )
 
 
-def _flat(values: Any) -> str:
-    """Return a section of the settings in one line."""
-    if not isinstance(values, Mapping):
-        return label(values)
-    return ", ".join(
-        f"{key} ({_flat(one)})" if isinstance(one, Mapping) else f"{key} {label(one)}"
-        for key, one in values.items()
-    )
-
-
-def _origin(provenance: Mapping[str, Any]) -> Iterator[str]:
-    """Yield when, where and with what it was trained."""
-    if started := provenance.get("started"):
-        took = provenance.get("elapsed_s")
-        yield f"trained {started}" + (f", {duration(took)}" if took else "")
-    names = ("device", "hardware", "torch", "bnexp", "commit")
-    known = [f"{name} {provenance[name]}" for name in names if provenance.get(name)]
-    if known:
-        yield ", ".join(known)
-
-
 def _partners(run: OneRun) -> list[str]:
     """Return a row for each cell's run of this seed, its own marked."""
     names = run.study.responses[:3]
@@ -144,7 +110,7 @@ def _partners(run: OneRun) -> list[str]:
     for one in run.partners[:MOST_PARTNERS]:
         own = one.record is not None and one.run_id == run.record.run_id
         metrics = one.record.metrics if one.record else {}
-        numbers = [_shown(name, metrics[name]) if name in metrics else "" for name in names]
+        numbers = [number(name, metrics[name]) if name in metrics else "" for name in names]
         status = one.record.status if one.record else "not trained"
         mark = ">" if own else ""
         rows.append([mark, *one.levels.values(), one.run_id, status, *numbers])
