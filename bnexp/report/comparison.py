@@ -14,7 +14,7 @@ from bnexp.report.links import Linked
 from bnexp.report.page import setting
 from bnexp.report.side_by_side import Pair, pair
 from bnexp.report.tables.claims import claims_table
-from bnexp.report.tables.effects import effects_table
+from bnexp.report.tables.effects import effects_table, shares_table
 from bnexp.report.tables.text import TableText
 
 
@@ -103,7 +103,7 @@ def _pair_part(found: Pair, first: str, other: str, lettered: Mapping[str, Analy
 
 def _study_part(letter: str, analysis: Analysis, lettered: Mapping[str, Analysis]) -> Part:
     study, tables = analysis.study, analysis.tables
-    found = [claims_table(study, tables), _effects(analysis)]
+    found = [claims_table(study, tables), _effects(analysis), shares_table(tables)]
     prefixes = {"n": _address(letter, lettered)}
     return Part(
         letter,
@@ -113,10 +113,10 @@ def _study_part(letter: str, analysis: Analysis, lettered: Mapping[str, Analysis
     )
 
 
-def _effects(analysis: Analysis, *, shares: bool = True) -> TableText:
+def _effects(analysis: Analysis) -> TableText:
     contrasts = analysis.tables.contrasts
     mains = contrasts[contrasts["kind"] == "main"]
-    return effects_table(analysis.study, analysis.tables, mains, shares=shares)
+    return effects_table(analysis.study, analysis.tables, mains)
 
 
 def _address(letter: str, lettered: Mapping[str, Analysis]) -> str:
@@ -140,7 +140,7 @@ def _placed(table: TableText, part: str, prefixes: Mapping[str, str]) -> TableTe
 
 def _mains(analysis: Analysis) -> list[list[str]]:
     """Return the main effects of a study on its own, with their head, if it has any."""
-    table = _effects(analysis, shares=False).plain
+    table = _effects(analysis).plain
     return [table.header, *table.rows] if table.rows else []
 
 

@@ -8,7 +8,7 @@ from bnexp.report.tables.text import TableText
 
 # What a table shows that a page of a paper can hold; longer ones go on in another.
 ROWS_A_TABLE = 40
-SHOWN = ("claims", "effects", "cells", "max_lr")
+SHOWN = ("claims", "effects", "shares", "cells", "max_lr")
 WIDEST = 28
 
 _ESCAPED = {

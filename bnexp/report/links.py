@@ -1,10 +1,9 @@
 """From a number to the runs that it comes from."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote, urlencode
 
 from bnexp.config.study import AnyClaim, EquivalenceClaim, InteractionClaim, ThresholdClaim
-from bnexp.store.packed import ZIPPED
 
 Factors = Mapping[str, Sequence[str]]
 # What is asked of the table of runs: each column holds one of these levels.
@@ -30,12 +29,9 @@ def to_runs(text: str, only: Only | None) -> str:
     return Linked(text, f"#runs?{query}" if query else "#runs")
 
 
-def to_file(run_id: str, status: str, packed: Collection[str]) -> Linked:
-    """Return a run's id that leads to its file beside the page, or to that of all."""
-    if run_id in packed:
-        return Linked(run_id, ZIPPED)
-    ending = ".failed.json" if status == "failed" else ".json"
-    return Linked(run_id, f"runs/{quote(run_id)}{ending}")
+def to_run(run_id: str) -> Linked:
+    """Return a run's id that leads to its view on the page."""
+    return Linked(run_id, f"#run={quote(run_id)}")
 
 
 def of_contrast(factors: Factors, factor: str, a: str, b: str, given: str) -> Only | None:

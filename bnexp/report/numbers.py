@@ -1,6 +1,7 @@
 """Numbers as text: every page writes an estimate in the same way."""
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -90,6 +91,11 @@ def p_value(value: float) -> str:
     if math.isnan(value):
         return ""
     return "< .0001" if value < 0.0001 else f"{value:.4f}".lstrip("0")
+
+
+def typeset(text: str) -> str:
+    """Return a text with real minus signs before its numbers."""
+    return re.sub(r"(?<![\w.-])-(?=[\d.])", "\N{MINUS SIGN}", text)
 
 
 def listed(names: Sequence[str], last: str = "and") -> str:

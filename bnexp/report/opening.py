@@ -12,7 +12,7 @@ from bnexp.report import links
 from bnexp.report.numbers import each, ends, interval, listed
 from bnexp.report.sentences import guessing, named_levels
 from bnexp.report.tables.learning_rates import rate
-from bnexp.report.tables.text import described
+from bnexp.report.tables.text import named
 from bnexp.stats.tables import Tables
 from bnexp.store.given import of_text
 from bnexp.store.study_file import Declared
@@ -55,19 +55,19 @@ def openings(study: Declared, tables: Tables) -> list[Opening]:
     if not asked:
         return []
     if study.asks:
-        found = [_declared(study, ask, own) for ask, own in asked]
+        found = [_declared(study, tables, ask, own) for ask, own in asked]
     else:
-        found = [_of_factors(study, asked)]
+        found = [_of_factors(study, tables, asked)]
     if failed := guessing(study, tables):
         first = found[0]
         found[0] = Opening(f"{failed} {first.sentence}", first.outcome, first.numbers)
     return found
 
 
-def _declared(study: Declared, ask: AnyAsk, rows: Sequence[Any]) -> Opening:
+def _declared(study: Declared, tables: Tables, ask: AnyAsk, rows: Sequence[Any]) -> Opening:
     """Return the answer to a question in the study's own words."""
-    (what,) = described([ask.response]).values()
-    numbers = [_number(study, ask, row) for row in rows if row.outcome != "reversal"]
+    what = named(tables, ask.response)
+    numbers = [_number(study, what, ask, row) for row in rows if row.outcome != "reversal"]
     if isinstance(ask, CellAsk):
         (row,) = rows
         return Opening(f"{ask.finds} {_found(what, ask, row)}.", "found", numbers)
@@ -126,9 +126,8 @@ def _cut(names: list[str]) -> list[str]:
     return [*names[:MOST_NAMED], f"{len(names) - MOST_NAMED} more"]
 
 
-def _number(study: Declared, ask: AnyAsk, row: Any) -> Number:
+def _number(study: Declared, what: Metric, ask: AnyAsk, row: Any) -> Number:
     """Return one number of a question with what it is of."""
-    (what,) = described([ask.response]).values()
     given = named_levels(row.given, study.varied)
     if isinstance(ask, CellAsk):
         name = f"{what.label}, {given}" if given else what.label
@@ -164,9 +163,11 @@ def _found(what: Metric, ask: CellAsk, row: Any) -> str:
     return f"{text}; single runs go from {single}" if single and row.n > 1 else text
 
 
-def _of_factors(study: Declared, asked: Sequence[tuple[AnyAsk, Sequence[Any]]]) -> Opening:
+def _of_factors(
+    study: Declared, tables: Tables, asked: Sequence[tuple[AnyAsk, Sequence[Any]]]
+) -> Opening:
     """Return in one sentence what each factor changes, for a sweep that asks nothing else."""
-    (what,) = described([asked[0][0].response]).values()
+    what = named(tables, asked[0][0].response)
     by_factor: dict[str, list[Any]] = {}
     for _, rows in asked:
         by_factor.setdefault(rows[0].factor, []).extend(rows)
@@ -188,7 +189,7 @@ def _of_factors(study: Declared, asked: Sequence[tuple[AnyAsk, Sequence[Any]]]) 
         else:
             untold.append(short(factor))
     numbers = [
-        _number(study, ask, row)
+        _number(study, what, ask, row)
         for ask, rows in asked
         for row in rows
         if row.outcome != "reversal"

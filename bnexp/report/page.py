@@ -2,11 +2,12 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bnexp.config.part import label
 from bnexp.metrics import OR_CHANCE, describe
+from bnexp.plural import duration
 from bnexp.report.answer import Answer, answers
 from bnexp.report.looks import caveats_of_looks
 from bnexp.report.numbers import each
@@ -14,7 +15,7 @@ from bnexp.report.opening import RULE, Opening, openings
 from bnexp.report.sentences import diverging, rule
 from bnexp.report.tables.claims import claims_table, tally
 from bnexp.report.tables.columns import columns_tables
-from bnexp.report.tables.effects import comparisons_table, effects_table
+from bnexp.report.tables.effects import comparisons_table, effects_table, shares_table
 from bnexp.report.tables.learning_rates import footing_table, max_lr_table, ratios_table
 from bnexp.report.tables.outcomes import images_table, outcomes_table
 from bnexp.report.tables.text import (
@@ -67,13 +68,11 @@ def page(
     tables: Tables,
     records: Sequence[RunRecord],
     n_other: int,
-    packed: Collection[str] = (),
 ) -> Page:
     """Return the content of a study's report.
 
     Args:
         n_other: How many runs the folder holds besides.
-        packed: The ids of runs without a file of their own.
     """
     return Page(
         title=study.name,
@@ -89,19 +88,20 @@ def page(
         answers=answers(study, tables),
         tally=tally(tables) if len(tables.claims) else "",
         rule=rule(study, tables),
-        tables=_tables(study, tables, packed),
+        tables=_tables(study, tables),
         columns=columns_tables(tables),
         setting=setting(study, records),
         command=study.command,
     )
 
 
-def _tables(study: Declared, tables: Tables, packed: Collection[str]) -> list[TableText]:
+def _tables(study: Declared, tables: Tables) -> list[TableText]:
     """Return the tables that have rows, each with the file that it shows."""
     effects = tables.contrasts[tables.contrasts["kind"] != "simple"]
     found = [
         ("claims", claims_table(study, tables)),
         ("contrasts", effects_table(study, tables, effects)),
+        ("shares", shares_table(tables)),
         ("cells", cells_table(study, tables)),
         ("max_lr", max_lr_table(tables)),
         ("max_lr_ratios", ratios_table(tables)),
@@ -110,7 +110,7 @@ def _tables(study: Declared, tables: Tables, packed: Collection[str]) -> list[Ta
         ("images", images_table(tables)),
         ("contrasts", comparisons_table(study, tables, simple=False)),
         ("contrasts", comparisons_table(study, tables, simple=True)),
-        ("runs", runs_table(study, tables, packed)),
+        ("runs", runs_table(study, tables)),
     ]
     return [dataclasses.replace(table, file=file) for file, table in found if table.rows]
 
@@ -216,12 +216,12 @@ def setting(study: Declared, records: Sequence[RunRecord]) -> list[tuple[str, st
 
     base = study.base
     varied = ", ".join(f"{key} ({', '.join(levels)})" for key, levels in study.factors.items())
-    minutes = sum(record.provenance.get("elapsed_s") or 0 for record in done) / 60
+    seconds = sum(record.provenance.get("elapsed_s") or 0 for record in done)
     starts = sorted(record.provenance["started"] for record in done)
     return [
         ("varied", varied or "nothing"),
         ("seeds", f"{len(study.seeds)}, shared by all cells{_added(study)}"),
-        ("runs", f"{len(done)}, {minutes:.0f} minutes of training and evaluation in all"),
+        ("runs", f"{len(done)}, {duration(seconds)} of training and evaluation in all"),
         ("data", f"{base['data']['name']}, train_size {base['data']['train_size'] or 'all'}"),
         *[
             (part, _flat(part, base[part], study))

@@ -11,31 +11,33 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from bnexp.reading import visible
+from bnexp.report.embedded import packed, tables_data
 from bnexp.report.figure_pool import ReportFigure
+from bnexp.report.glossary import Glossary
 from bnexp.report.links import Linked
-from bnexp.report.numbers import Marked
+from bnexp.report.numbers import Marked, listed, typeset
 from bnexp.report.page import Page
+from bnexp.report.tables.text import TableText
 
 Figures = Mapping[str, tuple[ReportFigure, Mapping[str, bytes]]]
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)( \[.*\].*| to .*)?|< \.0001")
 # What a page carries in one script and one sheet, in this order: the scripts share a scope.
-SCRIPTS = ("page.js",)
-STYLES = ("page.css",)
+SCRIPTS = ("page.js", "tables.js", "run.js")
+STYLES = ("page.css", "print.css")
 LINK = Markup('<a href="{address}">{shown}</a>')
-LINK_TO_RUNS = Markup(
-    '<a href="{address}" data-only="{only}" title="show the runs that this comes from">'
-    "{shown}</a>"
-)
 # A cell with more letters is a sentence, which may not be squeezed into a narrow column.
 LONG_TEXT = 30
 
 
-def to_html(page: Page, figures: Figures, made_from: str) -> str:
+def to_html(
+    page: Page, figures: Figures, made_from: str, runs: Mapping[str, Any] | None = None
+) -> str:
     """Return a page that needs no other file and no network; every string is escaped.
 
     Args:
         made_from: What `bnexp.report.current` recognizes it by.
+        runs: Every run as `bnexp.report.embedded.runs_data` returns them.
     """
     shown = [
         {
@@ -45,7 +47,21 @@ def to_html(page: Page, figures: Figures, made_from: str) -> str:
         }
         for name, (figure, files) in figures.items()
     ]
-    return html("report.html.j2", page=page, figures=shown, made_from=made_from)
+    folded = [table for table in page.tables if table.name != "claims"]
+    tables = tables_data([*folded, *page.columns])
+    own = {name: [one for one in folded if one.name == name] for name in ("cells", "runs")}
+    groups = {"effects": [one for one in folded if one.name not in own], **own}
+    texts = (text for one in folded for text in (one.title, one.note, *one.header, *one.hints))
+    return html(
+        "report.html.j2",
+        page=page,
+        figures=shown,
+        made_from=made_from,
+        folded=groups,
+        words=Glossary(),
+        mentioned=texts,
+        data=Markup(packed({"tables": tables, "runs": runs})),
+    )
 
 
 def to_markdown(page: Page, figures: Figures) -> str:
@@ -91,9 +107,11 @@ def _environment(finalize: Callable[[object], object] | None = None) -> Environm
     )
     environment.filters |= {
         "code": _code,
+        "files": _files,
         "kind": _kind,
         "linked": _linked,
-        "typeset": _typeset,
+        "parted": _parted,
+        "typeset": typeset,
     }
     return environment
 
@@ -111,22 +129,21 @@ def _code(text: str) -> Markup:
     return Markup(visible(" ".join(text.split())).replace("```", "'''"))
 
 
-def _typeset(text: str) -> str:
-    """Return a text with real minus signs before its numbers."""
-    return re.sub(r"(?<![\w.-])-(?=[\d.])", "\N{MINUS SIGN}", text)
-
-
 def _linked(text: str) -> Markup:
-    """Return a text, typeset, as a link to the runs that it comes from where it has one.
+    """Return a text, typeset, as a link to the runs that it comes from where it has one."""
+    shown = escape(typeset(text))
+    return LINK.format(address=text.href, shown=shown) if isinstance(text, Linked) else shown
 
-    Not a macro: a page has tens of thousands of cells.
-    """
-    shown = escape(_typeset(text))
-    if not isinstance(text, Linked):
-        return shown
-    address, _, only = text.href.partition("?")
-    link = LINK_TO_RUNS if only else LINK
-    return link.format(address=address, only=only, shown=shown)
+
+def _files(tables: Sequence[TableText]) -> str:
+    """Return which files of `tables/` have what some tables show."""
+    return listed([f"tables/{name}.csv" for name in dict.fromkeys(one.file for one in tables)])
+
+
+def _parted(text: str) -> tuple[str, str]:
+    """Return the first sentence of a text, and the others."""
+    first = re.split(r"(?<=[\w)][.:]) (?=[A-Z])", text, maxsplit=1)[0]
+    return first, text[len(first) :].strip()
 
 
 def _kind(text: str) -> Markup:

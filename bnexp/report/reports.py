@@ -11,6 +11,7 @@ from bnexp.reading import read_bytes
 from bnexp.report.analysis import Analysis
 from bnexp.report.comparison import Comparison, compare
 from bnexp.report.current import made_from
+from bnexp.report.embedded import runs_data
 from bnexp.report.figure_pool import FigurePool
 from bnexp.report.figures import draw
 from bnexp.report.latex import to_latex
@@ -85,8 +86,7 @@ def page_of(analysis: Analysis) -> Page:
     """Return what a study's report says, but for its figures."""
     store, study = analysis.store, analysis.study
     n_other = len(store.done() - set(study.run_ids))
-    packed = store.packed.lines().keys() - {path.stem for path in store.finished_files()}
-    return page(study, analysis.tables, analysis.records, n_other, packed)
+    return page(study, analysis.tables, analysis.records, n_other)
 
 
 def _write(analysis: Analysis, pool: FigurePool) -> str:
@@ -115,7 +115,8 @@ def _write(analysis: Analysis, pool: FigurePool) -> str:
     write_bytes(store.folder / "report.md", to_markdown(report, figures).encode())
     write_bytes(store.folder / "report.tex", to_latex(report).encode())
     summary_file.write(store.summary, summary(analysis, report))
-    write_bytes(store.page, to_html(report, figures, analysis.made_from).encode())
+    runs = runs_data(study, tables)
+    write_bytes(store.page, to_html(report, figures, analysis.made_from, runs).encode())
     return f"report: {store.page}"
 
 

@@ -1,5 +1,7 @@
 """The report in a real browser: what a reader clicks, types, presses, shares and prints."""
 
+import base64
+import re
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -82,21 +84,29 @@ def complaints(tab: Tab) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def tab(browser: Tab) -> Tab:
-    """Return the browser at the top of the page, nothing filtered."""
+    """Return the browser at the top of the page, every part open, nothing filtered."""
+    unfold(browser)
     browser.run(
         """for (const input of document.querySelectorAll(".tools input")) {
              input.value = ""; input.dispatchEvent(new Event("input")); }
-           for (const chip of document.querySelectorAll(".tools button"))
+           for (const chip of document.querySelectorAll(".tools button:first-of-type"))
              if (!chip.hidden) chip.click();
+           document.querySelector("dialog[open]")?.close();
            document.activeElement.blur(); scrollTo(0, 0);"""
     )
     return browser
 
 
+def unfold(tab: Tab) -> None:
+    """Open every folded part, and wait until it is built."""
+    tab.run('document.querySelectorAll("details").forEach(one => { one.open = true; })')
+    tab.wait('document.querySelector(".unbuilt") === null')
+
+
 def column(tab: Tab, table: str, number: int) -> list[str]:
     """Return the visible texts of a column, counted from 0."""
     texts: list[str] = tab.run(
-        f"""[...document.querySelectorAll("#{table} tbody tr")]
+        f"""[...document.querySelectorAll("#table-{table} tbody tr")]
             .filter(row => row.checkVisibility()).map(row => row.cells[{number}].textContent)"""
     )
     return texts
@@ -105,7 +115,7 @@ def column(tab: Tab, table: str, number: int) -> list[str]:
 def header(tab: Tab, table: str) -> list[str]:
     """Return the names of a table's columns."""
     names: list[str] = tab.run(
-        f'[...document.querySelectorAll("#{table} th")].map(head => head.textContent)'
+        f'[...document.querySelectorAll("#table-{table} th")].map(head => head.textContent)'
     )
     return names
 
@@ -113,7 +123,7 @@ def header(tab: Tab, table: str) -> list[str]:
 def click_header(tab: Tab, table: str, number: int) -> str:
     """Sort by a column; return its aria-sort."""
     order: str = tab.run(
-        f"""(() => {{ const head = document.querySelectorAll("#{table} th")[{number}];
+        f"""(() => {{ const head = document.querySelectorAll("#table-{table} th")[{number}];
             head.querySelector("button").click(); return head.ariaSort; }})()"""
     )
     return order
@@ -141,12 +151,14 @@ def test_numbers_are_sorted_by_value(tab: Tab) -> None:
 
 def test_a_cell_without_a_number_comes_last(tab: Tab) -> None:
     """In either direction, whatever word stands there instead of a number."""
-    number = header(tab, "cells").index("accuracy (test), %")
-    first = f'document.querySelector("#cells tbody tr").cells[{number}]'
-    tab.run(f'{first}.textContent = "none"; {first}.className = "absent"')
-    for direction in ("ascending", "descending"):
-        assert click_header(tab, "cells", number) == direction
-        assert column(tab, "cells", number)[-1] == "none"
+    tab.run(
+        """document.body.append(buildTable("x", {title: "t", note: "", file: "", hints: {},
+             header: ["a"], rows: [[["none", "absent", ""]], ["2"], ["10"]]}).section)"""
+    )
+    for direction, numbers in (("ascending", ["2", "10"]), ("descending", ["10", "2"])):
+        assert click_header(tab, "x", 0) == direction
+        assert column(tab, "x", 0) == [*numbers, "none"]
+    tab.run('document.getElementById("table-x").remove()')
 
 
 def test_words_are_sorted_as_words(tab: Tab) -> None:
@@ -183,7 +195,7 @@ def test_a_number_leads_to_its_runs(tab: Tab, store: Store) -> None:
     wanted = runs[(runs["norm"] == "batch") & (runs["model.pool"] == "max")]["run_id"]
     assert set(column(tab, "runs", len(header(tab, "runs")) - 1)) == set(wanted)
     assert tab.run("location.hash") == "#runs?norm=batch&model.pool=max"
-    assert tab.run("document.activeElement.id") == "runs-title"
+    assert tab.run("document.activeElement.id") == "table-runs-title"
     assert tab.run("document.activeElement.getBoundingClientRect().top") < 400
     tab.run('document.querySelector("#runs .tools button").click()')
     assert len(column(tab, "runs", 0)) == 48
@@ -203,13 +215,16 @@ def test_the_keyboard_reaches_everything(tab: Tab, url: str) -> None:
     tab.open(url)
     tab.run("document.activeElement.blur(); getSelection().collapse(document.body, 0)")
     reached = []
-    for _ in range(60):
+    for _ in range(90):
         tab.press(*TAB)
         reached.append(tab.run("document.activeElement.textContent.trim().slice(0, 30)"))
+        if reached[-1].startswith("What each factor changes"):
+            tab.press(*ENTER)
+            tab.wait('document.querySelector("#effects .unbuilt") === null')
         if reached[-1] == "comparison":
             break
     assert reached[0] == "Skip to the content"
-    assert {"Dark theme", "Figures", "Every run", "comparison"} <= set(reached)
+    assert {"Dark theme", "percentage points", "comparison"} <= set(reached)
     tab.press(*ENTER)
     order = 'document.activeElement.closest("th").ariaSort'
     assert tab.run(order) == "ascending"
@@ -266,38 +281,83 @@ def test_the_answer_stands_above_the_fold(tab: Tab) -> None:
     assert max(bottoms) < 800
 
 
-def test_print_is_complete_and_has_no_controls(tab: Tab) -> None:
-    """Paper gets every row, whatever the filter says, in dark on light."""
-    tab.run(
-        """(() => { const input = document.querySelector("#runs .tools input");
-           input.value = "diverged"; input.dispatchEvent(new Event("input")); })()"""
-    )
-    assert len(column(tab, "runs", 0)) == 1
+def test_print_is_the_answer_and_no_more(tab: Tab) -> None:
+    """Paper gets answer, claims, figure and caveats on few pages, and no controls."""
     tab.media("print", prefers_color_scheme="dark")
-    assert len(column(tab, "runs", 0)) == 48
-    controls = '[...document.querySelectorAll("nav, .theme, .tools")]'
-    assert not tab.run(f"{controls}.some(one => one.checkVisibility())")
+    kept = ("#answer", ".opening", ".numbers", "figure", "#caveats", "#words")
+    for one in kept:
+        assert tab.run(f'document.querySelector("{one}").checkVisibility()'), one
+    gone = '[...document.querySelectorAll("#more details, .theme, .tools, .skip")]'
+    assert not tab.run(f"{gone}.some(one => one.checkVisibility())")
     paper = tab.run("getComputedStyle(document.body).backgroundColor")
     assert paper == "rgb(255, 255, 255)"
-    frames = '[...document.querySelectorAll(".scroll")].map(one => getComputedStyle(one))'
-    assert tab.run(f'{frames}.every(one => one.overflow === "visible")')
-    assert tab.run(f'{frames}.every(one => one.maxHeight === "none")')
     tab.media()
+    printed = base64.b64decode(tab.send("Page.printToPDF")["data"])
+    assert 1 <= len(re.findall(rb"/Type\s*/Page\b", printed)) <= 4
 
 
-def test_without_script_everything_is_there(tab: Tab, url: str) -> None:
-    """The tables are complete, and there is no control that does nothing."""
+def test_without_script_the_page_answers(tab: Tab, url: str) -> None:
+    """Answer, figure and caveats are there, no control that does nothing, and where data is."""
     tab.send("Emulation.setScriptExecutionDisabled", value=True)
     try:
         tab.open("about:blank")
         tab.open(url)
-        assert tab.run('document.querySelectorAll("#runs tbody tr").length') == 48
+        for one in (".opening", ".numbers dd", "#answer figure", "#caveats li", "#words dt"):
+            assert tab.run(f'document.querySelector("{one}").checkVisibility()'), one
         assert tab.run('document.querySelectorAll("button, input").length') == 0
-        link = 'document.querySelector("#cells td a")'
-        assert tab.run(f"{link}.getAttribute('href')") == "#runs"
+        told = tab.run('document.querySelector("#runs .unbuilt").textContent')
+        assert "tables/runs.csv" in told
     finally:
         tab.send("Emulation.setScriptExecutionDisabled", value=False)
     tab.open(url)
+
+
+def test_a_part_is_built_when_it_is_opened(tab: Tab, url: str) -> None:
+    """Until then the page is small: nothing of a table stands in it."""
+    tab.open("about:blank")
+    tab.open(url)
+    assert tab.run('document.querySelectorAll("#runs tr").length') == 0
+    tab.run('document.getElementById("runs").open = true')
+    tab.wait('document.querySelectorAll("#runs tbody tr").length === 48')
+
+
+def test_a_word_is_explained_where_it_stands(tab: Tab, url: str) -> None:
+    """A term says what it means when the keyboard reaches it, and to a screen reader."""
+    word = '[...document.querySelectorAll(".term")].find(one => one.textContent === "accuracy")'
+    tab.run(f"{word}.focus()")
+    shown = tab.run(f'getComputedStyle({word}, "::after").content')
+    assert "share of images" in shown
+    described = f"document.getElementById({word}.getAttribute('aria-describedby')).textContent"
+    assert "share of images" in tab.run(described)
+
+
+def test_a_run_can_be_looked_at(tab: Tab, url: str, store: Store) -> None:
+    """Its address opens it: status, numbers, partners of its seed, and the command."""
+    runs = pd.read_csv(store.tables / "runs.csv")
+    lost = runs[runs["status"] == "diverged"].iloc[0]
+    tab.open(f"{url}#run={lost['run_id']}")
+    tab.wait('document.querySelector("dialog[open] h2")?.textContent.includes("seed 3")')
+    shown = tab.run('document.querySelector("dialog").innerText')
+    assert "diverged" in shown
+    assert f"norm={lost['norm']}" in shown
+    assert "seed=3" in shown
+    others = runs[(runs["seed"] == 3) & (runs["run_id"] != lost["run_id"])]
+    assert set(others["run_id"]) <= set(shown.split())
+    first = others.iloc[0]
+    tab.run(f"showRun('{first['run_id']}')")
+    tab.wait(
+        f"""document.querySelector("dialog h2").textContent.includes("norm {first["norm"]}")"""
+    )
+    assert tab.run("location.hash") == f"#run={first['run_id']}"
+    assert f"{100 * first['test_accuracy']:.2f} %" in tab.run(
+        'document.querySelector("dialog").innerText'
+    )
+    tab.press("Escape", 27)
+    tab.wait('!document.querySelector("dialog").open')
+    assert tab.run("location.hash") == ""
+    tab.run("showRun('nothing')")
+    tab.wait('document.querySelector("dialog h2").textContent.includes("no run nothing")')
+    tab.run('document.querySelector("dialog").close()')
 
 
 def test_a_hostile_question_is_shown_and_not_run(tab: Tab) -> None:
@@ -322,6 +382,7 @@ def test_nothing_is_fetched_and_nothing_fails(tab: Tab, url: str) -> None:
     """
     tab.open("about:blank")
     tab.open(url)
+    unfold(tab)
     for table in ("effects", "cells", "runs"):
         click_header(tab, table, 0)
     tab.run('document.querySelector("#cells td a").click()')

@@ -17,6 +17,7 @@ from bnexp.store.folder import Store
 from bnexp.store.image_outcomes import Bits
 from bnexp.study.design import Run
 from tests.fabricate import planted_by_image, redeclared
+from tests.report.embedded import data_of
 
 RATES = ("0.1", "1.0", "10.0")
 SWEEP = [
@@ -120,11 +121,11 @@ def test_intervals_say_how_they_were_made() -> None:
 def test_pages_lead_from_a_table_to_what_its_columns_mean(built: Store) -> None:
     """Each table of a page links to its columns, on the page itself and in the repository."""
     page = (built.folder / "report.html").read_text()
-    links = set(re.findall(r'href="#(columns[\w-]*)"', page))
-    ids = set(re.findall(r'id="([\w-]+)"', page))
-    assert links >= {"columns", "columns-runs", "columns-contrasts", "columns-max_lr"}
-    assert links <= ids
-    assert {f"columns-{name}" for name in CODEBOOK} <= ids
+    tables = data_of(page)["tables"]
+    files = {one["file"] for one in tables.values()} - {""}
+    assert files >= {"runs", "contrasts", "max_lr"}
+    assert {f"columns-{name}" for name in CODEBOOK} <= tables.keys()
+    assert {f"columns-{name}" for name in files} <= tables.keys()
     text = (built.folder / "report.md").read_text()
     anchors = set(re.findall(r"\(tables/README\.md#(\w+)\)", text))
     readme = (built.tables / "README.md").read_text()

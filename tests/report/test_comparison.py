@@ -166,7 +166,7 @@ def test_different_studies_follow_one_another(tmp_path: Path) -> None:
     assert "agree" not in text
     assert "norm: layer \N{MINUS SIGN} none" in text
     # In short, each has its main effects; a factor's share is in the full table.
-    assert "norm: share of the differences" in text
+    assert "Which share of the differences each factor explains" in text
     of_first, of_second = ([row[0] for row in brief.rows[1:]] for brief in comparison.brief)
     assert of_first == [
         "norm: batch \N{MINUS SIGN} none",

@@ -17,8 +17,8 @@ from bnexp.stats.tables import Tables
 from bnexp.store.folder import Store
 from bnexp.study.design import Run
 from tests.fabricate import planted, redeclared
+from tests.report.embedded import data_of, rows_of
 
-MINUS = "\N{MINUS SIGN}"
 N = 25
 SWEEP = ["norm=none,batch", "model.pool=avg,max", f"seed=range({N})"]
 NOISE = np.random.default_rng(5).normal(0, 0.01, (2, 2, N))
@@ -46,21 +46,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return store
 
 
-def rows_of(page: str, name: str) -> list[dict[str, str]]:
-    """Return the rows of a table of the page by column; same names get a number behind."""
-    table = re.search(rf'<section class="table" id="{name}".*?</section>', page, re.DOTALL)
-    assert table is not None
-    header, *rows = (
-        [
-            html.unescape(re.sub(r"<[^>]*>", "", cell)).replace(MINUS, "-")
-            for cell in re.findall(r"<t[hd].*?>(.*?)</t[hd]>", row)
-        ]
-        for row in re.findall(r"<tr>.*?</tr>", table[0], re.DOTALL)
-    )
-    names = [head + str(header[:i].count(head) or "") for i, head in enumerate(header)]
-    return [dict(zip(names, row, strict=True)) for row in rows]
-
-
 @pytest.fixture(scope="module")
 def page(built: Store) -> str:
     """Return the text of the HTML page."""
@@ -75,7 +60,7 @@ def contrasts(built: Store) -> pd.DataFrame:
 
 def test_the_noise_floor_stands_beside_each_effect(page: str, contrasts: pd.DataFrame) -> None:
     """Each effect has its SD over the seeds and what it can detect, in the effect's unit."""
-    shown = [row for row in rows_of(page, "effects") if row["kind"] != "share"]
+    shown = rows_of(page, "effects")
     for place, name, scale, digits in (
         ("", "test_accuracy", 100, 2),
         ("1", "train_loss", 1, 3),
@@ -149,9 +134,10 @@ def test_what_a_comparison_lacks_is_said_with_its_reason(
         assert row["missing"] == "4 diverged, 1 failed or not trained"
         assert (one["n_diverged"], one["n_untrained"]) == (4, 1)
         assert row["n"] == str(one["n"]) == "25"  # all but one run of a seed still tell
-    assert {row["missing"] for row in rows_of(page, "effects")} == {row["missing"], ""}
-    assert page.count('class="loud"') > 6
-    top = html.unescape(page.partition('id="answer"')[0])
+    assert {row["missing"] for row in rows_of(page, "effects")} == {row["missing"]}
+    details = data_of(page)["tables"]["details"]["rows"]
+    assert all("loud" in [cell[1] for cell in row if isinstance(cell, list)] for row in details)
+    top = html.unescape(re.sub(r"<[^>]*>", "", page))
     assert "1 of 100 runs are not trained yet" in top
     assert "4 runs diverged" in top
     assert "lacks up to 5 (up to 4 diverged, up to 1 failed or not trained)." in top
@@ -211,7 +197,7 @@ def test_nothing_is_said_of_what_is_not_there(tmp_path: Path) -> None:
                 "missing",
                 "diverged",
             }
-    assert "No run diverged." in page
+    assert "No run diverged." in data_of(page)["tables"]["cells"]["note"]
 
 
 def test_a_source_is_drawn_beside_the_effect_that_it_reports(built: Store) -> None:

@@ -13,6 +13,7 @@ from bnexp.store.folder import Store
 from bnexp.store.image_outcomes import Bits
 from bnexp.study.design import Run
 from tests.fabricate import planted, planted_by_image
+from tests.report.embedded import said
 
 N = 200
 BASE = ["seed=range(4)", "data=digits", "name=planted", "norm=none,batch"]
@@ -60,7 +61,7 @@ def test_a_page_tells_these_images_from_others(tmp_path: Path) -> None:
     assert first[2].startswith("0 (100 and 0), 1 (100 and 0)")
     assert second[2].startswith("20 (100 and 0)")
     whole = page(tables.study, tables, tables.records, 0)
-    for text in (to_html(whole, {}, ""), to_markdown(whole, {})):
+    for text in (said(to_html(whole, {}, "")), to_markdown(whole, {})):
         assert "On other test images" in text
         assert "The images on which levels differ most" in text
         assert "20 (100 and 0)" in text

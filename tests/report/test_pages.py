@@ -3,7 +3,7 @@
 import html
 import re
 from pathlib import Path
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from bnexp.stats.tables import Tables
 from bnexp.store.folder import Store
 from bnexp.study.design import Run
 from tests.fabricate import planted, redeclared
+from tests.report.embedded import data_of, said
 
 SWEEP = ["norm=none,batch", "model.pool=avg,max", "seed=range(5)"]
 NOISE = [0.011, -0.02, 0.004, 0.0, 0.013]
@@ -72,7 +73,7 @@ def page(built: Store) -> str:
 
 def test_hostile_words_are_text_in_html(page: str) -> None:
     """The only script of the page is its own; the words come back unharmed."""
-    assert page.count("<script") == 1
+    assert page.count("<script") == 2  # what it runs, and the data that it holds
     assert HOSTILE in html.unescape(page)
 
 
@@ -97,7 +98,7 @@ def test_hostile_words_are_escaped_in_latex(built: Store) -> None:
             assert "%" not in bare
             assert "#" not in bare
     depth = [text.count(f"\\{word}{{tabular}}") for word in ("begin", "end")]
-    assert depth == [3, 3]
+    assert depth == [4, 4]
 
 
 def test_escape_writes_what_latex_prints() -> None:
@@ -119,7 +120,7 @@ def test_every_number_is_that_of_the_tables(built: Store, page: str) -> None:
     """Effects, cells, claims and shares of all three pages are those of the CSV files."""
     latex = (built.folder / "report.tex").read_text().replace("$-$", "-")
     markdown = (built.folder / "report.md").read_text()
-    page = html.unescape(page).replace("\N{MINUS SIGN}", "-")
+    page = said(page)
     wanted: list[tuple[str, bool]] = []
     for name, mean, sign in (
         ("contrasts", "estimate", "+"),
@@ -145,25 +146,34 @@ def test_every_number_is_that_of_the_tables(built: Store, page: str) -> None:
 
 def test_the_rule_of_verdicts_is_said_once(page: str) -> None:
     """However many kinds of claims there are, each adds its region and no rule of its own."""
-    assert page.count("if it lies outside, and inconclusive otherwise") == 1
-    assert "a value claims the reported number" in page
-    assert "A difference claims its sign" in page
+    text = said(page)
+    assert text.count("if it lies outside, and inconclusive otherwise") == 1
+    assert "a value claims the reported number" in text
+    assert "A difference claims its sign" in text
 
 
-def test_links_to_files_resolve(built: Store, page: str) -> None:
-    """Every run of the study is linked, and every link leads to a file."""
-    files = re.findall(r'href="(runs/[^"]+)"', page)
-    assert len(files) == 20
-    for file in files:
-        assert (built.folder / unquote(file)).is_file()
+def test_every_run_can_be_looked_at(built: Store, page: str) -> None:
+    """The page leads to each run by its own data: it needs no file beside it."""
+    assert 'href="runs/' not in page
+    data = data_of(page)
+    linked = [row[-1][2] for row in data["tables"]["runs"]["rows"]]
+    assert sorted(linked) == sorted(f"#run={one}" for one in data["runs"]["id"])
+    assert set(data["runs"]["id"]) == set(built.read_study().run_ids)
 
 
 def test_links_within_the_page_resolve(page: str) -> None:
-    """Every address within the page is that of an element."""
+    """Every address within the page is that of an element, a table or a run."""
     targets = set(re.findall(r' id="([^"]+)"', page))
-    addresses = set(re.findall(r'href="#([^"]*)"', page))
-    assert {"main", "claims", "effects", "cells", "simple", "runs", "made"} <= addresses
-    assert addresses <= targets
+    data = data_of(page)
+    cells = [cell for one in data["tables"].values() for row in one["rows"] for cell in row]
+    links = [cell[2] for cell in cells if isinstance(cell, list) and cell[2]]
+    addresses = {link.lstrip("#").partition("?")[0] for link in links}
+    addresses |= {one.partition("?")[0] for one in re.findall(r'href="#([^"]*)"', page)}
+    assert {"main", "claims", "runs", "words"} <= addresses
+    runs = {f"run={one}" for one in data["runs"]["id"]}
+    assert addresses <= targets | data["tables"].keys() | runs
+    described = set(re.findall(r'(?:describedby|labelledby)="([^"]+)"', page))
+    assert described <= targets
 
 
 def test_every_row_names_its_own_runs(built: Store) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 from bnexp.metrics.metric import Metric
 from bnexp.plural import counted
 from bnexp.report import links
-from bnexp.report.numbers import Marked, bracketed, each, interval, shown
-from bnexp.report.tables.text import TableText, described, filled
+from bnexp.report.numbers import Marked, bracketed, column, each, interval, shown
+from bnexp.report.tables.text import TableText, filled, named
 from bnexp.stats import REGIONS, RULE
 from bnexp.stats.estimate import CONFIDENCE
 from bnexp.stats.looks import Looks
@@ -38,12 +38,13 @@ def claims_table(study: Declared, tables: Tables) -> TableText:
     """Return the verdicts with our numbers beside the sources'."""
     rows = []
     for claim, found in zip(study.claims, each(tables.claims), strict=True):
-        what = described([claim.response])[claim.response]
+        what = named(tables, claim.response)
         rows.append(
             [
                 verdict(found),
                 claimed(found),
                 found.source,
+                column(what, claim.is_difference),
                 shown(what, found.reported, difference=claim.is_difference),
                 found.verdict_run,
                 _region(
@@ -53,8 +54,8 @@ def claims_table(study: Declared, tables: Tables) -> TableText:
                 links.to_runs(str(found.n), links.of_claim(claim)),
             ]
         )
-    columns = ("verdict", "claim", "source", "reported", "as one run", "supported inside")
-    header, rows = filled([*columns, "ours [95 %]", "n"], rows)
+    columns = ("verdict", "claim", "source", "in", "reported", "as one run")
+    header, rows = filled([*columns, "supported inside", "ours [95 %]", "n"], rows)
     regions = "; ".join(REGIONS[kind] for kind in dict.fromkeys(tables.claims["kind"]))
     rule = f"{RULE} {AT_ANY_LOOK}" if tables.looks.several else RULE
     return TableText(

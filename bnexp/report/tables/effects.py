@@ -86,14 +86,8 @@ P_FLIP = Hinted("p sign-flip", "assumes no distribution, and cannot fall below 2
 P_ADJUSTED = Hinted("p adjusted", "Holm's on it, over this table's comparisons of a response")
 
 
-def effects_table(
-    study: Declared, tables: Tables, effects: pd.DataFrame, *, shares: bool = True
-) -> TableText:
-    """Return main effects and interactions, a column for each response.
-
-    Args:
-        shares: Whether the factors' shares follow; with one factor its share is all there is.
-    """
+def effects_table(study: Declared, tables: Tables, effects: pd.DataFrame) -> TableText:
+    """Return main effects and interactions, a column for each response."""
     responses = described(tables.responses)
     header = ["comparison", "kind", "missing"]
     for name, what in responses.items():
@@ -118,27 +112,37 @@ def effects_table(
             row += [shown(what, one.sd), shown(what, one.mde)]
         only = links.of_contrast(study.factors, factor, a, b, "")
         rows.append([*row, links.to_runs(n, only)])
-    several = shares and tables.shares["factor"].nunique() > 1
-    of_factors = tables.shares.iloc[: None if several else 0]
-    for share, group in of_factors.groupby("factor", sort=False):
-        row = [f"{share}: share of the differences between cells", "share", ""]
-        for one in each(group):
-            row += [percent(one), "", ""]
-        rows.append([*row, links.to_runs(str(group["n"].min()), {})])
     header, rows = filled([*header, "n"], rows)
     return TableText(
         "effects",
         "What each factor changes",
         "Difference of two levels within each seed, averaged over the levels of all other "
         "factors; its mean over the seeds and the 95 % Student-t interval of one effect alone. "
-        "An interaction is the "
-        "difference of two such differences, not halved. The share is the part of the sum of "
-        "squares between cells that a factor accounts for, an interaction counting equally "
-        "for its factors (Shapley value), without what noise adds to it; its interval is "
-        "Fieller's, for seeds whose differences are about normal." + _pairing(effects),
+        "An interaction is the difference of two such differences, not halved."
+        + _pairing(effects),
         header,
         rows,
         _noise(responses, effects),
+    )
+
+
+def shares_table(tables: Tables) -> TableText:
+    """Return the share of each factor, a column for each response; one alone has them all."""
+    found = tables.shares
+    rows = [
+        [str(factor), *map(percent, each(group)), str(group["n"].min())]
+        for factor, group in found.groupby("factor", sort=False)
+        if found["factor"].nunique() > 1
+    ]
+    labels = [f"{what.label}, %" for what in described(tables.responses).values()]
+    return TableText(
+        "shares",
+        "Which share of the differences each factor explains",
+        "The part of the sum of squares between cells that a factor accounts for, an "
+        "interaction counting equally for its factors (Shapley value), without what noise adds "
+        "to it. Its 95 % interval is Fieller's, for seeds whose differences are about normal.",
+        ["factor", *labels, "n"],
+        rows,
     )
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,6 +81,11 @@ def described(names: Sequence[str]) -> dict[str, Metric]:
     return found
 
 
+def named(tables: Tables, response: str) -> Metric:
+    """Return how one response is shown, by the same name as among all that a page tells of."""
+    return described([*tables.responses, response])[response]
+
+
 def cells_table(study: Declared, tables: Tables) -> TableText:
     """Return a row for each cell, a column for each response."""
     rows = []
@@ -144,8 +149,8 @@ def silent(contrasts: Any) -> Any:
     return contrasts.n_missing - contrasts.n_diverged - contrasts.n_untrained
 
 
-def runs_table(study: Declared, tables: Tables, packed: Collection[str] = ()) -> TableText:
-    """Return a row for each trained network; some have no file of their own."""
+def runs_table(study: Declared, tables: Tables) -> TableText:
+    """Return a row for each trained network."""
     responses = described(tables.responses)
     rows = [
         [
@@ -153,7 +158,7 @@ def runs_table(study: Declared, tables: Tables, packed: Collection[str] = ()) ->
             str(run["seed"]),
             run["status"],
             *[shown(what, run[name]) for name, what in responses.items()],
-            links.to_file(run["run_id"], run["status"], packed),
+            links.to_run(run["run_id"]),
         ]
         for run in tables.runs.head(MOST_ROWS).to_dict("records")
     ]
@@ -161,7 +166,7 @@ def runs_table(study: Declared, tables: Tables, packed: Collection[str] = ()) ->
     return TableText(
         "runs",
         "Every run",
-        "One trained network a row; its file has its curves and configuration."
+        "One trained network a row; its id leads to its curves, settings and partners."
         + cut(tables.runs, "runs"),
         [*study.factors, "seed", "status", *columns, "run id"],
         rows,
