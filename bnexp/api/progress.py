@@ -28,7 +28,7 @@ class Progress:
 
     def __init__(self, cohorts: Sequence[Cohort], workers: int) -> None:
         runs = [run for cohort in cohorts for run in cohort.runs]
-        self.epochs_of = {run.run_id: run.cell.config.train.epochs for run in runs}
+        self.epochs_of = {run.run_id: run.cell.config.epochs for run in runs}
         self.seen = dict.fromkeys(self.epochs_of, 0)
         self.finished = self.diverged = 0
         self.workers = workers

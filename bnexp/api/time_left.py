@@ -25,11 +25,11 @@ class TimeLeft:
         for number, cohort in enumerate(cohorts):
             key = structure(cohort.runs[0].cell.config)
             for run in cohort.runs:
-                data, train = run.cell.config.data, run.cell.config.train
+                config = run.cell.config
                 self._structure[run.run_id] = key
                 self._cohort[run.run_id] = number
-                self._epoch[run.run_id] = data.n_train
-                self._left[run.run_id] = train.epochs * data.n_train
+                self._epoch[run.run_id] = config.n_seen // config.epochs
+                self._left[run.run_id] = config.n_seen
         self._total = sum(self._left.values())
         self._trained: dict[str, int] = defaultdict(int)
         # By structure, seconds of a worker and the examples that they were for.

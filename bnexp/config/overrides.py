@@ -22,7 +22,7 @@ from bnexp.reading import CONTROL, in_short, visible
 MOST_LETTERS, MOST_DEPTH = 20_000, 30  # of an argument
 
 # Where one file among several is chosen by its name.
-GROUPS = ("study", "preset", "data", "model", "norm", "optimizer", "engine")
+GROUPS = ("study", "preset", "data", "model", "norm", "optimizer", "schedule", "engine")
 # What a command line says of a study beside its factors and seeds.
 UNTIL_KEYS = (UNTIL, *(f"{UNTIL}.{part}" for part in Until.model_fields))
 

@@ -13,45 +13,15 @@ from pydantic_core import to_jsonable_python
 from bnexp.config.data import Data, Function
 from bnexp.config.networks import Custom, Model, unfit
 from bnexp.config.normalization import BatchNorm, Norm, is_spatial, misfit
-from bnexp.config.part import AtLeast0, Count, Lax, Part, Positive, Seed
+from bnexp.config.optimizers import Optimizer, Schedule
+from bnexp.config.part import Count, Lax, Part, Positive, Seed
+from bnexp.config.train import Train
 from bnexp.metrics import PROBES
 from bnexp.metrics.metric import When
 from bnexp.metrics.probe import Probe
 from bnexp.user_code.settings import Signature
 
 Statistics = Literal["running", "population", "batch"]
-
-
-class Sgd(Part):
-    name: Literal["sgd"]
-    lr: Positive
-    momentum: Annotated[float, Field(ge=0, lt=1)]
-    weight_decay: AtLeast0
-
-
-class Adam(Part):
-    name: Literal["adam"]
-    lr: Positive
-    weight_decay: AtLeast0
-
-
-class Train(Part):
-    epochs: Count
-    batch_size: Count
-    drop_last: bool
-    order: Literal["shuffled", "by_class"]
-    order_seed: Seed | None
-    tf32: bool
-    max_minutes: Positive | None
-
-    def is_too_long(self, seconds: float) -> bool:
-        """Return whether that is more than a run may take."""
-        return self.max_minutes is not None and seconds > 60 * self.max_minutes
-
-    @property
-    def too_long(self) -> str:
-        """Return what is recorded of a run that took longer."""
-        return f"it took longer than train.max_minutes={self.max_minutes:g}"
 
 
 class EvalBase(Part):
@@ -121,7 +91,6 @@ def _device(text: str) -> str:
 
 # Sizes of a study: one of seconds, what its file says, one for a night or a GPU.
 Budget = Literal["smoke", "cpu", "full"]
-Optimizer = Annotated[Sgd | Adam, Field(discriminator="name")]
 Engine = Annotated[Local | Ray | Slurm, Field(discriminator="name")]
 
 
@@ -132,6 +101,7 @@ class Config(Part):
     model: Model
     norm: Norm
     optimizer: Optimizer
+    schedule: Schedule
     train: Train
     eval: Eval
     engine: Engine
@@ -187,6 +157,28 @@ class Config(Part):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _schedule_fits(self) -> Self:
+        if reason := self.schedule.misfit(self.n_steps):
+            raise ValueError(reason)
+        return self
+
+    @property
+    def epochs(self) -> int:
+        """Return after how many epochs a run is evaluated, the last of them maybe cut short."""
+        return self.train.n_epochs(self.data.n_train)
+
+    @property
+    def n_steps(self) -> int:
+        """Return how many steps a run takes."""
+        return self.train.n_steps(self.data.n_train)
+
+    @property
+    def n_seen(self) -> int:
+        """Return how many images a run trains on, each as often as it is seen."""
+        most = self.epochs * self.data.n_train
+        return min(most, self.n_steps * self.train.batch_size) if self.train.steps else most
+
     def identity(self) -> dict[str, Any]:
         """Return the part that determines the result, as plain JSON values.
 
@@ -212,6 +204,8 @@ class Config(Part):
             for key, value in keys.items():
                 if dump[section].get(key, ABSENT) == value:
                     del dump[section][key]
+            if not dump[section]:  # a section that came later
+                del dump[section]
         return dump
 
 
@@ -244,7 +238,17 @@ NEUTRAL: dict[str, dict[str, Any]] = {
         "scale": True,
         "noise": 0.0,
     },
-    "train": {"order": "shuffled", "order_seed": None, "tf32": False},
+    "optimizer": {"nesterov": False, "decay_norms": True},
+    "schedule": {"name": "constant", "warmup": 0.0},
+    "train": {
+        "steps": None,
+        "order": "shuffled",
+        "order_seed": None,
+        "label_smoothing": 0.0,
+        "clip": None,
+        "precision": "float32",
+        "tf32": False,
+    },
     "eval": {"grad": False, "outcomes": False, **dict.fromkeys(PROBES, False)},
 }
 ABSENT = object()

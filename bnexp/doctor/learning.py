@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bnexp.config.optimizers import Constant
 from bnexp.config.schema import Config
 from bnexp.data.tensors import load
 from bnexp.doctor.finding import Finding, careful, near
@@ -62,7 +63,7 @@ def affordable(config: Config, image_s: float) -> tuple[int, int]:
     seen = int(SECONDS / image_s)  # images, over all epochs
     if seen < n:
         return min(n, max(STEPS, seen // batch) * batch), 1
-    return n, min(config.train.epochs, seen // n)
+    return n, min(config.epochs, seen // n)
 
 
 def _as_plainly(config: Config, record: RunRecord, device: str) -> Finding:
@@ -85,7 +86,7 @@ def _learns(config: Config, device: str) -> Finding:
     record = _trained(config, device)
     what = (
         f"{config.model.name} with norm={config.norm.name}, "
-        f"{counted(config.train.epochs, 'epoch')} of {config.data.n_train:,} images of "
+        f"{counted(config.epochs, 'epoch')} of {config.data.n_train:,} images of "
         f"{config.data.name} in {record.provenance['elapsed_s']:.1f} s"
     )
     if record.status != "ok":
@@ -128,10 +129,13 @@ def _trained(config: Config, device: str) -> RunRecord:
 
 
 def _measured(config: Config, n_train: int, epochs: int) -> Config:
+    train = config.train.model_copy(update={"epochs": epochs, "steps": None})
+    if config.schedule.misfit(train.n_steps(n_train)):
+        config = config.model_copy(update={"schedule": Constant(name="constant", warmup=0.0)})
     return config.model_copy(
         update={
             "data": config.data.model_copy(update={"train_size": n_train}),
-            "train": config.train.model_copy(update={"epochs": epochs}),
+            "train": train,
             "eval": config.eval.model_copy(update={"statistics": ("running", "population")}),
         }
     )

@@ -1,6 +1,5 @@
 """Settings that are allowed and often not meant, each with the study that measures it."""
 
-import math
 from collections.abc import Iterator
 
 from bnexp.config.normalization import DEFECTS, BatchNorm
@@ -70,9 +69,7 @@ def _of_momentum(config: Config, momentum: float | None) -> Iterator[str]:
             f"weight of the old: their {momentum:g} is {1 - momentum:.2g} here "
             "(study=population_stats)"
         )
-    n, size = config.data.n_train, config.train.batch_size
-    per_epoch = n // size if config.train.drop_last else math.ceil(n / size)
-    steps = config.train.epochs * per_epoch
+    steps = config.n_steps
     left = (1 - momentum) ** steps
     if left > LEFT_OF_THE_START:
         yield (

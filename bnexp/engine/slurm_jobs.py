@@ -157,8 +157,7 @@ def deal(cohorts: Sequence[Cohort], n_jobs: int) -> list[list[Cohort]]:
 
 def _images(cohort: Cohort) -> int:
     """Return how many images a cohort trains on, epochs and runs multiplied."""
-    config = cohort.runs[0].cell.config
-    return len(cohort.runs) * config.train.epochs * config.data.n_train
+    return len(cohort.runs) * cohort.runs[0].cell.config.n_seen
 
 
 def train_share(

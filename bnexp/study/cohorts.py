@@ -15,17 +15,25 @@ from bnexp.study.design import Run
 MOST_RUNS = 256
 
 # Keys whose values are numbers within the program: runs of one cohort may differ in them.
-# In dropout and noise only if all have some: one more layer is another structure.
+# In those that follow only if all have some: one more layer is another structure, and what no
+# run has, a step need not compute.
 FREE = (
     ("optimizer", "lr"),
     ("optimizer", "momentum"),
     ("optimizer", "weight_decay"),
+    ("optimizer", "alpha"),
+    *(("schedule", key) for key in ("warmup", "milestones", "gamma", "start", "floor")),
     ("model", "init"),
     ("model", "init_gain"),
     ("model", "init_gain_where"),
     ("model", "init_seed"),
 )
-FREE_WHERE_POSITIVE = (("model", "dropout"), ("norm", "noise"))
+FREE_WHERE_POSITIVE = (
+    ("model", "dropout"),
+    ("norm", "noise"),
+    ("train", "label_smoothing"),
+    ("train", "clip"),
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,7 @@ def structure(config: Config) -> str:
     if isinstance(config.model, Custom):
         return json.dumps(dump, sort_keys=True)
     for section, key in FREE:
-        dump[section].pop(key, None)
+        dump.get(section, {}).pop(key, None)
     for section, key in FREE_WHERE_POSITIVE:
         if dump[section].get(key):
             dump[section][key] = "positive"

@@ -34,7 +34,7 @@ class Speed:
 
 def run_s(config: Config, speed: Speed) -> float:
     """Return the seconds that a run takes a worker, its evaluations included."""
-    n_train, epochs = config.data.n_train, config.train.epochs
+    n_train, epochs = config.data.n_train, config.epochs
     # Over the training images the loss of the steps themselves is counted.
     sizes = {"train": 0, "test": config.data.about.n_test, "val": config.data.val_size}
     after_each = evaluations(config.eval.statistics, val=bool(config.data.val_size))
@@ -42,7 +42,7 @@ def run_s(config: Config, speed: Speed) -> float:
     curve = min(n_train, CURVE_IMAGES) * (epochs - 1) + n_train
     population = curve if "population" in config.eval.statistics else 0
     return (
-        epochs * n_train * speed.train_s
+        config.n_seen * speed.train_s
         + (epochs * evaluated + n_train) * speed.eval_s
         + population * speed.population_s
         + speed.asked_s

@@ -93,6 +93,7 @@ def declare(composer: Composer, arguments: Sequence[str], *, multirun: bool) -> 
     said = {override.key_or_group for override in overrides}
     fixed = (*choice.fixed, *(one for one in sized if one.key not in said))
     base, _ = composer.resolve(fixed)
+    _check_length(overrides, base, choice)
     as_declared = declared is not None and declared.identity() == base.identity()
     responses = responses_of(spec, base)
     swept = "+".join(factor.key for factor in choice.factors) or "single"
@@ -130,6 +131,23 @@ def _check_once(overrides: Sequence[Override]) -> None:
                 f"{one.key_or_group} stands twice: {in_short(str(other.input_line))} and "
                 f"{in_short(str(one.input_line))}; name all its values in one"
             )
+
+
+def _check_length(overrides: Sequence[Override], base: Config, choice: Choice) -> None:
+    """Check that the length of the training is told in one way alone."""
+    told = {
+        one.key_or_group: str(one.input_line)
+        for one in overrides
+        if one.is_sweep_override() or one.value() is not None
+    }
+    both = [told[key] for key in ("train.steps", "train.epochs") if key in told]
+    varied = "train.epochs" in (factor.key for factor in choice.factors)
+    if len(both) == 2 or (varied and base.train.steps is not None):
+        shown = " and ".join(map(in_short, both)) if len(both) == 2 else "train.steps"
+        raise UsageError(
+            f"{shown}: steps are the length in place of epochs; leave out train.steps or "
+            "train.epochs"
+        )
 
 
 def _check_name(name: str) -> None:

@@ -51,7 +51,7 @@ def nearest(design: Design) -> NoiseFloor | None:
     of the design's that any of them reports.
     """
     config = design.cells[0].config
-    n_train, epochs = config.data.n_train, config.train.epochs
+    n_train, epochs = config.data.n_train, config.epochs
 
     def far(one: NoiseFloor) -> float:
         ratios = (one.n_train / n_train, one.epochs / epochs)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from bnexp.config.schema import Config
 from bnexp.data.tensors import Dataset, Split
@@ -23,10 +22,12 @@ from bnexp.train.gpu.supported import UnusableError
 from bnexp.train.log import Log, Outcome
 from bnexp.train.measure import Right, place_for, population_of, with_batch, with_population
 from bnexp.train.native import evaluate_native, population_native, train_native
-from bnexp.train.optimizers import Stepper, make_stepper
+from bnexp.train.optimizers import make_stepper
 from bnexp.train.order import batches, epoch_order
 from bnexp.train.pace import paced
+from bnexp.train.precision import in_precision
 from bnexp.train.stack import Stack
+from bnexp.train.stepper import Stepper
 
 # The devices that can be told a step once and repeat it.
 CAPTURING = ("cuda",)
@@ -63,7 +64,7 @@ def train_runs(
     outcomes: dict[int, Outcome] = {}
     captured = capture(stack, stepper, data.train, config)
     training = list(range(len(runs)))  # positions of the runs that still train, by row
-    for epoch in range(1, config.train.epochs + 1):
+    for epoch in range(1, config.epochs + 1):
         orders = {
             seed: epoch_order(config.train, seed, epoch, data.train)
             for seed in {runs[run][1] for run in training}
@@ -91,7 +92,7 @@ def train_runs(
             stepper.keep(rows, list(stack.learned.values()))
             captured = None  # its memory first: a graph keeps all that its step needs
             captured = capture(stack, stepper, data.train, config)
-        last = epoch == config.train.epochs
+        last = epoch == config.epochs
         rights = [one for run in training for one in logs[run].rights(last=last)]
         tested = _tests(stack, data, config, exact=last, rights=rights)
         for row, metrics in enumerate(tested):
@@ -137,6 +138,7 @@ def train_epoch(
     correct = torch.zeros(len(stack), dtype=torch.int64, device=order.device)
     for batch in paced(cuts):
         index = order[:, batch]
+        stepper.prepare_step()
         if captured and index.shape[1] == config.train.batch_size:
             steps.append(captured(index, correct))
         else:
@@ -182,9 +184,9 @@ def take_step(
             return losses
     images, labels = train.batch(index.flatten())
     labels = labels.view(index.shape)
-    logits = stack(images.view(*index.shape, *images.shape[1:]))  # (R, B, K)
-    loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
-    losses = loss.view(index.shape).mean(1)
+    with in_precision(stack.structure, stepper.configs[0], index.device):
+        logits = stack(images.view(*index.shape, *images.shape[1:]))  # (R, B, K)
+        losses = stepper.losses(logits, labels)
     # The sum's gradient with respect to a run's weights is that of its own loss.
     stepper.step(torch.autograd.grad(losses.sum(), list(stack.learned.values())))
     correct += (logits.detach().argmax(2) == labels).sum(1)

@@ -6,9 +6,10 @@ whole epoch, they take a third of the time, and nothing of PyTorch stands betwee
 Convolutions gain from images that lie in groups, value beside value: see images.h.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ctypes import Structure, byref, c_double, c_int64, c_void_p
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,8 +18,9 @@ from torch import Tensor, nn
 from bnexp.data.tensors import Split
 from bnexp.train.cpu.blocks import ACTIVATIONS, POOLS
 from bnexp.train.cpu.kernels import library
-from bnexp.train.optimizers import BETA1, BETA2, EPSILON, StackedAdam, StackedSgd, Stepper
+from bnexp.train.optimizers import BETA1, BETA2, EPSILON, StackedAdam, StackedSgd
 from bnexp.train.stack import Stack
+from bnexp.train.stepper import Stepper
 
 DENSE, NORM, ACTIVATION, CONVOLUTION, POOL = range(5)  # as in layers.h
 SUFFIXES = {torch.float32: "float", torch.float64: "double"}
@@ -32,6 +34,7 @@ class _Parameter(Structure):
     _fields_ = (
         *_fields(c_void_p, "value", "first", "second"),
         ("learns", c_int64),
+        ("decay", c_double),
     )
 
 
@@ -52,10 +55,9 @@ class _Layer(Structure):
 
 class _Optimizer(Structure):
     _fields_ = (
-        ("adam", c_int64),
-        *_fields(c_double, "lr", "decay", "momentum"),
-        *_fields(c_double, "beta1", "beta2", "epsilon"),
-        *_fields(c_void_p, "correction", "root"),
+        *_fields(c_int64, "adam", "decoupled", "nesterov"),
+        *_fields(c_double, "momentum", "beta1", "beta2", "epsilon"),
+        *_fields(c_void_p, "lr", "correction", "root"),
     )
 
 
@@ -86,18 +88,19 @@ def train_native(
     steps = -(-n // batch_size)
     dtype = _dtype(stack)
     call = _kernel("train", stack)
-    assert isinstance(stepper, StackedSgd | StackedAdam)
+    rates = stepper.coming(steps).T.contiguous()
     correction, root = _corrections(stepper, steps, dtype)
-    kept = _kept(stack, stepper)
+    kept = _all_kept(stack, stepper)
     images, _kept_alive = _images(train, dtype)
     losses, correct = torch.empty(len(stack), steps, dtype=dtype), []
     order = order.contiguous()
     for row in range(len(stack)):
         layers = _layers(stack, train, row, kept)
-        settings = _settings(stepper, row, correction, root)
+        settings = _settings(stepper, row, rates[row], correction, root)
         network = (layers, c_int64(len(layers)), byref(settings), byref(images))
         batches = (_at(order, row), c_int64(n), c_int64(batch_size))
-        correct.append(call(*network, *batches, _at(losses, row)))
+        smoothed = c_double(stepper.configs[row].train.label_smoothing)
+        correct.append(call(*network, *batches, smoothed, _at(losses, row)))
     _check(correct)
     for name in stack.buffers:
         if name.endswith("num_batches_tracked"):
@@ -185,31 +188,44 @@ def _corrections(stepper: Stepper, steps: int, dtype: torch.dtype) -> tuple[Tens
     return 1 - BETA1**count, (1 - BETA2**count).sqrt().to(dtype)
 
 
-def _settings(stepper: Stepper, row: int, correction: Tensor, root: Tensor) -> _Optimizer:
-    assert isinstance(stepper, StackedSgd | StackedAdam)
-    lr, decay = stepper.lr[row].item(), stepper.weight_decay[row].item()
-    momentum = stepper.momentum[row].item() if isinstance(stepper, StackedSgd) else 0.0
-    numbers = (lr, decay, momentum, BETA1, BETA2, EPSILON)
-    is_adam = isinstance(stepper, StackedAdam)
-    return _Optimizer(is_adam, *numbers, correction.data_ptr(), root.data_ptr())
-
-
-def _kept(stack: Stack, stepper: Stepper) -> dict[str, tuple[Tensor | None, Tensor | None]]:
-    """Return what the optimizer keeps of each parameter that learns, by name."""
+def _settings(
+    stepper: Stepper, row: int, rates: Tensor, correction: Tensor, root: Tensor
+) -> _Optimizer:
+    pointers = (rates.data_ptr(), correction.data_ptr(), root.data_ptr())
     if isinstance(stepper, StackedAdam):
-        return dict(
-            zip(stack.learned, zip(stepper.means, stepper.squares, strict=True), strict=True)
-        )
+        return _Optimizer(1, stepper.is_decoupled, 0, 0.0, BETA1, BETA2, EPSILON, *pointers)
     assert isinstance(stepper, StackedSgd)
-    velocities: Sequence[Tensor | None] = stepper.velocities or [None] * len(stack.learned)
-    return {name: (v, None) for name, v in zip(stack.learned, velocities, strict=True)}
+    momentum = stepper.momentum[row].item()
+    return _Optimizer(0, 0, stepper.nesterov, momentum, BETA1, BETA2, EPSILON, *pointers)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What the optimizer keeps of a parameter that learns, and its weight decay (R,)."""
+
+    first: Tensor | None
+    second: Tensor | None
+    decay: Tensor | None
+
+
+def _all_kept(stack: Stack, stepper: Stepper) -> dict[str, _Kept]:
+    """Return what the optimizer keeps of each parameter that learns, by name."""
+    memory = list(stepper.memory.values())
+
+    def part(order: int, number: int) -> Tensor | None:
+        return memory[order][number] if order < len(memory) else None
+
+    return {
+        name: _Kept(part(0, number), part(1, number), stepper.decay(parameter))
+        for number, (name, parameter) in enumerate(stack.learned.items())
+    }
 
 
 def _layers(
     stack: Stack,
     split: Split,
     row: int,
-    kept: dict[str, tuple[Tensor | None, Tensor | None]],
+    kept: Mapping[str, _Kept],
 ) -> Any:
     """Return the layers of one network as an array for the kernels.
 
@@ -220,12 +236,14 @@ def _layers(
     def parameter(name: str) -> _Parameter:
         value = stack.parameters.get(name)
         if value is None:
-            return _Parameter(None, None, None, 0)
+            return _Parameter(None, None, None, 0, 0.0)
         assert value[row].mT.is_contiguous() if value.dim() == 3 else value.is_contiguous()
-        first, second = kept.get(name, (None, None))
-        for one in (first, second):
+        own = kept.get(name, _Kept(None, None, None))
+        for one in (own.first, own.second):
             assert one is None or one.stride() == value.stride()
-        return _Parameter(_at(value, row), _at(first, row), _at(second, row), name in kept)
+        decay = 0.0 if own.decay is None else own.decay[row].item()
+        pointers = (_at(one, row) for one in (value, own.first, own.second))
+        return _Parameter(*pointers, name in kept, decay)
 
     found: list[_Layer] = []
     shape, width = _Shape(*split.images.shape[1:]), split.images[0].numel()

@@ -5,18 +5,24 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from bnexp.config.schema import Train
+from bnexp.config.train import Train
 from bnexp.data.tensors import Split
 from bnexp.streams import generator
 
 
 def epoch_order(settings: Train, seed: int, epoch: int, train: Split) -> Tensor:
-    """Return the order of the n training images in an epoch, shape (n,), on their device."""
+    """Return the order of the n training images in an epoch, shape (n,), on their device.
+
+    The last epoch of a length in steps has the images of the steps that are left.
+    """
     if settings.order_seed is not None:
         seed = settings.order_seed
     order = torch.randperm(len(train), generator=generator(seed, "order", epoch))
     if settings.order == "by_class":
         order = order[train.labels.cpu()[order].argsort(stable=True)]
+    if settings.steps is not None:
+        left = settings.steps - (epoch - 1) * settings.steps_of_epoch(len(train))
+        order = order[: left * settings.batch_size]
     return order.to(train.images.device)
 
 

@@ -80,7 +80,7 @@ class Probes:
             start = time.perf_counter()
             self._measured(name, probe, when, network, few)
             look_s = time.perf_counter() - start
-            looks = probe.n_looks(self.config.train.epochs)
+            looks = probe.n_looks(self.config.epochs)
             total += look_s * looks * (len(shown) / len(few) if few else 1)
         return total
 

@@ -20,7 +20,7 @@ from bnexp.networks.flat import is_flat
 from bnexp.study.cohorts import is_convolutional
 from bnexp.train.cpu.blocks import blocked
 from bnexp.train.cpu.dense_norm import with_dense_norms
-from bnexp.train.cpu.supported import is_native
+from bnexp.train.cpu.supported import is_native, knows
 from bnexp.train.gpu.supported import is_supported, kernels
 from bnexp.train.measure import Through, unchanged
 from bnexp.train.stack import Stack
@@ -89,11 +89,13 @@ def program_for(make: Make, config: Config, device: torch.device) -> Program:
         return STACKED if can_be_mapped(make, config) else PLAIN
     about = config.data.about
     by_bytes = about.is_image and about.is_bytes  # what our own kernels read
-    if by_bytes and is_supported(network, device):
+    if config.train.precision != "float32":
+        return PLAIN if device.type == "cpu" and is_convolutional(config) else STACKED
+    if by_bytes and is_supported(network, device) and not config.train.label_smoothing:
         return FUSED
     if device.type != "cpu":
         return STACKED
-    if by_bytes and is_native(network):
+    if by_bytes and is_native(network) and knows(config):
         return NATIVE
     # A CPU gains nothing from stacked convolutions.
     return BLOCKS if is_convolutional(config) else NORMS

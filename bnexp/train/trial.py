@@ -8,7 +8,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from bnexp.config.schema import Config, Sgd
+from bnexp.config.optimizers import Constant, Sgd
+from bnexp.config.schema import Config
 from bnexp.data.tensors import Split
 from bnexp.networks.flat import alike, is_hooked
 from bnexp.train import cohort, plain
@@ -19,6 +20,9 @@ STEPS, BATCH = 2, 4
 Make: TypeAlias = Callable[[int], nn.Sequential]
 # Of what is computed in double precision in another order.
 CLOSE = 1e-8
+SGD = Sgd(
+    name="sgd", lr=0.01, momentum=0.0, nesterov=False, weight_decay=0.01, decay_norms=True
+)
 
 
 def can_be_mapped(make: Make, config: Config) -> bool:
@@ -53,8 +57,13 @@ def _agree(make: Make, config: Config) -> bool:
     split = Split(images, torch.randint(about.classes, (n,), generator=stream))
     order = torch.arange(len(split))
     train = config.train.model_copy(update={"batch_size": BATCH})
-    sgd = Sgd(name="sgd", lr=0.01, momentum=0.0, weight_decay=0.01)
-    config = config.model_copy(update={"train": train, "optimizer": sgd})
+    config = config.model_copy(
+        update={
+            "train": train,
+            "optimizer": SGD,
+            "schedule": Constant(name="constant", warmup=0),
+        }
+    )
     seeds = (0, 1)
     stack = Stack([make(seed).double() for seed in seeds], about.shape)
     stepper = make_stepper(list(stack.learned.values()), [config] * len(seeds))

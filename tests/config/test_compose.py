@@ -419,7 +419,15 @@ LATER = {
     "norm.center": ("false",),
     "norm.scale": ("false",),
     "norm.noise": ("1.0", "0.5"),
+    "optimizer.nesterov": ("true optimizer.momentum=0.9",),
+    "optimizer.decay_norms": ("false",),
+    "schedule.name": ("step", "cosine", "one_cycle"),
+    "schedule.warmup": ("0.1", "0.2"),
+    "train.steps": ("5", "7"),
     "train.order": ("by_class",),
+    "train.label_smoothing": ("0.1", "0.2"),
+    "train.clip": ("0.5", "1.0"),
+    "train.precision": ("bf16",),
     "train.order_seed": ("0", "7"),
     "train.tf32": ("true",),
     "eval.grad": ("true",),
@@ -498,13 +506,14 @@ def test_a_later_key_at_its_neutral_value_leaves_the_ids(
     compose: Callable[..., Config], key: str
 ) -> None:
     """Said or not, the neutral value gives known runs the ids that they always had."""
+    value = NEUTRAL_VALUES[key]
     for (preset, seed), expected in GOLDEN.items():
         assert run_id(compose(preset), seed) == expected
         if key.startswith("norm.") and preset == "preset=d2l_lenet":
             continue  # norm=none has no such key
-        value = NEUTRAL_VALUES[key]
         neutral = "null" if value is None else str(value).lower()
-        assert run_id(compose(preset, f"{key}={neutral}"), seed) == expected
+        chosen = key.removesuffix(".name")  # a section is, by its name
+        assert run_id(compose(preset, f"{chosen}={neutral}"), seed) == expected
 
 
 @pytest.mark.parametrize("key", LATER)
@@ -512,7 +521,8 @@ def test_a_later_key_at_another_value_is_another_run(
     compose: Callable[..., Config], key: str
 ) -> None:
     """Each other value has an id of its own, and the key stands in the identity."""
-    configs = [compose("preset=d2l_bn", f"{key}={value}") for value in LATER[key]]
+    chosen = key.removesuffix(".name")  # a section is, by its name
+    configs = [compose("preset=d2l_bn", *f"{chosen}={value}".split()) for value in LATER[key]]
     ids = [GOLDEN["preset=d2l_bn", 3], *(run_id(config, 3) for config in configs)]
     assert len(set(ids)) == len(ids)
     assert all(key in set(_dotted(config.identity())) for config in configs)

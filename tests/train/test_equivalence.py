@@ -12,7 +12,7 @@ from bnexp.networks.build import build
 from bnexp.train.cohort import capture, train_epoch
 from bnexp.train.optimizers import make_stepper
 from bnexp.train.order import epoch_order
-from bnexp.train.plain import make_optimizer
+from bnexp.train.plain import make_optimizer, make_schedule
 from bnexp.train.plain import train_epoch as train_plainly
 from bnexp.train.program import program_of
 from bnexp.train.stack import Stack
@@ -41,8 +41,18 @@ NORMS = {
 }
 OPTIMIZERS = {
     "sgd": ("optimizer=sgd",),
-    "sgd with all": ("optimizer=sgd", "optimizer.weight_decay=0.01", "optimizer.momentum=0.9"),
+    "sgd with all": (
+        *("optimizer=sgd", "optimizer.weight_decay=0.01", "optimizer.momentum=0.9"),
+        *("optimizer.nesterov=true", "optimizer.decay_norms=false", "schedule=cosine"),
+        *("schedule.warmup=0.2", "train.label_smoothing=0.1"),
+    ),
     "adam": ("optimizer=adam", "optimizer.weight_decay=0.01"),
+    "adamw": (
+        *("optimizer=adamw", "optimizer.decay_norms=false", "schedule=one_cycle"),
+        "train.label_smoothing=0.2",
+    ),
+    "rmsprop": ("optimizer=rmsprop", "optimizer.momentum=0.5", "schedule=step"),
+    "lamb": ("optimizer=lamb", "schedule.warmup=0.5", "train.clip=0.5"),
 }
 # Every two of model, norm and optimizer meet; all three do only when asked for.
 CASES = [
@@ -79,11 +89,17 @@ def composed(
 ) -> Config:
     """Return the configuration of a run, of parts: there are fewer than combinations."""
     gain, rate = 1 + seed / 4, (0.0003, 0.001)[seed]
+    # A bias that a normalization takes off has gradients of the size of rounding, of which
+    # these make steps of the size of their rate.
+    bias = "auto" if optimizer in ("adamw", "rmsprop", "lamb") else "true"
+    optimized = compose(*OPTIMIZERS[optimizer], f"optimizer.lr={rate}")
+    train = {"batch_size": BATCH, "drop_last": True, "steps": STEPS}
     parts = {
-        "model": compose(*MODELS[model], f"model.init_gain={gain}").model,
+        "model": compose(*MODELS[model], f"model.init_gain={gain}", f"model.bias={bias}").model,
         "norm": compose(f"norm={norm.partition(',')[0]}", *NORMS[norm]).norm,
-        "optimizer": compose(*OPTIMIZERS[optimizer], f"optimizer.lr={rate}").optimizer,
-        "train": compose(f"train.batch_size={BATCH}", "train.drop_last=true").train,
+        "optimizer": optimized.optimizer,
+        "schedule": optimized.schedule,
+        "train": optimized.train.model_copy(update=train),
     }
     dumped = {name: part.model_dump(mode="json") for name, part in parts.items()}
     return Config.model_validate(compose().model_dump(mode="json") | dumped)
@@ -149,13 +165,15 @@ def compare(
     losses, _, correct = train_epoch(
         stack, stepper, split, torch.stack(orders), runs[0][0], captured=captured
     )
-    # Adam divides a gradient by its own size: where noise leaves gradients of the size of
-    # rounding, it makes large steps of them.
-    close = 1e-6 if (norm, optimizer) == ("scratch, noise", "adam") else 1e-10
+    # All but SGD divide a gradient by its own size: where noise leaves gradients of the size
+    # of rounding, they make large steps of them.
+    close = 1e-6 if norm == "scratch, noise" and "sgd" not in optimizer else 1e-10
     for row, (config, seed) in enumerate(runs):
         network = build(config, seed).to(device)
+        alone = make_optimizer(config, network)
+        schedule = make_schedule(config, alone)
         expected, _, n_correct = train_plainly(
-            network, make_optimizer(config, network), split, orders[row], config
+            network, alone, split, orders[row], config, schedule=schedule
         )
         assert len(expected) == STEPS
         torch.testing.assert_close(losses[:, row], expected, rtol=close, atol=close)

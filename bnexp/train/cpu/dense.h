@@ -171,11 +171,11 @@ static void NAME(forward)(const struct NAME(layer) *layers, int64_t n_layers, in
     }
 }
 
-/* Cross-entropy of n logits of C classes; how many are classified right. The gradient of the
-   mean goes to g where it is given. As for PyTorch, the first of the largest is the answer,
+/* Cross-entropy of n logits of C classes; how many are classified right. A share of each label
+   is `smoothed` over all classes. The gradient of the mean goes to g where it is given. As for PyTorch, the first of the largest is the answer,
    and NaN is larger than any number. */
 static int64_t NAME(loss)(const REAL *z, const int64_t *labels, int64_t n, int64_t C,
-                          REAL *shifted, REAL *g, double *sum, uint8_t *right) {
+                          double smoothed, REAL *shifted, REAL *g, double *sum, uint8_t *right) {
     int64_t correct = 0;
     for (int64_t k = 0; k < n; k++) {
         const REAL *row = z + k * C;
@@ -187,7 +187,8 @@ static int64_t NAME(loss)(const REAL *z, const int64_t *labels, int64_t n, int64
         for (int64_t c = 0; c < C; c++) shifted[k * C + c] = row[c] - row[best];
     }
     *sum = 0;
-    for (int64_t k = 0; k < n; k++) *sum -= shifted[k * C + labels[k]];
+    for (int64_t k = 0; k < n; k++) *sum -= shifted[k * C + labels[k]] * (1 - smoothed);
+    for (int64_t k = 0; smoothed && k < n * C; k++) *sum -= shifted[k] * smoothed / C;
     for (int64_t k = 0; k < n * C; k++) shifted[k] = EXP(shifted[k]);
     for (int64_t k = 0; k < n; k++) {
         REAL total = 0;
@@ -196,7 +197,8 @@ static int64_t NAME(loss)(const REAL *z, const int64_t *labels, int64_t n, int64
         if (!g) continue;
         REAL scale = 1 / (total * n);
         for (int64_t c = 0; c < C; c++) g[k * C + c] = shifted[k * C + c] * scale;
-        g[k * C + labels[k]] -= (REAL)1 / n;
+        g[k * C + labels[k]] -= (REAL)(1 - smoothed) / n;
+        for (int64_t c = 0; smoothed && c < C; c++) g[k * C + c] -= (REAL)(smoothed / C) / n;
     }
     return correct;
 }

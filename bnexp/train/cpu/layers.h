@@ -7,10 +7,11 @@
 /* As many values as a register holds floats. */
 typedef REAL NAME(vector) __attribute__((vector_size(WIDTH * sizeof(REAL))));
 
-/* A parameter of one run and what the optimizer keeps of it. */
+/* A parameter of one run, what the optimizer keeps of it, and its weight decay. */
 struct NAME(parameter) {
     REAL *value, *first, *second;
     int64_t learns;
+    double decay;
 };
 
 enum NAME(what) {
@@ -34,11 +35,12 @@ struct NAME(layer) {
     double epsilon, momentum;
 };
 
-/* SGD, or Adam with what corrects its moments at each step: 1 - beta1^t, sqrt(1 - beta2^t). */
+/* SGD, or Adam with what corrects its moments at each step: 1 - beta1^t, sqrt(1 - beta2^t);
+   the learning rate of each step. Adam's weight decay may be `decoupled`. */
 struct NAME(optimizer) {
-    int64_t adam;
-    double lr, decay, momentum, beta1, beta2, epsilon;
-    const double *correction;
+    int64_t adam, decoupled, nesterov;
+    double momentum, beta1, beta2, epsilon;
+    const double *lr, *correction;
     const REAL *root;
 };
 
@@ -84,10 +86,13 @@ static void NAME(adam)(REAL *restrict p, const REAL *restrict g, REAL *restrict 
 
 /* SGD's update of n values; there are no velocities without momentum. */
 static void NAME(sgd)(REAL *restrict p, const REAL *restrict g, REAL *restrict velocity,
-                      int64_t n, REAL lr, REAL decay, REAL momentum) {
+                      int64_t n, REAL lr, REAL decay, REAL momentum, int64_t nesterov) {
     for (int64_t i = 0; i < n; i++) {
         REAL change = g[i] + decay * p[i];
-        if (velocity) change = velocity[i] = momentum * velocity[i] + change;
+        if (velocity) {
+            velocity[i] = momentum * velocity[i] + change;
+            change = nesterov ? change + momentum * velocity[i] : velocity[i];
+        }
         p[i] -= lr * change;
     }
 }
@@ -98,12 +103,18 @@ static void NAME(move)(const struct NAME(optimizer) *o, int64_t t,
                        const REAL *g) {
     REAL *p = parameter->value + from;
     REAL *first = parameter->first ? parameter->first + from : 0;
-    if (o->adam)
-        NAME(adam)(p, g, first, parameter->second + from, n, (REAL)(o->lr / o->correction[t]),
-                   (REAL)o->decay, o->root[t], (REAL)o->beta1, (REAL)o->beta2,
-                   (REAL)o->epsilon);
-    else
-        NAME(sgd)(p, g, first, n, (REAL)o->lr, (REAL)o->decay, (REAL)o->momentum);
+    REAL lr = (REAL)o->lr[t], decay = (REAL)parameter->decay;
+    if (!o->adam) {
+        NAME(sgd)(p, g, first, n, lr, decay, (REAL)o->momentum, o->nesterov);
+        return;
+    }
+    if (o->decoupled) {
+        REAL kept = 1 - lr * decay;
+        for (int64_t i = 0; i < n; i++) p[i] *= kept;
+        decay = 0;
+    }
+    NAME(adam)(p, g, first, parameter->second + from, n, (REAL)(o->lr[t] / o->correction[t]),
+               decay, o->root[t], (REAL)o->beta1, (REAL)o->beta2, (REAL)o->epsilon);
 }
 
 static void *NAME(take)(char **free, int64_t n, size_t size) {

@@ -74,11 +74,12 @@ static void NAME(learn)(struct NAME(network) *net, int64_t n, const struct NAME(
     NAME(backward_images)(net->of_images, of_images, n, o, t, &net->images);
 }
 
-/* Train for n images in the given order, a step a minibatch, and note the loss of each step.
-   Return how many were classified right while the weights moved, -1 without memory. */
+/* Train for n images in the given order, a step a minibatch, and note the loss of each step;
+   of labels, a share is smoothed. Return how many were classified right while the weights moved, -1 without memory. */
 int64_t NAME(bnexp_train)(const struct NAME(layer) *layers, int64_t n_layers,
                           const struct NAME(optimizer) *o, const struct NAME(images) *images,
-                          const int64_t *order, int64_t n, int64_t batch, REAL *losses) {
+                          const int64_t *order, int64_t n, int64_t batch, double smoothed,
+                          REAL *losses) {
     struct NAME(network) net;
     if (!NAME(open)(&net, layers, n_layers, batch)) return -1;
     int64_t correct = 0, size = images->size, labels[batch];
@@ -90,8 +91,8 @@ int64_t NAME(bnexp_train)(const struct NAME(layer) *layers, int64_t n_layers,
             for (int64_t line = 0; line < size; line += 64)
                 __builtin_prefetch(images->pixels + order[k] * size + line, 0, 2);
         double sum;
-        correct += NAME(loss)(logits, labels, here, net.classes, net.rows.d, net.rows.g, &sum,
-                                    0);
+        correct += NAME(loss)(logits, labels, here, net.classes, smoothed, net.rows.d,
+                              net.rows.g, &sum, 0);
         losses[t] = (REAL)(sum / here);
         NAME(learn)(&net, here, o, t);
     }
@@ -112,8 +113,8 @@ int64_t NAME(bnexp_evaluate)(const struct NAME(layer) *layers, int64_t n_layers,
         int64_t here = n - start < batch ? n - start : batch;
         const REAL *logits = NAME(pass)(&net, images, 0, start, here, 0, n_layers);
         double sum;
-        correct += NAME(loss)(logits, images->labels + start, here, net.classes, net.rows.d, 0,
-                              &sum, right ? right + start : 0);
+        correct += NAME(loss)(logits, images->labels + start, here, net.classes, 0, net.rows.d,
+                              0, &sum, right ? right + start : 0);
         *loss += sum;
     }
     free(net.block);

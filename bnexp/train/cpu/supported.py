@@ -5,6 +5,8 @@ import itertools
 import torch
 from torch import nn
 
+from bnexp.config.optimizers import Adam, AdamW, Sgd
+from bnexp.config.schema import Config
 from bnexp.networks.flat import is_flat
 from bnexp.train.cpu.blocks import ACTIVATIONS, is_plain_convolution, is_plain_pooling
 from bnexp.train.cpu.kernels import library
@@ -12,6 +14,11 @@ from bnexp.train.cpu.kernels import library
 # Of a dense layer and of a convolution: the weights of larger ones, or the sums that their
 # gradients are made of, leave the cache, and PyTorch is as fast with them.
 MOST_WEIGHTS, MOST_OF_CONVOLUTION = 2**20, 2**14
+
+
+def knows(config: Config) -> bool:
+    """Return whether the kernels take steps as they are configured."""
+    return isinstance(config.optimizer, Sgd | Adam | AdamW) and config.train.clip is None
 
 
 def is_native(network: nn.Module) -> bool:
