@@ -19,6 +19,8 @@ from bnexp.config.until import UNTIL, Until
 from bnexp.errors import UsageError
 from bnexp.reading import CONTROL, in_short, visible
 
+# As Hydra writes what has a meaning in its grammar.
+ESCAPED = re.compile(r"\\([\\()\[\]{}:=, \t])")
 MOST_LETTERS, MOST_DEPTH = 20_000, 30  # of an argument
 
 # Where one file among several is chosen by its name.
@@ -177,7 +179,7 @@ def _enumerated(key: str, value: object) -> Setting:
     """Return the setting of a value that Hydra took from a sweep."""
     text = Transformer.str(value)  # type: ignore[arg-type] # an element is what it takes
     # Hydra writes booleans as Python does, YAML and `label` in lower case.
-    name = text.lower() if isinstance(value, bool) else text.strip("'\"")
+    name = text.lower() if isinstance(value, bool) else ESCAPED.sub(r"\1", text).strip("'\"")
     plain = value is None or isinstance(value, bool | int | float)
     return Setting(
         key, f"{key}={text}", name, value if plain else setting(f"{key}={text}").value
