@@ -98,15 +98,19 @@ def test_commands_parse(command: str, a_users_folder: Path) -> None:
         assert len(open_design(options.overrides, options.multirun, None).runs) >= 1
 
 
-OWN = [one for one in COMMANDS if re.search(r"data\.root=photos|\.function=my_", one)]
+OWN = [
+    one
+    for one in COMMANDS
+    if re.search(r"data\.root=photos|\.function=my_|data\.(augment|corrupt)", one)
+]
 
 
 @pytest.mark.usefixtures("unprinted", "narrow")
 @pytest.mark.parametrize("command", OWN)
-def test_ones_own_data_and_networks_work_at_first_try(
+def test_what_is_ones_own_works_at_first_try(
     command: str, a_users_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What the README shows of one's own trains, and ends with a page that answers."""
+    """What the README shows of one's own data and networks trains, and a page answers."""
     short = ["engine=inline", "train.epochs=1", "train.batch_size=12", "data.train_size=24"]
     short += ["data.side=16"] if "photos" in command else []
     assert main([*shlex.split(command)[1:], *short]) == 0
@@ -116,7 +120,7 @@ def test_ones_own_data_and_networks_work_at_first_try(
     assert len(runs) == len(open_design(shlex.split(command)[3:], True, None).runs)
     assert {run["status"] for run in runs} == {"ok"}
     answer = page.with_suffix(".md").read_text()
-    for factor in re.findall(r"(\S+)=\S+,\S+", command):
+    for factor in re.findall(r"([\w.]+)=[^\s\[]+,\S+", command):
         assert factor.rpartition(".")[2] in answer
     again = json.loads((page.parent / "study.json").read_text())["command"]
     inline = ["engine=inline"]  # what does not determine a result is left out
@@ -126,7 +130,7 @@ def test_ones_own_data_and_networks_work_at_first_try(
 
 def test_there_are_commands_to_test() -> None:
     """The README shows how to run, plan, report, configure and list, and what is one's own."""
-    assert len(OWN) == 3
+    assert len(OWN) == 5
     assert FILES.keys() == {"my_data.py", "my_networks.py"}
     assert {command.split()[1] for command in COMMANDS} >= {"run", "plan", "report", "config"}
 

@@ -182,7 +182,13 @@ def images_are_read_or_refused(folder: Path, header: list[int], rest: bytes) -> 
         content = bytes([0, 0, 8, kind]) + struct.pack(f">{len(header)}I", *header) + rest
         (raw / name).write_bytes(content)
     data = Published(
-        name="mnist", root=str(folder), train_size=None, val_size=0, standardize=False
+        name="mnist",
+        root=str(folder),
+        train_size=None,
+        val_size=0,
+        standardize=False,
+        augment=None,
+        corrupt=None,
     )
     found = refused_or(lambda: files.read(data)[0])
     assert found is None or len(found[0]) == len(found[1])

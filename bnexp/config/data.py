@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from bnexp.config.part import ADDRESS, Args, Count, Part
+from bnexp.config.transforms import Augment, Corrupt, named
 from bnexp.datasets import folder, own
 from bnexp.datasets.about import EMNIST, PUBLISHED, About
 from bnexp.datasets.listing import Settings
@@ -20,6 +21,8 @@ class Images(Part):
     train_size: Count | None
     val_size: Annotated[int, Field(ge=0)]
     standardize: bool
+    augment: Augment
+    corrupt: Corrupt
 
     @property
     def about(self) -> About:
@@ -39,6 +42,25 @@ class Images(Part):
                 f"data.train_size={self.train_size} and data.val_size={self.val_size}: "
                 f"{self.name} has {n_train:,} training images"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _transforms_fit(self) -> Self:
+        about = self.about
+        if not about.is_image:
+            if self.augment:
+                raise ValueError(f"data.augment needs images, and the data are {about}")
+            if self.corrupt and named(self.corrupt)[0] != "noise":
+                raise ValueError(
+                    f"data.corrupt={self.corrupt} needs images, and the data are {about}: "
+                    "noise can corrupt them"
+                )
+        for name, size in map(named, self.augment or ()):
+            if name in ("crop", "cutout") and size >= min(about.shape[1:]):
+                raise ValueError(
+                    f"data.augment={name}:{size:g} leaves nothing of {about}: name a size of "
+                    f"at most {min(about.shape[1:]) - 1}"
+                )
         return self
 
 

@@ -223,7 +223,7 @@ def _put_args(section: dict[str, Any], settings: dict[str, Any], function: Signa
 
 # Values of later keys that mean what bnexp did before it had them.
 NEUTRAL: dict[str, dict[str, Any]] = {
-    "data": {"standardize": False},
+    "data": {"standardize": False, "augment": None, "corrupt": None},
     "model": {
         "bias": True,
         "dropout": 0.0,

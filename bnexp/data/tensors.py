@@ -1,6 +1,7 @@
 """Images and labels as tensors on the device, and the files that they come from."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -9,6 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from bnexp.config.data import Data
+from bnexp.config.transforms import named
+from bnexp.data.augment import Augmentation
+from bnexp.data.corrupt import corrupted
 from bnexp.data.files import read
 from bnexp.datasets.about import DIGITS, PUBLISHED
 from bnexp.datasets.memory import check_fits
@@ -24,23 +28,25 @@ class Split:
     # Mean and standard deviation of each channel, shape (C,), by which values in [0, 1], or
     # floats as they are, get standardized.
     scale: tuple[Tensor, Tensor] | None = None
+    augmentation: Augmentation | None = None  # of the batches that an index names
+    origin: str = ""  # the digest of what these images were made of, where they were changed
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def batch(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
-        """Return images as floats, those of bytes in [0, 1], or standardized.
+        """Return images as floats, those of bytes in [0, 1], or standardized; and labels.
 
         Args:
-            index: Which ones; a tensor of shape (n,).
+            index: Which ones; a tensor of shape (n,), or (R, n) for R runs.
         """
         # `index_select` copies whole images; `images[index]` would copy pixel by pixel and
         # take 20 times as long.
         if isinstance(index, slice):
             found, labels = self.images[index], self.labels[index]
         else:
-            found = self.images.index_select(0, index)
-            labels = self.labels.index_select(0, index)
+            found = self.images.index_select(0, index.flatten())
+            labels = self.labels.index_select(0, index.flatten())
         # A slice of floats is no copy yet, and what follows changes it.
         images = found.to(torch.get_default_dtype(), copy=isinstance(index, slice))
         if found.dtype == torch.uint8:
@@ -48,15 +54,38 @@ class Split:
         if self.scale is not None:
             mean, sd = (one.to(images).view(_by_channel(images)) for one in self.scale)
             images = images.sub_(mean).div_(sd)
-        return images, labels
+        if isinstance(index, slice):
+            return images, labels
+        if self.augmentation is not None:
+            images = self.augmentation(images, index)
+        return images.view(*index.shape, *images.shape[1:]), labels.view(index.shape)
 
     def __getitem__(self, index: Tensor | slice) -> "Split":
         """Return some of the images."""
-        return replace(self, images=self.images[index], labels=self.labels[index])
+        return Split(self.images[index], self.labels[index], self.scale)
+
+    def augmented(self, config: Data, seeds: Sequence[int]) -> "Split":
+        """Return the split as the training of runs sees it, from the epoch that begins next.
+
+        Args:
+            seeds: Of the R runs.
+        """
+        if not config.augment:
+            return self
+        asked = dict(map(named, config.augment))
+        drawn = Augmentation(asked, seeds, len(self), self.images.device)
+        return replace(self, augmentation=drawn)
+
+    def begin(self, epoch: int) -> None:
+        """Draw what an epoch, counted from 1, makes of the images."""
+        if self.augmentation is not None:
+            self.augmentation.begin(epoch)
 
     @cached_property
     def digest(self) -> str:
         """Return what tells these images and labels from others, in this order."""
+        if self.origin:
+            return self.origin
         parts = (self.images, self.labels)
         content = b"".join(part.cpu().contiguous().numpy().tobytes() for part in parts)
         return hashlib.sha256(content).hexdigest()[:16]
@@ -64,7 +93,8 @@ class Split:
     def to(self, device: torch.device) -> "Split":
         """Return the split on a device."""
         scale = self.scale and (self.scale[0].to(device), self.scale[1].to(device))
-        return Split(self.images.to(device), self.labels.to(device), scale)
+        images, labels = self.images.to(device), self.labels.to(device)
+        return replace(self, images=images, labels=labels, scale=scale)
 
 
 def _by_channel(images: Tensor) -> tuple[int, ...]:
@@ -90,6 +120,9 @@ def load(config: Data, device: torch.device) -> Dataset:
         UsageError: If a file cannot be read, or the images do not fit the device.
     """
     train, test = _read(config)
+    if config.corrupt:
+        changed = corrupted(test.images, train.images, *named(config.corrupt))
+        test = replace(test, images=changed, origin=test.digest)
     val = None
     if config.n_train < len(train):
         order = torch.randperm(len(train), generator=generator(0, "subset"))

@@ -62,7 +62,8 @@ def train_runs(
     for row in range(len(runs)) if config.eval.looks_at("start") else ():
         logs[row].look("start", stack.network(row))
     outcomes: dict[int, Outcome] = {}
-    captured = capture(stack, stepper, data.train, config)
+    train = data.train.augmented(config.data, [seed for _, seed in runs])
+    captured = capture(stack, stepper, train, config)
     training = list(range(len(runs)))  # positions of the runs that still train, by row
     for epoch in range(1, config.epochs + 1):
         orders = {
@@ -70,9 +71,10 @@ def train_runs(
             for seed in {runs[run][1] for run in training}
         }
         order = torch.stack([orders[runs[run][1]] for run in training])
+        train.begin(epoch)
         start = time.perf_counter()
         losses, sizes, correct = train_epoch(
-            stack, stepper, data.train, order, config, captured=captured
+            stack, stepper, train, order, config, captured=captured
         )
         losses, counts = losses.cpu(), correct.tolist()  # the one place where the host waits
         share = (time.perf_counter() - start) / len(training)
@@ -91,7 +93,8 @@ def train_runs(
             stack.keep(rows)
             stepper.keep(rows, list(stack.learned.values()))
             captured = None  # its memory first: a graph keeps all that its step needs
-            captured = capture(stack, stepper, data.train, config)
+            train = data.train.augmented(config.data, [runs[run][1] for run in training])
+            captured = capture(stack, stepper, train, config)
         last = epoch == config.epochs
         rights = [one for run in training for one in logs[run].rights(last=last)]
         tested = _tests(stack, data, config, exact=last, rights=rights)
@@ -182,10 +185,9 @@ def take_step(
         else:
             stepper.step([found[name] for name in stack.learned])
             return losses
-    images, labels = train.batch(index.flatten())
-    labels = labels.view(index.shape)
+    images, labels = train.batch(index)
     with in_precision(stack.structure, stepper.configs[0], index.device):
-        logits = stack(images.view(*index.shape, *images.shape[1:]))  # (R, B, K)
+        logits = stack(images)  # (R, B, K)
         losses = stepper.losses(logits, labels)
     # The sum's gradient with respect to a run's weights is that of its own loss.
     stepper.step(torch.autograd.grad(losses.sum(), list(stack.learned.values())))

@@ -65,16 +65,18 @@ def train_run(
     optimizer = make_optimizer(config, network)
     schedule = make_schedule(config, optimizer)
     log = Log(config, seed, data)
+    train = data.train.augmented(config.data, [seed])
     # What a user's layers draw by themselves is a function of (seed, epoch) too.
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         _draw_from(seed, 0)
         log.look("start", network)
         for epoch in range(1, config.epochs + 1):
             order = epoch_order(config.train, seed, epoch, data.train)
+            train.begin(epoch)
             _draw_from(seed, epoch)
             start = time.perf_counter()
             losses, sizes, correct = train_epoch(
-                fast, optimizer, data.train, order, config, schedule=schedule
+                fast, optimizer, train, order, config, schedule=schedule
             )
             losses = losses.cpu()  # the one place where the host waits
             log.trained(losses, sizes, int(correct), time.perf_counter() - start)

@@ -88,7 +88,8 @@ def program_for(make: Make, config: Config, device: torch.device) -> Program:
     if not is_flat(network):
         return STACKED if can_be_mapped(make, config) else PLAIN
     about = config.data.about
-    by_bytes = about.is_image and about.is_bytes  # what our own kernels read
+    # What our own kernels read: bytes, as they are stored.
+    by_bytes = about.is_image and about.is_bytes and not config.data.augment
     if config.train.precision != "float32":
         return PLAIN if device.type == "cpu" and is_convolutional(config) else STACKED
     if by_bytes and is_supported(network, device) and not config.train.label_smoothing:

@@ -138,10 +138,11 @@ def measured_s(
     stack = program.stack(networks, config.data.about.shape)
     stepper = make_stepper(list(stack.learned.values()), [config] * size)
     order = _order(config, data.train, size, NATIVE_STEPS if stack.is_native else STEPS)
-    captured = capture(stack, stepper, data.train, config)
+    train = data.train.augmented(config.data, [seed] * size)
+    captured = capture(stack, stepper, train, config)
 
     def work() -> None:
-        losses, _, _ = train_epoch(stack, stepper, data.train, order, config, captured=captured)
+        losses, _, _ = train_epoch(stack, stepper, train, order, config, captured=captured)
         losses.cpu()  # waits for the device
 
     seconds = _time(work)
@@ -157,9 +158,10 @@ def _measured_alone_s(program: Program, config: Config, data: Dataset, seed: int
     fast = program.through(network)
     optimizer = make_optimizer(config, network)
     order = _order(config, data.train, 1)[0]
+    train = data.train.augmented(config.data, [seed])
 
     def work() -> None:
-        losses, _, _ = train_plainly(fast, optimizer, data.train, order, config)
+        losses, _, _ = train_plainly(fast, optimizer, train, order, config)
         losses.cpu()  # waits for the device
 
     seconds = _time(work)

@@ -409,6 +409,8 @@ NEUTRAL_VALUES = {
 # Other values of each key that came later.
 LATER = {
     "data.standardize": ("true",),
+    "data.augment": ("flip", "[crop]", "[crop:2]", "[flip,crop]"),
+    "data.corrupt": ("noise:1", "noise:2", "blur:1"),
     "model.bias": ("auto", "false"),
     "model.dropout": ("0.5", "0.25"),
     "model.init_gain_where": ("[conv1]", "[fc1,output]"),

@@ -75,6 +75,9 @@ def swept(composer: Composer, argument: str) -> list[Setting]:
         ("train.drop_last=true,false", ["true", "false"]),
         ("norm.momentum=null,0.1", ["null", "0.1"]),
         ("model.hidden=[32],[64,64]", ["[32]", "[64,64]"]),
+        ("data.augment=null,[crop:4,flip]", ["null", "[crop:4,flip]"]),
+        ("data.corrupt=noise:1,blur:5", ["noise:1", "blur:5"]),
+        ("model.function=my_nets:one,my_nets:two", ["my_nets:one", "my_nets:two"]),
     ],
 )
 def test_a_sweep_enumerates_its_levels(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from bnexp.config.compose import Composer
 from bnexp.config.schema import Config
+from bnexp.config.transforms import AUGMENTATIONS
 from bnexp.data.tensors import Dataset, Split
 from bnexp.networks.build import build
 from bnexp.train import cohort, plain
@@ -37,6 +38,8 @@ def examine(configs: list[Config], watch: Watch) -> None:
     """Take steps and evaluate, as a cohort and plainly."""
     data = Dataset(split(STEPS * BATCH), split(BATCH), split(BATCH))
     config = configs[0]
+    train = data.train.augmented(config.data, range(RUNS))
+    train.begin(1)
     order = torch.zeros(RUNS, STEPS * BATCH, dtype=torch.int64, device=DEVICE)
 
     stack = Stack(
@@ -44,7 +47,7 @@ def examine(configs: list[Config], watch: Watch) -> None:
     )
     stepper = make_stepper(list(stack.learned.values()), configs)
     watch.in_epoch = True
-    cohort.train_epoch(stack, stepper, data.train, order, config)
+    cohort.train_epoch(stack, stepper, train, order, config)
     watch.in_epoch = False
     cohort._tests(stack, data, config, exact=True, rights=[{} for _ in configs])
     rows = torch.arange(RUNS - 1, device=DEVICE)
@@ -61,19 +64,25 @@ def examine(configs: list[Config], watch: Watch) -> None:
         isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) and layer.momentum is None
         for layer in network
     )
-    plain.train_epoch(network, optimizer, data.train, order[0], config)
+    train = data.train.augmented(config.data, [0])
+    plain.train_epoch(network, optimizer, train, order[0], config)
     watch.in_epoch = False
     on_test(network, data, config, unchanged, exact=True, rights=[{}])
     on_train(network, data, config)
 
 
 def configured(composer: Composer, model: str, norm: str, optimizer: str) -> list[Config]:
-    """Return the configurations of runs that evaluate under all statistics."""
+    """Return configurations of augmented runs that evaluate under all statistics."""
     found = []
     for seed in range(RUNS):
         one = composed(lambda *o: composer.compose(o)[0], model, norm, optimizer, seed % 2)
         asked = {"statistics": ("running", "population", "batch")}
-        found.append(one.model_copy(update={"eval": one.eval.model_copy(update=asked)}))
+        parts = {
+            "eval": one.eval.model_copy(update=asked),
+            # Their sizes make no difference to what the device is told.
+            "data": one.data.model_copy(update={"augment": tuple(AUGMENTATIONS)}),
+        }
+        found.append(one.model_copy(update=parts))
     return found
 
 

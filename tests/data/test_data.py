@@ -65,7 +65,8 @@ def fake(root: Path, name: str, n_train: int = 20, n_test: int = 8) -> Path:
 
 def config_of(name: str, root: Path) -> Data:
     """Return the configuration of a data set in a folder."""
-    return Published(name=name, root=str(root), train_size=None, val_size=0, standardize=False)
+    chosen = {"standardize": False, "augment": None, "corrupt": None}
+    return Published(name=name, root=str(root), train_size=None, val_size=0, **chosen)
 
 
 def rows(images: Tensor) -> set[bytes]:

@@ -147,7 +147,13 @@ def test_a_captured_step_trains_as_the_plain_one(
 
 
 @pytest.mark.parametrize(
-    "settings", [("norm=batch",), ("norm=none",), ("norm=none", "optimizer=adam")]
+    "settings",
+    [
+        ("norm=batch",),
+        ("norm=none",),
+        ("norm=none", "optimizer=adam"),
+        ("norm=none", "data.augment=[crop,flip,rotate,cutout]"),  # drawn anew for each epoch
+    ],
 )
 def test_a_shrinking_cohort_is_captured_anew(
     compose: Callable[..., Config],

@@ -19,7 +19,7 @@ from bnexp.train.cpu.blocks import blocked
 from bnexp.train.cpu.dense_norm import with_dense_norms
 from bnexp.train.cpu.kernels import library
 from bnexp.train.optimizers import make_stepper
-from bnexp.train.program import NATIVE, PLAIN, STACKED, program_for
+from bnexp.train.program import BLOCKS, FUSED, NATIVE, PLAIN, STACKED, program_for, program_of
 from bnexp.train.stack import Stack
 from tests.train.user_networks import DENSE, TWISTS, Recipe, build, recipes
 
@@ -221,3 +221,14 @@ def test_networks_that_use_their_modules_otherwise_are_no_stack() -> None:
 
     with pytest.raises(ValueError, match="differ in more than numbers"):
         Stack([network(nn.ReLU()), network(RELU)], (1, 28, 28))
+
+
+def test_kernels_that_read_bytes_train_no_augmented_images(
+    compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What reads the images as they are stored leaves augmented ones to PyTorch's steps."""
+    plain, augmented = compose("norm=batch"), compose("norm=batch", "data.augment=flip")
+    assert (program_of(plain, CPU), program_of(augmented, CPU)) == (NATIVE, BLOCKS)
+    monkeypatch.setattr("bnexp.train.program.is_supported", lambda network, device: True)
+    gpu = torch.device("cuda")
+    assert (program_of(plain, gpu), program_of(augmented, gpu)) == (FUSED, STACKED)

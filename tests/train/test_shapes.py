@@ -36,6 +36,7 @@ def load(config, shape: list[int], floats: bool = False, classes: int = 7):
 COLOUR = "data.args.shape=[3,16,18]"
 VECTOR = "data.args.shape=[20]"
 FLOATS = "data.args.floats=true"
+AUGMENTED = "data.augment=[crop:2,flip,rotate,shift,shear,zoom,cutout:5]"
 MLP = ("model=mlp", "model.hidden=[9,8]")
 CASES = {
     "colour": ((COLOUR, "model=lenet", "model.pool=max", "norm=batch"), NATIVE),
@@ -54,6 +55,15 @@ CASES = {
         NORMS,
     ),
     "normalized images": ((COLOUR, *MLP, "norm=batch", "norm.where=[input,fc2]"), NATIVE),
+    "augmented": ((COLOUR, AUGMENTED, "model=lenet", "norm=batch"), BLOCKS),
+    "augmented, dense": (
+        (COLOUR, AUGMENTED, "data.standardize=true", *MLP, "norm=batch"),
+        NORMS,
+    ),
+    "augmented floats": (
+        (COLOUR, FLOATS, AUGMENTED, "model=custom", "norm=group"),
+        STACKED,
+    ),
     "one's own": (
         (COLOUR, "model=custom", "model.args.width=5", "norm=group", "norm.groups=5"),
         STACKED,
@@ -98,6 +108,8 @@ def trained(
 ) -> tuple[torch.Tensor, torch.nn.Sequential]:
     """Return the losses of an epoch, and the network after it."""
     order = torch.randperm(len(split), generator=torch.Generator().manual_seed(3))
+    split = split.augmented(config.data, [0, 1] if program.stack else [0])
+    split.begin(1)
     network = build(config, 0)
     if program.stack is None:
         through: Through = program.through

@@ -31,6 +31,7 @@ SMALL = (
     "norm=batch",
     "eval.statistics=[running,population,batch]",
 )
+AUGMENTED = "data.augment=[crop,flip,rotate,shift,shear,zoom,cutout]"
 
 
 @functools.lru_cache
@@ -51,14 +52,16 @@ def numbers(outcome: Outcome) -> dict[str, object]:
     return {"metrics": metrics, "history": outcome.history, "status": outcome.status}
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize(
+    "overrides", [("optimizer=sgd",), ("optimizer=adam",), (AUGMENTED,)], ids=str
+)
 def test_a_run_does_not_depend_on_its_mates(
-    compose: Callable[..., Config], optimizer: str
+    compose: Callable[..., Config], overrides: tuple[str, ...]
 ) -> None:
     """Alone, among five, first or last, a run gives the same bits."""
     rates = (0.01, 0.02, 0.05, 0.1, 0.2)
     runs = [
-        (compose(*SMALL, f"optimizer={optimizer}", f"optimizer.lr={lr}"), seed)
+        (compose(*SMALL, *overrides, f"optimizer.lr={lr}"), seed)
         for seed, lr in enumerate(rates)
     ]
     all_five = [numbers(outcome) for outcome in together(*runs)]
@@ -67,7 +70,9 @@ def test_a_run_does_not_depend_on_its_mates(
     assert all_five == backwards == alone
 
 
-@pytest.mark.parametrize("overrides", [(), ("model.dropout=0.4",), ("norm.momentum=null",)])
+@pytest.mark.parametrize(
+    "overrides", [(), ("model.dropout=0.4",), ("norm.momentum=null",), (AUGMENTED,)]
+)
 def test_it_is_the_plain_run_up_to_rounding(
     compose: Callable[..., Config], overrides: tuple[str, ...]
 ) -> None:
@@ -84,11 +89,12 @@ def test_it_is_the_plain_run_up_to_rounding(
             assert outcome.metrics[name] == pytest.approx(plain.metrics[name], rel=1e-3)
 
 
+@pytest.mark.parametrize("augmented", [(), (AUGMENTED,)])
 def test_a_diverged_run_leaves_and_the_others_stay_as_they_are(
-    compose: Callable[..., Config],
+    compose: Callable[..., Config], augmented: tuple[str, ...]
 ) -> None:
     """It is recorded as the plain trainer records it; its mates give the same bits."""
-    common = (*SMALL[:-2], "norm=none", "model.activation=relu", "train.epochs=3")
+    common = (*SMALL[:-2], *augmented, "norm=none", "model.activation=relu", "train.epochs=3")
     fine = [(compose(*common, "optimizer.lr=0.01"), seed) for seed in (0, 1)]
     wild = (compose(*common, "optimizer.lr=1e20"), 0)
     one, lost, other = together(fine[0], wild, fine[1])
