@@ -20,7 +20,7 @@ from bnexp.report.sentences import (
     named_levels,
     reversed_effects,
 )
-from bnexp.report.tables.learning_rates import TRAINS, rate
+from bnexp.report.tables.learning_rates import TRAINS, rate, ratio_of
 from bnexp.report.tables.text import described
 from bnexp.stats.tables import Tables
 from bnexp.store.study_file import Declared
@@ -116,7 +116,7 @@ def _largest_rates(tables: Tables, varied: Sequence[str]) -> list[Answer]:
     lines = [
         Line(
             factor=short(row.factor),
-            comparison=f"{row.level_a} by {row.level_b}" + _beside(row.given, varied),
+            comparison=ratio_of(row) + _beside(row.given, varied),
             effect=rate(row.ratio, *_ends(row), row.bound),
             settled=not tables.looks.several and _side(row) != 0,
             share="",

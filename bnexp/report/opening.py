@@ -11,7 +11,7 @@ from bnexp.plots import short
 from bnexp.report import links
 from bnexp.report.numbers import each, ends, interval, listed
 from bnexp.report.sentences import guessing, named_levels
-from bnexp.report.tables.learning_rates import rate
+from bnexp.report.tables.learning_rates import rate, ratio_of
 from bnexp.report.tables.text import named
 from bnexp.stats.tables import Tables
 from bnexp.store.given import of_text
@@ -137,7 +137,7 @@ def _number(study: Declared, what: Metric, ask: AnyAsk, row: Any) -> Number:
     pair = f"{row.level_a} \N{MINUS SIGN} {row.level_b}"
     unit = what.unit_difference
     if row.kind == "largest_rate":
-        pair, unit = f"{row.level_a} by {row.level_b}", "times"
+        pair, unit = f"largest learning rate, {ratio_of(row)}", "times"
         text = rate(row.estimate, row.ci_low, row.ci_high, "")
     elif row.kind == "dominance":
         pair = f"effect of {short(row.factor)} \N{MINUS SIGN} effect of {short(row.level_b)}"

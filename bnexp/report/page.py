@@ -5,14 +5,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bnexp.config.part import label
 from bnexp.metrics import OR_CHANCE, describe
-from bnexp.plural import duration
+from bnexp.plural import counted
 from bnexp.report.answer import Answer, answers
 from bnexp.report.looks import caveats_of_looks
-from bnexp.report.numbers import each
+from bnexp.report.numbers import each, listed
 from bnexp.report.opening import RULE, Opening, openings
 from bnexp.report.sentences import diverging, rule
+from bnexp.report.setting import setting
 from bnexp.report.tables.claims import claims_table, tally
 from bnexp.report.tables.columns import columns_tables
 from bnexp.report.tables.effects import comparisons_table, effects_table, shares_table
@@ -30,7 +30,6 @@ from bnexp.stats.incomplete import ASSUMES, METHOD
 from bnexp.stats.tables import Tables
 from bnexp.store.records import RunRecord
 from bnexp.store.study_file import Declared
-from bnexp.study.until import in_words
 
 
 @dataclass(frozen=True)
@@ -164,11 +163,12 @@ def _lacking(study: Declared, tables: Tables) -> str:
         return ""
     most, without = lost.max(), silent(lost)
     n_fitted = int((tables.contrasts["method"] == METHOD).sum())
-    why = missing(most["n_diverged"], most["n_untrained"], without.max())
+    why = str(missing(most["n_diverged"], most["n_untrained"], without.max()))
+    if ", " in why:
+        why = f"at most {why.replace(', ', ', at most ')}"
     names = [f"“{describe(name).label}”" for name in without[without > 0].index.unique()]
     return (
-        f"Of {len(study.seeds)} seeds a comparison lacks up to {most['n_missing']} "
-        f"(up to {why.replace(', ', ', up to ')}"
+        f"Some comparisons lack seeds, at most {most['n_missing']} of {len(study.seeds)} ({why}"
         + (f" for {', '.join(names)}" if names else "")
         + ")."
         + (f" {n_fitted} of {len(lost)} comparisons are {ASSUMES}." if n_fitted else "")
@@ -188,16 +188,16 @@ def _caveats(tables: Tables) -> list[str]:
             unit = f" {what.unit_difference}" if what.unit_difference else ""
             detectable.append(f"{size}{unit} of {what.label}")
         elif row.code == "skewed" and what is not None:
-            skewed.append(f"{row.value:.0f} of {what.label}")
+            skewed.append(f"{counted(int(row.value), 'comparison')} of {what.label}")
         else:
             text = str(row.text)
             text = text if what is None else text.replace(str(row.response), what.label)
             found.append(f"{text[0].upper()}{text[1:]}.")
     if skewed:
         found.append(
-            "Comparisons whose differences are skewed for this few seeds: "
-            f"{', '.join(skewed)}. Their 95 % intervals may cover as little as 82 to 91 %: "
-            "look at the seeds."
+            "Where differences are skewed and seeds are few, a 95 % interval may cover the "
+            f"truth in only 82 to 91 % of studies. That concerns {listed(skewed)}: look at "
+            "their single seeds."
         )
     if detectable:
         found.append(
@@ -205,66 +205,3 @@ def _caveats(tables: Tables) -> list[str]:
             f"adjustment, are differences of at least {', '.join(detectable)}."
         )
     return found
-
-
-def setting(study: Declared, records: Sequence[RunRecord]) -> list[tuple[str, str]]:
-    """Return what was varied, what was fixed, and on what it was trained."""
-    done = [record for record in records if record.status != "failed"]
-
-    def told(key: str) -> str:
-        return ", ".join(sorted({str(record.provenance.get(key)) for record in done}))
-
-    base = study.base
-    varied = ", ".join(f"{key} ({', '.join(levels)})" for key, levels in study.factors.items())
-    seconds = sum(record.provenance.get("elapsed_s") or 0 for record in done)
-    starts = sorted(record.provenance["started"] for record in done)
-    return [
-        ("varied", varied or "nothing"),
-        ("seeds", f"{len(study.seeds)}, shared by all cells{_added(study)}"),
-        ("runs", f"{len(done)}, {duration(seconds)} of training and evaluation in all"),
-        ("data", f"{base['data']['name']}, train_size {base['data']['train_size'] or 'all'}"),
-        *[
-            (part, _flat(part, base[part], study))
-            for part in ("model", "norm", "optimizer", "train")
-            if part not in study.factors
-        ],
-        *_code(done),
-        (
-            "hardware",
-            f"{told('hardware')} ({told('device')}, {told('threads')} thread a run)",
-        ),
-        (
-            "versions",
-            f"bnexp {told('bnexp')} at {told('commit')}, torch {told('torch')}, "
-            f"Python {told('python')}",
-        ),
-        ("trained", f"{starts[0]} to {starts[-1]}; declared {study.declared}"),
-    ]
-
-
-def _added(study: Declared) -> str:
-    """Return by which rule seeds were added, if by one."""
-    until = study.until
-    if until is None:
-        return ""
-    return f"; {until.step} at a time were added until {in_words(until)}, or {until.most}"
-
-
-def _code(records: Sequence[RunRecord]) -> list[tuple[str, str]]:
-    """Return which code of a user's made the networks, where there is any."""
-    found = {
-        f"{', '.join(code['files'])} (fingerprint {code['fingerprint']})"
-        for record in records
-        if isinstance(code := record.provenance.get("code"), dict)
-    }
-    return [("code", "; ".join(sorted(found)))] if found else []
-
-
-def _flat(part: str, section: dict[str, object], study: Declared) -> str:
-    """Return the settings of a section that the study does not vary."""
-    fixed = {
-        key: value for key, value in section.items() if f"{part}.{key}" not in study.factors
-    }
-    name = fixed.pop("name", None)
-    rest = ", ".join(f"{key} {label(value)}" for key, value in fixed.items())
-    return f"{name}: {rest}" if name and rest else str(name or rest)

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from bnexp.reading import visible
+from bnexp.report.comparison import Comparison
 from bnexp.report.embedded import packed, tables_data
 from bnexp.report.figure_pool import ReportFigure
 from bnexp.report.glossary import Glossary
@@ -51,7 +52,6 @@ def to_html(
     tables = tables_data([*folded, *page.columns])
     own = {name: [one for one in folded if one.name == name] for name in ("cells", "runs")}
     groups = {"effects": [one for one in folded if one.name not in own], **own}
-    texts = (text for one in folded for text in (one.title, one.note, *one.header, *one.hints))
     return html(
         "report.html.j2",
         page=page,
@@ -59,7 +59,7 @@ def to_html(
         made_from=made_from,
         folded=groups,
         words=Glossary(),
-        mentioned=texts,
+        mentioned=_texts(folded),
         data=Markup(packed({"tables": tables, "runs": runs})),
     )
 
@@ -68,6 +68,18 @@ def to_markdown(page: Page, figures: Figures) -> str:
     """Return the page for a repository; its figures are links to `figures/`."""
     shown = [{"name": name, "caption": figure.caption} for name, (figure, _) in figures.items()]
     return markdown("report.md.j2", page=page, figures=shown)
+
+
+def comparison_html(comparison: Comparison) -> str:
+    """Return the page of a comparison, as self-contained as that of a study."""
+    tables = [table for part in comparison.parts for table in part.tables]
+    return html(
+        "comparison.html.j2",
+        page=comparison,
+        words=Glossary(),
+        mentioned=_texts(tables),
+        data=Markup(packed({"tables": tables_data(tables)})),
+    )
 
 
 def html(template: str, **values: Any) -> str:
@@ -133,6 +145,12 @@ def _linked(text: str) -> Markup:
     """Return a text, typeset, as a link to the runs that it comes from where it has one."""
     shown = escape(typeset(text))
     return LINK.format(address=text.href, shown=shown) if isinstance(text, Linked) else shown
+
+
+def _texts(tables: Iterable[TableText]) -> Iterator[str]:
+    """Yield what stands around tables, whose terms are to be explained."""
+    for one in tables:
+        yield from (one.title, one.note, *one.header)
 
 
 def _files(tables: Sequence[TableText]) -> str:

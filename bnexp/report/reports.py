@@ -16,7 +16,7 @@ from bnexp.report.figure_pool import FigurePool
 from bnexp.report.figures import draw
 from bnexp.report.latex import to_latex
 from bnexp.report.page import Page, page
-from bnexp.report.render import html, markdown, to_html, to_markdown
+from bnexp.report.render import comparison_html, markdown, to_html, to_markdown
 from bnexp.report.summary import summary
 from bnexp.stats.tables import Tables
 from bnexp.store import summary_file
@@ -54,7 +54,7 @@ def build_all(
     lines = [_write(analysis, pool) for analysis in analyses]
     for ending, text in (
         ("md", markdown("comparison.md.j2", page=comparison)),
-        ("html", html("comparison.html.j2", page=comparison)),
+        ("html", comparison_html(comparison)),
     ):
         path = stores[0].folder / f"comparison.{ending}"
         write_bytes(path, text.encode())

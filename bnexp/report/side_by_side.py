@@ -8,11 +8,15 @@ from typing import Any
 import pandas as pd
 
 from bnexp.config.study import AnyClaim, EquivalenceClaim
+from bnexp.metrics.metric import Metric
 from bnexp.plots import contrast_name
 from bnexp.report import links
 from bnexp.report.analysis import Analysis
-from bnexp.report.numbers import Marked, each, interval
+from bnexp.report.forest import Estimate, Forest, forest
+from bnexp.report.numbers import each, interval
 from bnexp.report.tables.text import MOST_ROWS, TableText, described
+from bnexp.report.unlike import unlike_table
+from bnexp.report.verdict import in_words, verdict
 from bnexp.stats import agreement
 
 RULE = (
@@ -25,8 +29,6 @@ RULE = (
     "alike, so that the intervals are wider than they had to be."
 )
 NOISE_FLOOR = "the noise floor, the SD of the same number over the seeds of both folders"
-# How a verdict on two folders looks, as the page's style names it.
-LOOKS = {"agree": "yes", "differ": "no", "cannot tell": "inconclusive"}
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,16 @@ class Pair:
     """Two folders side by side, as text.
 
     Attributes:
+        unlike: In which settings they differ.
+        forests: The main effects on each response, drawn.
         brief: The main effects on the primary response, for a terminal.
     """
 
     title: str
     notes: list[str]
     rule: str
+    unlike: TableText
+    forests: list[Forest]
     tables: list[TableText]
     brief: list[list[str]]
 
@@ -73,7 +79,6 @@ def pair(a: str, first: Analysis, b: str, second: Analysis) -> Pair:
         _shared(a, b, runs),
     ]
     notes = [
-        *_differing(a, first.study.base, b, second.study.base),
         f"Main effects and interactions: {_tally(contrasts[~simple])}. Cells: "
         f"{_tally(cells)}. Simple effects: {_tally(contrasts[simple])}.",
         _identical(runs),
@@ -89,8 +94,32 @@ def pair(a: str, first: Analysis, b: str, second: Analysis) -> Pair:
     shown = _effects(first, a, b, primary, name="main", title="Main effects")
     brief = [row[:6] for row in [shown.header, *shown.rows]]
     rule = RULE.format(a=a, b=b, margin=_margin(margins))
-    title = f"{a} and {b}: {first.study.name} twice"
-    return Pair(title, notes, rule, [table for table in found if table.rows], brief)
+    names = [one.study.name for one in (first, second)]
+    title = f"{a} ({names[0]}) against {b} ({names[1]})"
+    return Pair(
+        title,
+        notes,
+        rule,
+        unlike_table(a, first.study.base, b, second.study.base),
+        _forests(first, a, b, mains),
+        [table for table in found if table.rows],
+        brief,
+    )
+
+
+def _forests(analysis: Analysis, a: str, b: str, mains: pd.DataFrame) -> list[Forest]:
+    """Return the main effects as both folders have them, a plot for each response."""
+    return [
+        forest(what, [a, b], rows)
+        for name, what in described(analysis.tables.responses).items()
+        if (rows := [_drawn(what, one, a, b) for one in each(mains) if one.response == name])
+    ]
+
+
+def _drawn(what: Metric, one: Any, a: str, b: str) -> tuple[str, dict[str, Estimate], str, str]:
+    here, there, _ = _sides(one, "estimate")
+    name = contrast_name(one.factor, one.level_a, one.level_b)
+    return name, {a: here, b: there}, verdict(one), in_words(what, one, a, b)
 
 
 def _effects(
@@ -111,7 +140,7 @@ def _effects(
                 *given,
                 what.label,
                 *sides,
-                _agree(one),
+                verdict(one),
                 agreement.direction(one),
                 links.to_runs(str(one.n_first), only),
                 links.to_runs(str(one.n_second), only),
@@ -142,7 +171,7 @@ def _cells(analysis: Analysis, a: str, b: str, cells: pd.DataFrame) -> TableText
                 interval(what, here),
                 interval(what, there),
                 interval(what, difference, difference=True),
-                _agree(one),
+                verdict(one),
                 links.to_runs(str(record["n_first"]), only),
                 links.to_runs(str(record["n_second"]), only),
             ]
@@ -173,24 +202,12 @@ def _shared(a: str, b: str, runs: pd.DataFrame) -> TableText:
     )
 
 
-@dataclass(frozen=True)
-class _Side:
-    estimate: float
-    ci_low: float
-    ci_high: float
-
-
-def _sides(one: Any, mean: str) -> Iterator[_Side]:
+def _sides(one: Any, mean: str) -> Iterator[Estimate]:
     """Yield the first estimate, the second and their difference."""
     for side in ("first", "second"):
         names = (f"{mean}_{side}", f"ci_low_{side}", f"ci_high_{side}")
-        yield _Side(*(getattr(one, name) for name in names))
-    yield _Side(one.estimate, one.ci_low, one.ci_high)
-
-
-def _agree(row: object) -> str:
-    found = agreement.agree(row)
-    return Marked(found, LOOKS[found])
+        yield Estimate(*(getattr(one, name) for name in names))
+    yield Estimate(one.estimate, one.ci_low, one.ci_high)
 
 
 def _columns(a: str, b: str) -> list[str]:
@@ -231,23 +248,3 @@ def _identical(runs: pd.DataFrame) -> str:
         return f"They share {n} runs, with identical metrics."
     apart = ", ".join(runs.loc[runs["n_equal"] < n, "metric"])
     return f"They share {n} runs; these metrics differ: {apart}."
-
-
-def _differing(a: str, one: Mapping[str, Any], b: str, two: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a note on the fixed settings that differ, if there are any."""
-    here, there = dict(_flat("", one)), dict(_flat("", two))
-    found = [
-        f"{key} ({a} {here.get(key)}, {b} {there.get(key)})"
-        for key in dict.fromkeys([*here, *there])
-        if here.get(key) != there.get(key)
-    ]
-    if found:
-        yield f"They differ in fixed settings: {', '.join(found)}."
-
-
-def _flat(prefix: str, section: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for key, value in section.items():
-        if isinstance(value, Mapping):
-            yield from _flat(f"{prefix}{key}.", value)
-        else:
-            yield f"{prefix}{key}", str(value)

@@ -14,14 +14,15 @@ from scipy import stats
 from bnexp.errors import UsageError
 from bnexp.report.analysis import Analysis
 from bnexp.report.comparison import Comparison, compare
-from bnexp.report.render import html, markdown
+from bnexp.report.render import comparison_html, markdown
 from bnexp.report.reports import build_all
 from bnexp.report.side_by_side import _identical
 from bnexp.stats import agreement
 from bnexp.stats.tables import Tables
 from bnexp.store.folder import Store
 from bnexp.study.design import Run
-from tests.fabricate import planted
+from tests.fabricate import planted, redeclared
+from tests.report.embedded import data_of
 
 SWEEP = ["norm=none,batch", "model.pool=avg,max"]
 NOISE = [0.011, -0.02, 0.004, 0.0, 0.013, -0.007, 0.002, 0.009, -0.003, 0.001]
@@ -89,7 +90,7 @@ def test_another_effect_disagrees(tmp_path: Path) -> None:
     _, text = compared(first, second)
     (row,) = rows_of(text, "norm: batch", "accuracy (test)")
     assert row.split(" | ")[5:7] == ["differ", "opposite"]
-    assert re.search(r"They differ in fixed settings: train.epochs \(A \d+, B 3\)\.", text)
+    assert re.search(r"\| train\.epochs \| \d+ \| 3 \|", text)
 
 
 def test_the_interval_is_welch_s() -> None:
@@ -153,18 +154,20 @@ def test_runs_that_differ_in_one_metric_are_not_identical() -> None:
     assert _identical(runs.head(1)) == "They share 2 runs, with identical metrics."
 
 
-def test_different_studies_follow_one_another(tmp_path: Path) -> None:
-    """Other factors make another study: no difference is computed, each is told in turn."""
+def test_studies_that_share_no_factor_follow_one_another(tmp_path: Path) -> None:
+    """No difference is computed of other factors: each study is told in turn."""
     first = folder(tmp_path / "x", 0.05, "range(3)")
 
-    def plain(run: Run) -> dict[str, float | None]:
-        return {"train_loss": 0.4 + NOISE[run.seed] * (run.cell.labels["norm"] == "layer")}
-
-    second = planted(["norm=none,layer", "seed=range(3)"], tmp_path / "y", plain)[1]
+    sweep = ["model.activation=relu,tanh", "seed=range(3)"]
+    second = planted(sweep, tmp_path / "y", lambda run: {"train_loss": 0.4 + NOISE[run.seed]})[
+        1
+    ]
     comparison, text = compared(first, second)
-    assert [part.title for part in comparison.parts] == ["A: norm+model.pool", "B: norm"]
+    assert [part.title for part in comparison.parts] == [
+        "A: norm+model.pool",
+        "B: model.activation",
+    ]
     assert "agree" not in text
-    assert "norm: layer \N{MINUS SIGN} none" in text
     # In short, each has its main effects; a factor's share is in the full table.
     assert "Which share of the differences each factor explains" in text
     of_first, of_second = ([row[0] for row in brief.rows[1:]] for brief in comparison.brief)
@@ -172,7 +175,66 @@ def test_different_studies_follow_one_another(tmp_path: Path) -> None:
         "norm: batch \N{MINUS SIGN} none",
         "pool: max \N{MINUS SIGN} avg",
     ]
-    assert of_second == ["norm: layer \N{MINUS SIGN} none"]
+    assert of_second == ["activation: tanh \N{MINUS SIGN} relu"]
+
+
+def test_studies_of_one_factor_are_lined_up(tmp_path: Path) -> None:
+    """A factor that two studies vary has its effects in the same rows, judged as one."""
+    first = folder(tmp_path / "x", 0.05, "range(5)")
+
+    def other(run: Run) -> dict[str, float | None]:
+        level = run.cell.labels["norm"]
+        value = {"batch": 0.7, "none": 0.75, "layer": 0.8}[level]
+        return {"test_accuracy": value + NOISE[run.seed] * (0.5 if level == "batch" else 1)}
+
+    # Its baseline is BN: the same difference stands the other way round.
+    second = planted(["norm=batch,none,layer", "seed=range(5)"], tmp_path / "y", other)[1]
+    comparison, _ = compared(first, second)
+    (part,) = comparison.parts
+    assert part.title == "Norm in A (norm+model.pool) and B (norm)"
+    (table,) = part.tables
+    rows = {(row[0], row[1]): dict(zip(table.header, row, strict=True)) for row in table.rows}
+    both = rows["norm: batch \N{MINUS SIGN} none", "accuracy (test)"]
+    assert both["A [95 %]"].startswith("+")
+    assert both["B [95 %]"].startswith("-")
+    assert both["verdict"] == "differ"
+    alone = rows["norm: layer \N{MINUS SIGN} batch", "accuracy (test)"]
+    assert (alone["A [95 %]"], alone["verdict"]) == ("", "")
+    assert alone["B [95 %]"].startswith("+")
+    assert ("norm: none \N{MINUS SIGN} batch", "accuracy (test)") not in rows
+    assert "averaged over pool" in part.notes[0]
+    accuracy = part.forests[0]
+    (drawn,) = (row for row in accuracy.rows if row.verdict)
+    a, b = drawn.marks
+    assert 0 <= b.low < b.at < b.high < accuracy.zero < a.low < a.at < a.high <= 100
+    assert "zero lies outside" in drawn.told
+
+
+def test_a_verdict_comes_with_its_margin_in_words(tmp_path: Path) -> None:
+    """Whether they agree, and by what measure, stands beside what is drawn."""
+    stores = [
+        folder(tmp_path / "x", 0.05, "range(10)"),
+        folder(tmp_path / "y", 0.05, "range(9)"),
+        folder(tmp_path / "z", -0.05, "range(10)"),
+        folder(tmp_path / "w", 0.05, "0"),
+    ]
+    comparison, _ = compared(*stores)
+    told = [part.forests[0].rows[0] for part in comparison.parts]
+    assert [row.verdict for row in told] == ["agree", "differ", "cannot tell"]
+    assert re.search(r"\[90 %: -.*\], all within the margin of \d\.\d\d$", told[0].told)
+    assert told[1].told.endswith("and zero lies outside")
+    assert told[2].told == "a single seed has no interval"
+
+
+def test_the_comparison_page_is_safe_and_whole(tmp_path: Path) -> None:
+    """Its title names the studies, the forest plot needs no picture, no word is markup."""
+    stores = [folder(tmp_path / name, 0.05, "range(5)") for name in "xy"]
+    redeclared(stores[1], name="<script>x</script>")
+    page = comparison_html(compared(*stores)[0])
+    assert "<script>x" not in page
+    assert "norm+model.pool (A) and &lt;script&gt;x&lt;/script&gt; (B) compared" in page
+    assert page.count('class="dot"') == 2 * 2 * 2  # effects, responses, folders
+    assert "<img" not in page
 
 
 def test_links_lead_to_each_report(tmp_path: Path) -> None:
@@ -181,8 +243,12 @@ def test_links_lead_to_each_report(tmp_path: Path) -> None:
         folder(tmp_path / "a & b" / "x", 0.05, "range(3)"),
         folder(tmp_path / "ü %" / "y", 0.05, "range(3)"),
     ]
-    page = html("comparison.html.j2", page=compared(*stores)[0])
-    links = set(re.findall(r'href="([^"#]+)', page))
+    page = comparison_html(compared(*stores)[0])
+    cells = [
+        cell for one in data_of(page)["tables"].values() for row in one["rows"] for cell in row
+    ]
+    links = {cell[2].partition("#")[0] for cell in cells if isinstance(cell, list) and cell[2]}
+    links |= set(re.findall(r'href="([^"#]+)', page))
     reports = {(stores[0].folder / unquote(link)).resolve() for link in links}
     assert reports == {(store.folder / "report.html").resolve() for store in stores}
 

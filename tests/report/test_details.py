@@ -140,7 +140,7 @@ def test_what_a_comparison_lacks_is_said_with_its_reason(
     top = html.unescape(re.sub(r"<[^>]*>", "", page))
     assert "1 of 100 runs are not trained yet" in top
     assert "4 runs diverged" in top
-    assert "lacks up to 5 (up to 4 diverged, up to 1 failed or not trained)." in top
+    assert "at most 5 of 25 (at most 4 diverged, at most 1 failed or not trained)." in top
 
 
 @pytest.mark.usefixtures("unprinted")
@@ -155,7 +155,7 @@ def test_a_run_that_never_gets_there_is_no_run_that_is_lost(tmp_path: Path) -> N
     redeclared(store, responses=[*store.read_study().responses, "epochs_to_90"])
     build(store)
     text = (store.folder / "report.md").read_text()
-    assert "Of 5 seeds a comparison lacks up to 2 (up to 2 without a number for " in text
+    assert "Some comparisons lack seeds, at most 2 of 5 (2 without a number for " in text
     assert "“epochs to 90 % test accuracy”)." in text
     assert "2 without a number |" in text
     assert "not trained" not in text

@@ -82,7 +82,10 @@ def test_a_study_without_learning_rates_has_no_such_tables(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("numbers", "expected"),
     [
-        ((0.5, 0.25, 1.0, ""), "0.5 [0.25, 1]"),
+        ((0.5, 0.25, 1.0, ""), "0.500 [0.250, 1.00]"),
+        ((8.05, 4.9, 13.1, ""), "8.05 [4.90, 13.1]"),
+        ((250.0, 100.0, 4096.0, ""), "250 [100, 4096]"),
+        ((4096.0, float("nan"), float("nan"), ">"), "> 4096"),
         ((8.0, float("nan"), float("nan"), ">"), "> 8"),
         ((float("nan"),) * 3 + ("?",), "unknown"),
         ((float("nan"), 9.96, float("inf"), ">"), "> 9.96"),

@@ -18,6 +18,7 @@ AT_ANY_LOOK = (
     "Here it is that of an anytime-valid t-test, in the place of Student-t: seeds were added "
     "after looking."
 )
+ENDLESS = 1e20  # a claim that something is below it says that it is finite
 VERDICTS = ("supported", "refuted", "inconclusive")
 
 
@@ -54,7 +55,7 @@ def claims_table(study: Declared, tables: Tables) -> TableText:
                 links.to_runs(str(found.n), links.of_claim(claim)),
             ]
         )
-    columns = ("verdict", "claim", "source", "in", "reported", "as one run")
+    columns = ("verdict", "claim", "source", "measured", "reported", "as one run")
     header, rows = filled([*columns, "supported inside", "ours [95 %]", "n"], rows)
     regions = "; ".join(REGIONS[kind] for kind in dict.fromkeys(tables.claims["kind"]))
     rule = f"{RULE} {AT_ANY_LOOK}" if tables.looks.several else RULE
@@ -77,6 +78,8 @@ def tally(tables: Tables) -> str:
 
 def _region(what: Metric, low: float, high: float, *, difference: bool) -> str:
     """Return the range that the deciding interval must lie in to support a claim."""
+    if math.isinf(low) and ENDLESS <= high < math.inf:
+        return "finite"
     if math.isinf(high):
         return f"above {_end(what, low, difference=difference)}"
     if math.isinf(low):

@@ -1,6 +1,7 @@
 """Where learning rates were varied: the largest that works, and levels on an equal footing."""
 
 import math
+from typing import Any
 
 from bnexp.report.numbers import column, each, interval, p_value
 from bnexp.report.tables.text import TableText, described
@@ -44,12 +45,12 @@ def ratios_table(tables: Tables) -> TableText:
     """Return how many times larger it is at one level than at another."""
     rows = [
         [
-            row["definition"],
-            f"{row['factor']}: {row['level_a']} by {row['level_b']}",
-            str(row["given"]),
-            rate(row["ratio"], row["ratio_low"], row["ratio_high"], row["bound"]),
+            row.definition,
+            f"{row.factor}: {ratio_of(row)}",
+            str(row.given),
+            rate(row.ratio, row.ratio_low, row.ratio_high, row.bound),
         ]
-        for row in tables.max_lr_ratios.to_dict("records")
+        for row in each(tables.max_lr_ratios)
     ]
     return TableText(
         "max_lr_ratios",
@@ -100,7 +101,22 @@ def rate(value: float, low: float, high: float, bound: object) -> str:
     """Return a learning rate or a ratio with its interval, or the bound that is known."""
     if math.isnan(value):
         end = {">": low, "<": high}.get(str(bound), math.nan)
-        return f"{bound} {end:.3g}" if 0 < end < math.inf else "unknown"
+        return f"{bound} {_plain(end)}" if 0 < end < math.inf else "unknown"
     if isinstance(bound, str) and bound:
-        return f"{bound} {value:.3g}"
-    return f"{value:.3g} [{low:.3g}, {high:.3g}]"
+        return f"{bound} {_plain(value)}"
+    return f"{_digits(value)} [{_digits(low)}, {_digits(high)}]"
+
+
+def ratio_of(row: Any) -> str:
+    """Return the levels of a ratio."""
+    return f"{row.level_a} \N{DIVISION SIGN} {row.level_b}"
+
+
+def _plain(value: float) -> str:
+    """Return a learning rate that was tried as one writes it, 4096 and not 4.1e+03."""
+    return f"{value:.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def _digits(value: float) -> str:
+    """Return an estimate to three digits, zeros at its end among them."""
+    return f"{value:.0f}" if value >= 1000 else f"{value:#.3g}".rstrip(".")

@@ -1,0 +1,72 @@
+"""What was varied, what was fixed, and on what a study was trained."""
+
+from collections.abc import Sequence
+
+from bnexp.config.part import label
+from bnexp.plural import duration
+from bnexp.store.records import RunRecord
+from bnexp.store.study_file import Declared
+from bnexp.study.until import in_words
+
+
+def setting(study: Declared, records: Sequence[RunRecord]) -> list[tuple[str, str]]:
+    """Return what was varied, what was fixed, and on what it was trained."""
+    done = [record for record in records if record.status != "failed"]
+
+    def told(key: str) -> str:
+        return ", ".join(sorted({str(record.provenance.get(key)) for record in done}))
+
+    base = study.base
+    varied = ", ".join(f"{key} ({', '.join(levels)})" for key, levels in study.factors.items())
+    seconds = sum(record.provenance.get("elapsed_s") or 0 for record in done)
+    starts = sorted(record.provenance["started"] for record in done)
+    return [
+        ("varied", varied or "nothing"),
+        ("seeds", f"{len(study.seeds)}, shared by all cells{_added(study)}"),
+        ("runs", f"{len(done)}, {duration(seconds)} of training and evaluation in all"),
+        ("data", f"{base['data']['name']}, train_size {base['data']['train_size'] or 'all'}"),
+        *[
+            (part, _flat(part, base[part], study))
+            for part in ("model", "norm", "optimizer", "train")
+            if part not in study.factors
+        ],
+        *_code(done),
+        (
+            "hardware",
+            f"{told('hardware')} ({told('device')}, {told('threads')} thread a run)",
+        ),
+        (
+            "versions",
+            f"bnexp {told('bnexp')} at {told('commit')}, torch {told('torch')}, "
+            f"Python {told('python')}",
+        ),
+        ("trained", f"{starts[0]} to {starts[-1]}; declared {study.declared}"),
+    ]
+
+
+def _added(study: Declared) -> str:
+    """Return by which rule seeds were added, if by one."""
+    until = study.until
+    if until is None:
+        return ""
+    return f"; {until.step} at a time were added until {in_words(until)}, or {until.most}"
+
+
+def _code(records: Sequence[RunRecord]) -> list[tuple[str, str]]:
+    """Return which code of a user's made the networks, where there is any."""
+    found = {
+        f"{', '.join(code['files'])} (fingerprint {code['fingerprint']})"
+        for record in records
+        if isinstance(code := record.provenance.get("code"), dict)
+    }
+    return [("code", "; ".join(sorted(found)))] if found else []
+
+
+def _flat(part: str, section: dict[str, object], study: Declared) -> str:
+    """Return the settings of a section that the study does not vary."""
+    fixed = {
+        key: value for key, value in section.items() if f"{part}.{key}" not in study.factors
+    }
+    name = fixed.pop("name", None)
+    rest = ", ".join(f"{key} {label(value)}" for key, value in fixed.items())
+    return f"{name}: {rest}" if name and rest else str(name or rest)

@@ -1,0 +1,42 @@
+"""Whether two folders agree in a number, in words: with the difference and the margin."""
+
+import math
+from typing import Any
+
+from bnexp.metrics.metric import Metric
+from bnexp.report.numbers import Marked
+from bnexp.stats import agreement
+
+# How a verdict looks, as the page's style names it.
+LOOKS = {"agree": "yes", "differ": "no", "cannot tell": "inconclusive"}
+
+
+def verdict(row: object) -> Marked:
+    """Return `agree`, `differ` or `cannot tell` of a row of `agreement.differences`."""
+    found = agreement.agree(row)
+    return Marked(found, LOOKS[found])
+
+
+def in_words(what: Metric, row: Any, a: str, b: str) -> str:
+    """Return what a verdict rests on: the difference with its interval, and the margin."""
+    if row.same:
+        return f"{a} and {b} have the very same numbers"
+    if math.isnan(row.ci_low):
+        return "a single seed has no interval"
+    found = agreement.agree(row)
+    level, low, high = ("90 %: ", row.tost_low, row.tost_high)
+    if found != "agree":
+        level, low, high = ("", row.ci_low, row.ci_high)
+    unit = f" {what.unit_difference}" if what.unit_difference else ""
+    estimate = what.show(row.estimate, difference=True)
+    told = f"{a} \N{MINUS SIGN} {b} is {estimate}{unit} {_bracketed(what, level, low, high)}"
+    margin = f"the margin of {what.show(row.margin, difference=True).lstrip('+')}"
+    return {
+        "agree": f"{told}, all within {margin}",
+        "differ": f"{told}, and zero lies outside",
+        "cannot tell": f"{told}: zero lies inside, but so does more than {margin}",
+    }[found]
+
+
+def _bracketed(what: Metric, level: str, low: float, high: float) -> str:
+    return f"[{level}{what.show(low, difference=True)}, {what.show(high, difference=True)}]"
