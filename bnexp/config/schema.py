@@ -5,14 +5,15 @@ name every key, so that a key missing from either is an error before anything tr
 """
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, create_model, model_validator
 from pydantic_core import to_jsonable_python
 
 from bnexp.config.data import Data, Function
 from bnexp.config.networks import Custom, Model, unfit
-from bnexp.config.normalization import BatchNorm, Norm, is_spatial, misfit
+from bnexp.config.norm_fits import is_spatial, misfit
+from bnexp.config.normalization import Norm
 from bnexp.config.optimizers import Optimizer, Schedule
 from bnexp.config.part import Count, Lax, Part, Positive, Seed
 from bnexp.config.train import Train
@@ -119,20 +120,26 @@ class Config(Part):
                 f"train.batch_size={size} with train.drop_last leaves no batch of the "
                 f"{self.data.n_train:,} training images"
             )
-        if not isinstance(self.norm, BatchNorm) or is_spatial(self.norm, self.model.layers):
+        norm = self.norm
+        if is_spatial(norm, self.model.layers):
             return self
         # One value has no variance: PyTorch's own error would come after the first epoch.
-        last = self.data.n_train % size
-        if size == 1 or (last == 1 and not self.train.drop_last):
+        n_train, n_test = self.data.n_train, self.data.about.n_test
+        whole = min(size, n_train)
+        if norm.leaves_one(whole) or (
+            norm.leaves_one(n_train % size) and not self.train.drop_last
+        ):
             raise ValueError(
-                f"train.batch_size={size} leaves a batch of one of the "
-                f"{self.data.n_train:,} training images, which a dense layer's batch "
-                "normalization cannot normalize: choose another size"
-                + ("" if size == 1 else " or train.drop_last=true")
+                f"train.batch_size={size}{norm.parted} leaves a batch of one of the "
+                f"{n_train:,} training images, which a dense layer's batch normalization "
+                "cannot normalize: choose another size"
+                + ("" if norm.leaves_one(whole) else " or train.drop_last=true")
             )
-        if "batch" in self.eval.statistics and self.data.about.n_test % size == 1:
+        if "batch" in self.eval.statistics and any(
+            norm.leaves_one(n) for n in (min(size, n_test), n_test % size)
+        ):
             raise ValueError(
-                f"train.batch_size={size} leaves a test batch of one image, which "
+                f"train.batch_size={size}{norm.parted} leaves a test batch of one image, which "
                 "eval.statistics=batch cannot normalize: choose another size"
             )
         return self
@@ -143,6 +150,13 @@ class Config(Part):
             raise ValueError(reason)
         if reason := misfit(self.norm, self.model.layers, self.data.about.shape):
             raise ValueError(reason)
+        for statistics in self.eval.statistics:
+            if reason := self.norm.lacks.get(statistics):
+                possible = [one for one in get_args(Statistics) if one not in self.norm.lacks]
+                raise ValueError(
+                    f"norm={self.norm.name} has no eval.statistics={statistics}, {reason}: "
+                    f"choose of {', '.join(possible)}"
+                )
         return self
 
     @model_validator(mode="after")

@@ -8,13 +8,15 @@ import torch
 from torch import nn
 
 from bnexp.config.networks import FROZEN, Custom, DenseHead, Layer, Network
-from bnexp.config.normalization import AnyNorm, BatchNorm, NoNorm
+from bnexp.config.norm_base import Placed
+from bnexp.config.normalization import AnyNorm, BatchNorm, WeightStandardization
 from bnexp.config.schema import Config
 from bnexp.datasets.about import Shape
 from bnexp.errors import UsageError
 from bnexp.networks.custom import from_function
 from bnexp.networks.flat import Scale
 from bnexp.networks.random_layers import Dropout, Noise
+from bnexp.networks.standardized import standardize
 from bnexp.norms import make_norm
 from bnexp.streams import generator
 
@@ -75,6 +77,9 @@ def build(config: Config, seed: int) -> nn.Sequential:
     network = nn.Sequential(layers)
     initialize(network, config.model, seed)
     _drop_redundant_biases(network, config)
+    if isinstance(config.norm, WeightStandardization):
+        for name in _normalized(config):
+            standardize(network.get_submodule(name), config.norm.epsilon)
     return network
 
 
@@ -134,12 +139,10 @@ def _features(layers: Layers, head: DenseHead, shape: Shape) -> Shape:
 
 
 def _placement(norm: AnyNorm) -> str:
-    return "before_activation" if isinstance(norm, NoNorm) else norm.placement
+    return norm.placement if isinstance(norm, Placed) else "before_activation"
 
 
 def _normalized(config: Config) -> tuple[str, ...]:
-    if isinstance(config.norm, NoNorm):
-        return ()
     return config.norm.normalized(config.model.layers)
 
 
@@ -153,7 +156,7 @@ def _drop_redundant_biases(network: nn.Sequential, config: Config) -> None:
     if bias is True:
         return
     directly = ("before_activation", "after_pool_before_activation")
-    centers = isinstance(norm, BatchNorm) and norm.center and norm.placement in directly
+    centers = norm.centers and _placement(norm) in directly
     for layer in config.model.layers:
         if bias is False or (centers and layer.name in _normalized(config)):
             module = network.get_submodule(layer.name)

@@ -12,7 +12,20 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
 from bnexp.networks.random_layers import Drawing, Dropout, Noise
-from bnexp.norms import FormulaBatchNorm
+from bnexp.networks.standardized import StandardizedConv2d, StandardizedLinear
+from bnexp.norms import (
+    BatchRenorm,
+    DynamicErf,
+    DynamicTanh,
+    FilterResponseNorm,
+    FormulaBatchNorm,
+    FrozenNorm,
+    GhostBatchNorm,
+    RankNorm,
+    RootMeanSquareNorm,
+    SwitchableNorm,
+    Whitening,
+)
 
 
 class Scale(nn.Module):
@@ -28,14 +41,22 @@ class Scale(nn.Module):
 
 ACTIVATIONS = (nn.Sigmoid, nn.ReLU, nn.Tanh)
 _AFFINE = frozenset({"weight", "bias"})
-_NORM = _AFFINE | {"running_mean", "running_var", "num_batches_tracked"}
+_COUNT = _AFFINE | {"num_batches_tracked"}
+_NORM = _COUNT | {"running_mean", "running_var"}
 _NONE: frozenset[str] = frozenset()
 # The layers that are computed from their input and these tensors, and nothing else.
 TENSORS: dict[type[nn.Module], frozenset[str]] = {
     **dict.fromkeys((nn.Linear, nn.Conv2d, nn.GroupNorm), _AFFINE),
-    **dict.fromkeys(
-        (nn.BatchNorm1d, nn.BatchNorm2d, nn.InstanceNorm2d, FormulaBatchNorm), _NORM
-    ),
+    **dict.fromkeys((StandardizedLinear, StandardizedConv2d), _AFFINE),
+    **dict.fromkeys((RootMeanSquareNorm, FrozenNorm), _AFFINE),
+    FilterResponseNorm: _AFFINE | {"tau"},
+    DynamicTanh: _AFFINE | {"alpha"},
+    DynamicErf: _AFFINE | {"alpha", "shift"},
+    **dict.fromkeys((nn.BatchNorm1d, nn.BatchNorm2d, nn.InstanceNorm2d), _NORM),
+    **dict.fromkeys((FormulaBatchNorm, GhostBatchNorm, BatchRenorm), _NORM),
+    SwitchableNorm: _NORM | {"mean_mixture", "variance_mixture"},
+    Whitening: _COUNT | {"running_mean", "running_cov"},
+    RankNorm: _COUNT | {"running_quantiles"},
     **dict.fromkeys((*ACTIVATIONS, nn.Identity, nn.Flatten, Scale), _NONE),
     **dict.fromkeys((nn.MaxPool2d, nn.AvgPool2d), _NONE),
     **dict.fromkeys((Dropout, Noise), frozenset({"drawn"})),

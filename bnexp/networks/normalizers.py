@@ -1,8 +1,9 @@
 """Layers that normalize by their mode, recognized by what they do.
 
 In training such a layer uses the moments of the batch, in evaluation those that it has kept in
-its buffers `running_mean` and `running_var`. Whose statistics an evaluation uses is a question
-about exactly these layers, wherever in a network they stand and whatever their type.
+its buffers `running_mean` and `running_var` (or `running_cov`, where it whitens). Whose
+statistics an evaluation uses is a question about exactly these layers, wherever in a network
+they stand and whatever their type.
 """
 
 import copy
@@ -12,10 +13,25 @@ from torch import Tensor, nn
 
 from bnexp.datasets.about import Shape
 from bnexp.errors import UsageError
-from bnexp.norms import FormulaBatchNorm
+from bnexp.norms import (
+    BatchRenorm,
+    FormulaBatchNorm,
+    GhostBatchNorm,
+    SwitchableNorm,
+    Whitening,
+)
 
-# What they do is known.
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, FormulaBatchNorm)
+# What they do is known. In training a renormalization is told of the running statistics too,
+# and of ghosts each has its own, but all evaluate by what they have kept.
+BATCH_NORMS = (
+    nn.BatchNorm1d,
+    nn.BatchNorm2d,
+    FormulaBatchNorm,
+    GhostBatchNorm,
+    BatchRenorm,
+    SwitchableNorm,
+    Whitening,
+)
 IMAGES = 4
 
 
@@ -51,21 +67,26 @@ def normalizers(network: nn.Module, shape: Shape) -> dict[str, nn.Module]:
     return found
 
 
-def moments(x: Tensor) -> tuple[Tensor, Tensor]:
+def moments(layer: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
     """Return the mean and the *biased* variance of each channel, shape (C,).
 
+    Of a layer that whitens, the covariances of each group of channels, shape (G, g, g).
+
     Args:
-        x: Shape (N, C) or (N, C, ...).
+        x: What the layer is given, shape (N, C) or (N, C, ...).
     """
+    if isinstance(layer, Whitening):
+        return layer.moments(x)
     var, mean = torch.var_mean(x, [0, *range(2, x.dim())], correction=0)
     return mean, var
 
 
 @torch.no_grad()
 def put(layer: nn.Module, mean: Tensor, var: Tensor) -> None:
-    """Let a layer evaluate with these moments, shape (C,)."""
-    for buffer, value in ((layer.running_mean, mean), (layer.running_var, var)):
-        assert isinstance(buffer, Tensor)
+    """Let a layer evaluate with these `moments`."""
+    spread = "running_cov" if isinstance(layer, Whitening) else "running_var"
+    for name, value in (("running_mean", mean), (spread, var)):
+        buffer = layer.get_buffer(name)
         buffer.copy_(value.view_as(buffer))
 
 
@@ -97,7 +118,9 @@ def input_shapes(network: nn.Module, shape: Shape) -> dict[nn.Module, torch.Size
 
 def _keeps_moments(layer: nn.Module) -> bool:
     buffers = layer._buffers
-    return all(buffers.get(name) is not None for name in ("running_mean", "running_var"))
+    return isinstance(layer, Whitening) or all(
+        buffers.get(name) is not None for name in ("running_mean", "running_var")
+    )
 
 
 @torch.no_grad()
@@ -110,7 +133,7 @@ def _does(layer: nn.Module, shape: torch.Size) -> str:
         in_training = training.train()(x)
         if torch.allclose(in_training, stored.eval()(x)):
             return "nothing"
-        put(given, *moments(x))
+        put(given, *moments(given, x))
         agrees = torch.allclose(in_training, given.eval()(x), rtol=1e-6, atol=1e-6)
     except (RuntimeError, TypeError, ValueError):  # it takes something else than such an input
         return "neither"

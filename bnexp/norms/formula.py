@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from bnexp.norms.parts import Running, by_channel, moments, unbiased
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Parts:
     forgets: bool = False
 
 
-class FormulaBatchNorm(nn.Module):
+class FormulaBatchNorm(Running):
     """Batch normalization written as its formula, differentiable by autograd.
 
     In training, each channel is normalized with the moments of the minibatch::
@@ -60,27 +62,22 @@ class FormulaBatchNorm(nn.Module):
     the two variances and for momentum are those of `torch.nn.BatchNorm1d` and `2d`.
     """
 
-    # For the type checker.
-    weight: nn.Parameter | None
-    bias: nn.Parameter | None
     running_mean: Tensor
     running_var: Tensor
-    num_batches_tracked: Tensor
 
     def __init__(
         self, channels: int, epsilon: float, momentum: float | None, parts: Parts = Parts()
     ) -> None:
-        super().__init__()
-        self.eps = epsilon
-        self.momentum = momentum
+        super().__init__(
+            channels,
+            epsilon,
+            momentum,
+            {"mean": torch.zeros(channels), "var": torch.ones(channels)},
+            kept=not parts.forgets,
+            gamma=parts.gamma,
+            beta=parts.beta,
+        )
         self.parts = parts
-        for name, value, learned in (("weight", 1.0, parts.gamma), ("bias", 0.0, parts.beta)):
-            parameter = nn.Parameter(torch.full((channels,), value)) if learned else None
-            self.register_parameter(name, parameter)
-        kept = not parts.forgets
-        self.register_buffer("running_mean", torch.zeros(channels), persistent=kept)
-        self.register_buffer("running_var", torch.ones(channels), persistent=kept)
-        self.register_buffer("num_batches_tracked", torch.tensor(0), persistent=kept)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalized input.
@@ -92,25 +89,15 @@ class FormulaBatchNorm(nn.Module):
             ValueError: If a channel has one value in training: it has no variance, and
                 its output would be `bias` whatever the input.
         """
-        axes = [0, 2, 3][: x.dim() - 1]
-        shape = (1, -1) + (1,) * (x.dim() - 2)
         if torch.is_grad_enabled() if self.parts.mode_by_grad else self.training:
-            n = x.numel() // x.shape[1]
-            if n < 2:
-                raise ValueError(
-                    f"more than one value per channel is needed to train, got {tuple(x.shape)}"
-                )
-            mean = x.mean(axes)  # (C,)
-            var = ((x - mean.view(shape)) ** 2).mean(axes)  # (C,), biased
-            self._remember(mean.detach(), var.detach() * n / (n - 1))
+            mean, var = moments(x)
+            self.remember(mean=mean, var=unbiased(var, x))
         else:
             mean, var = self.running_mean, self.running_var
-        y = x - mean.view(shape) if self.parts.center else x
+        y = x - by_channel(mean, x) if self.parts.center else x
         if self.parts.scale:
-            y = y / self._divisor(var).view(shape)
-        if self.weight is not None:
-            y = self.weight.view(shape) * y
-        return y if self.bias is None else y + self.bias.view(shape)
+            y = y / by_channel(self._divisor(var), x)
+        return self.affine(y)
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode; where statistics are forgotten, evaluation begins without them."""
@@ -126,11 +113,3 @@ class FormulaBatchNorm(nn.Module):
             return torch.sqrt(var + self.eps)
         # The root has no derivative at 0: a constant channel would send back NaN.
         return torch.sqrt(var.clamp_min(torch.finfo(var.dtype).tiny)) + self.eps
-
-    def _remember(self, mean: Tensor, unbiased_var: Tensor) -> None:
-        self.num_batches_tracked += 1
-        # In the input's precision: an integer tensor would be divided in float32.
-        count = self.num_batches_tracked.to(mean.dtype)
-        new = 1 / count if self.momentum is None else self.momentum
-        self.running_mean += new * (mean - self.running_mean)
-        self.running_var += new * (unbiased_var - self.running_var)

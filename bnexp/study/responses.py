@@ -58,10 +58,9 @@ def _lacking(key: str, config: Config) -> Iterator[str]:
     if key.startswith(EPOCHS_TO) and key not in reported:
         yield f"eval.thresholds with {float(key.removeprefix(EPOCHS_TO)) / 100:g}"
     layer = _layer(key)
-    if layer and config.model.layers:  # those of a user's function are known when it has run
-        normalized = getattr(config.norm, "normalized", lambda layers: ())(config.model.layers)
-        if layer not in normalized:
-            yield f"a layer {layer!r} with a normalization"
+    layers = config.model.layers  # those of a user's function are known when it has run
+    if layer and layers and layer not in config.norm.normalized(layers):
+        yield f"a layer {layer!r} with a normalization"
 
 
 def _layer(key: str) -> str | None:

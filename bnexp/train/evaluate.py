@@ -101,16 +101,16 @@ class _Reached(BaseException):
     It is no `Exception`: those a user's `forward` may catch.
     """
 
-    def __init__(self, x: Tensor) -> None:
+    def __init__(self, layer: nn.Module, x: Tensor) -> None:
         super().__init__()
-        self.x = x
+        self.layer, self.x = layer, x
 
 
 class _Population:
     """Hooks that put the moments of a normalization's use in place when a pass comes to it.
 
     Attributes:
-        known: Mean and variance, of shape (C,), of each use in order of execution.
+        known: The `moments` of each use in order of execution.
         at: The number of the use that comes next.
         layers: The normalizations that have been used.
     """
@@ -125,7 +125,7 @@ class _Population:
 
     def use(self, layer: nn.Module, given: tuple[Tensor, ...]) -> None:
         if self.at == len(self.known):
-            raise _Reached(given[0])
+            raise _Reached(layer, given[0])
         put(layer, *self.known[self.at])
         self.at += 1
         self.layers.add(layer)
@@ -193,7 +193,7 @@ def _find(
                 try:
                     x = layer(x)
                 except _Reached as reached:
-                    mean, var = moments(reached.x)
+                    mean, var = moments(reached.layer, reached.x)
                     n = reached.x.numel() // len(mean)
                     break
             else:

@@ -15,7 +15,7 @@ from bnexp.datasets.about import Shape
 from bnexp.networks.flat import alike
 from bnexp.networks.normalizers import input_shapes
 from bnexp.networks.random_layers import Drawing
-from bnexp.norms import FormulaBatchNorm
+from bnexp.norms import FormulaBatchNorm, Whitening
 
 if TYPE_CHECKING:
     from bnexp.train.gpu.network import Network
@@ -92,8 +92,12 @@ class Stack:
 
     @property
     def can_be_captured(self) -> bool:
-        """Return whether a step reads nothing from the host that changes."""
-        return self.kernels is not None or not (self._drawing or self._cumulative)
+        """Return whether a step reads nothing from the host that changes, and never waits.
+
+        An eigendecomposition waits for its device.
+        """
+        whitens = any(isinstance(layer, Whitening) for layer in self._network.modules())
+        return self.kernels is not None or not (self._drawing or self._cumulative or whitens)
 
     def train(self, *, mode: bool) -> None:
         """Set the mode of all networks, as `nn.Module.train` does."""

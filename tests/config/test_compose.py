@@ -173,6 +173,10 @@ def test_every_fault_is_told_at_once(composer: Composer) -> None:
     [
         (["norm=batch", "train.batch_size=1"], "batch_size=1 leaves a batch of one"),
         (["norm=batch", "data.train_size=65", "train.batch_size=64"], "drop_last=true"),
+        (["norm=ghost", "norm.virtual_batch=1"], "with norm.virtual_batch=1 leaves a batch of"),
+        (["norm=ghost", "train.batch_size=33"], "batch_size=33 with norm.virtual_batch=32"),
+        (["norm=ghost", "train.batch_size=87", "norm.virtual_batch=44"], "drop_last=true"),
+        (["norm=rank", "train.batch_size=1"], "batch_size=1 leaves a batch of one"),
         (["data.train_size=10", "train.drop_last=true"], "leaves no batch of the 10"),
         (
             ["norm=batch", "eval.statistics=[batch]", "train.batch_size=359", *SMALL],

@@ -1,6 +1,7 @@
 """Population statistics against two passes in float64, layer by layer."""
 
 import copy
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -12,7 +13,7 @@ from bnexp.config.schema import Config
 from bnexp.data.tensors import Split, load
 from bnexp.networks.build import build
 from bnexp.networks.normalizers import normalizers
-from bnexp.norms import FormulaBatchNorm
+from bnexp.norms import FormulaBatchNorm, Whitening
 from bnexp.train import evaluate as module
 from bnexp.train.evaluate import population_statistics
 from tests.conformance.cases import KINDS, PLACEMENTS, axes, by_channel
@@ -32,6 +33,28 @@ def unequal_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(module.EVAL_BATCH, "cpu", 97)
 
 
+def cov_of(centered: Tensor, size: int) -> Tensor:
+    """Return the biased covariances of each group of channels."""
+    flat = centered.transpose(0, 1).flatten(1)
+    return torch.stack(
+        [flat[at : at + size].cov(correction=0) for at in range(0, len(flat), size)]
+    )
+
+
+def whitened(centered: Tensor, cov: Tensor, layer: Whitening) -> Tensor:
+    """Return what the inverse roots, taken from Cholesky's, make of each group."""
+    size, y = layer.group_size, torch.empty_like(centered)
+    for group, one in enumerate(cov):
+        at = slice(group * size, (group + 1) * size)
+        root = torch.linalg.cholesky(one + layer.eps * torch.eye(size))
+        # The polar factor of a Cholesky root turns it into the symmetric one.
+        left, values, _ = torch.linalg.svd(root)
+        symmetric = (left * values) @ left.T
+        assert torch.allclose(symmetric @ symmetric, one + layer.eps * torch.eye(size).double())
+        y[:, at] = torch.einsum("ij,nj...->ni...", torch.linalg.inv(symmetric), centered[:, at])
+    return by_channel(layer.weight, y) * y + by_channel(layer.bias, y)
+
+
 @torch.no_grad()
 def oracle(network: nn.Sequential, images: Tensor) -> tuple[dict[str, Tensor], Tensor]:
     """Return the population statistics by name, and the logits that they give.
@@ -42,11 +65,16 @@ def oracle(network: nn.Sequential, images: Tensor) -> tuple[dict[str, Tensor], T
     x = images.double()
     found = {}
     for name, one in exact.named_children():
-        if not isinstance(one, FormulaBatchNorm | nn.BatchNorm1d | nn.BatchNorm2d):
+        if not isinstance(one, FormulaBatchNorm | Whitening | nn.BatchNorm1d | nn.BatchNorm2d):
             x = one(x)
             continue
         mean = x.sum(axes(x)) * x.shape[1] / x.numel()
         centered = x - by_channel(mean, x)
+        if isinstance(one, Whitening):
+            cov = cov_of(centered, one.group_size)
+            found |= {f"{name}.running_mean": mean, f"{name}.running_cov": cov}
+            x = whitened(centered, cov, one)
+            continue
         var = centered.square().sum(axes(x)) * x.shape[1] / x.numel()
         found[f"{name}.running_mean"], found[f"{name}.running_var"] = mean, var
         x = centered / by_channel((var + one.eps).sqrt(), x)
@@ -54,8 +82,16 @@ def oracle(network: nn.Sequential, images: Tensor) -> tuple[dict[str, Tensor], T
     return found, x
 
 
-@pytest.mark.parametrize("placement", PLACEMENTS)
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize(
+    ("name", "placement"),
+    [
+        *itertools.product(KINDS, PLACEMENTS),
+        ("whiten", "before_activation"),
+        ("whiten", "after_flatten"),
+        ("ghost", "after_pool"),
+        ("renorm", "before_activation"),
+    ],
+)
 def test_population_statistics_are_two_passes_over_everything(
     compose: Callable[..., Config], train: Split, name: str, placement: str
 ) -> None:

@@ -17,6 +17,11 @@ from bnexp.doctor.settings import traps
         (["model.bias=true"], "does nothing"),
         (["model.dropout=0.3", "norm.placement=after_dropout"], "study=dropout_order"),
         (["train.batch_size=6"], "mostly noise"),
+        (["norm=ghost", "norm.virtual_batch=5"], "virtual_batch=5: the statistics of so few"),
+        (
+            ["norm=whiten", "norm.group_size=all", "norm.where=[fc1]", "train.batch_size=32"],
+            "without variance",
+        ),
         (["train.batch_size=239"], "3 of the 1,437"),
     ],
 )

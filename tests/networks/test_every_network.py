@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnexp.config.compose import Composer
-from bnexp.config.normalization import DEFECTS, Placement
+from bnexp.config.norm_base import Placement
+from bnexp.config.normalization import DEFECTS
 from bnexp.config.schema import Config
 from bnexp.errors import UsageError
 from bnexp.networks.build import Scale, build, n_parameters
@@ -322,6 +323,41 @@ def test_where_chooses_the_layers(
         (("norm=instance", "norm.where=[conv1,fc1]"), r"norm=instance: fc1 is dense"),
         (("norm=instance", "norm.placement=after_flatten"), r"instance: conv2 is flattened"),
         (("norm=instance", "model=mlp"), r"norm=instance needs a convolution"),
+        (("norm=frn", "norm.where=[conv1,fc1]"), r"norm=frn: fc1 is dense"),
+        (("norm=frn", "model=mlp"), r"norm=frn needs a convolution"),
+        (
+            ("norm=rms", "model=mlp", "model.hidden=[1,8]"),
+            r"groups of one value in fc1, which makes each of them its sign",
+        ),
+        (
+            ("norm=whiten", "norm.group_size=4"),
+            r"norm\.group_size=4 does not divide the 6 channels of conv1",
+        ),
+        (("norm=whiten", "norm.group_size=some"), r"norm\.group_size=some: "),
+        (
+            ("norm=weight_standardization", "norm.where=[input,fc1]", "norm.groups=1"),
+            r"weight_standardization: input has no weights, leave it out of norm\.where",
+        ),
+        (
+            ("norm=weight_standardization", "model=mlp", "model.hidden=[1,8]", "norm.groups=1"),
+            r"weight_standardization: fc2 has one weight a unit, leave it out",
+        ),
+        (
+            ("norm=weight_standardization", "model=custom"),
+            r"of your own with StandardizedConv2d .*, and with norm=group",
+        ),
+        (
+            ("norm=renorm", "eval.statistics=[running,batch]"),
+            r"norm=renorm has no eval\.statistics=batch, .*: choose of running, population",
+        ),
+        (
+            ("norm=rank", "eval.statistics=[population]"),
+            r"norm=rank has no eval\.statistics=population, .*: choose of running",
+        ),
+        (("norm=renorm", "norm.r_max=0.5"), r"norm\.r_max=0\.5: "),
+        (("norm=frozen", "norm.variance=-1.0"), r"norm\.variance=-1\.0: "),
+        (("norm=rank", "norm.quantiles=1"), r"norm\.quantiles=1: "),
+        (("norm=dyt", "norm.epsilon=0.1"), r"norm\.epsilon does not exist for norm=dyt"),
         (("norm=instance", "model=dense_head"), r"norm=instance needs a convolution"),
         (("norm=batch", "norm.noise=-1.0"), r"norm\.noise=-1\.0: "),
         (("norm=batch", "norm.affine=all"), r"norm\.affine=all: "),
@@ -344,6 +380,18 @@ def test_what_cannot_be_normalized(
         ("norm=group", "norm.groups=4", "model=mlp", "model.hidden=[8,12]"),
         ("norm=group", "norm.placement=after_flatten"),
         ("norm=instance", "norm.where=[input,conv1]"),
+        ("norm=frn", "norm.where=[input,conv1]"),
+        ("norm=whiten", "norm.group_size=all"),
+        (
+            "norm=whiten",
+            "norm.group_size=5",
+            "norm.where=[conv2]",
+            "norm.placement=after_flatten",
+        ),
+        ("norm=rank", "norm.where=[input,fc1]"),
+        ("norm=weight_standardization", "model=mlp", "model.hidden=[8,12]", "norm.groups=4"),
+        ("norm=renorm", "eval.statistics=[running,population]"),
+        ("norm=ghost", "norm.virtual_batch=1", "norm.where=[conv1,conv2]"),
         ("norm=instance", "norm.placement=after_flatten", "norm.where=[conv1]"),
     ],
 )
@@ -457,12 +505,18 @@ def test_the_lab_preset_is_the_labs(
 
 # Everything with everything.
 
+THOROUGH = pytest.mark.thorough
+
 
 @pytest.mark.usefixtures("narrow")
+@pytest.mark.parametrize("part", [0, *(pytest.param(k, marks=THOROUGH) for k in range(1, 7))])
 def test_every_admitted_combination_trains(
-    compose: Callable[..., Config], composer: Composer, rng: np.random.Generator
+    compose: Callable[..., Config], composer: Composer, rng: np.random.Generator, part: int
 ) -> None:
-    """Whatever the configuration admits builds, gives (N, 10) and trains two steps."""
+    """Whatever the configuration admits builds, gives (N, 10) and trains two steps.
+
+    A part has every model with every norm, in one of its places.
+    """
     base = compose("data=digits", "optimizer.lr=0.01").model_dump(mode="json")
     norms = [
         compose(f"norm={name}").model_dump(mode="json")["norm"]
@@ -471,25 +525,23 @@ def test_every_admitted_combination_trains(
     admitted, refused = 0, 0
     x = torch.from_numpy(rng.random((6, 1, 28, 28), dtype=np.float32))
     labels = torch.from_numpy(rng.integers(0, 10, 6))
-    for model in MODELS.values():
+    for number, model in enumerate(MODELS.values(), start=part):
         section = compose(*model).model_dump(mode="json")["model"]
-        for norm in norms:
-            for placement in PLACEMENTS if norm["name"] != "none" else [None]:
-                place = {} if placement is None else {"placement": placement}
-                try:
-                    config = Config.model_validate(
-                        base | {"model": section, "norm": norm | place}
-                    )
-                except ValidationError as error:
-                    assert "norm" in str(error)  # noqa: PT017
-                    refused += 1
-                    continue
-                admitted += 1
-                losses = two_steps(config, x, labels)
-                assert all(math.isfinite(loss) for loss in losses), (model, norm, placement)
-    assert {norm["name"] for norm in norms} > {*DEFECTS, "group", "layer", "instance"}
-    assert admitted > 150
-    assert refused > 50
+        for at, norm in enumerate(norms, start=number):
+            placement = PLACEMENTS[at % len(PLACEMENTS)]
+            place = {} if norm["name"] == "none" else {"placement": placement}
+            try:
+                config = Config.model_validate(base | {"model": section, "norm": norm | place})
+            except ValidationError as error:
+                assert "norm" in str(error)  # noqa: PT017
+                refused += 1
+                continue
+            admitted += 1
+            losses = two_steps(config, x, labels)
+            assert all(math.isfinite(loss) for loss in losses), (model, norm, placement)
+    assert {norm["name"] for norm in norms} > {*DEFECTS, "group", "layer", "instance", "rank"}
+    assert admitted > 80
+    assert refused > 40
 
 
 def two_steps(config: Config, x: Tensor, labels: Tensor) -> list[float]:

@@ -209,6 +209,26 @@ def test_pooled_moments_keep_small_variances_beside_large_means() -> None:
     assert np.abs(naive.numpy() - x.var(0)).max() > 1e-6 * x.var(0).max()
 
 
+@pytest.mark.parametrize("shift", [0.0, 1e6])
+def test_pooled_covariances_are_those_of_all_samples(shift: float) -> None:
+    """Parts of unequal size give the covariances of all samples, whatever their mean."""
+    x = shift + np.random.default_rng(0).normal(size=(100, 6)) @ np.triu(np.ones((6, 6)))
+    parts = np.split(x, [1, 10, 60])
+    covs = [
+        np.stack([np.cov(part[:, at : at + 3].T, bias=True) for at in (0, 3)]) for part in parts
+    ]
+    mean, cov = pooled_moments(
+        torch.from_numpy(np.stack([part.mean(0) for part in parts])),
+        torch.from_numpy(np.stack(covs)),
+        torch.tensor([len(part) for part in parts]),
+    )
+    np.testing.assert_allclose(mean, x.mean(0), rtol=1e-12, atol=1e-12)
+    for group, at in enumerate((0, 3)):
+        # As above.
+        expected = np.cov(x[:, at : at + 3].T, bias=True)
+        np.testing.assert_allclose(cov[group], expected, rtol=1e-8, atol=1e-8)
+
+
 def test_pooled_moments_take_whole_numbers() -> None:
     """Counts may be integers, and cost no digits."""
     x = 1e4 + np.random.default_rng(0).normal(size=(1000, 2))

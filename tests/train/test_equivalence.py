@@ -18,6 +18,7 @@ from bnexp.train.program import program_of
 from bnexp.train.stack import Stack
 
 STEPS, BATCH, RUNS = 20, 4, 2
+BATCHES = (f"train.batch_size={BATCH}", "train.drop_last=true")
 MODELS = {
     "lenet": ("model=lenet", "model.activation=sigmoid", "model.init=xavier_uniform"),
     "mlp": ("model=mlp", "model.hidden=[12,8]"),
@@ -38,7 +39,20 @@ NORMS = {
     "variance_not_sd": ("norm.epsilon=0.1",),
     "mode_by_grad": (),
     "forgets_statistics": (),
+    "rms": (),
+    "dyt": (),
+    "derf": (),
+    "frozen": (),
+    "ghost": ("norm.virtual_batch=2",),
+    "ghost, cumulative": ("norm.virtual_batch=2", "norm.momentum=null"),
+    "renorm": ("norm.warm_up=9",),
+    "weight_standardization": (),
+    "whiten": (),
+    "rank": ("norm.quantiles=8",),
+    "switchable": (),
+    "frn": (),
 }
+OF_IMAGES = ("instance", "frn")
 OPTIMIZERS = {
     "sgd": ("optimizer=sgd",),
     "sgd with all": (
@@ -54,14 +68,26 @@ OPTIMIZERS = {
     "rmsprop": ("optimizer=rmsprop", "optimizer.momentum=0.5", "schedule=step"),
     "lamb": ("optimizer=lamb", "schedule.warmup=0.5", "train.clip=0.5"),
 }
+# Norms beside the usual: each with one model, with the others only when asked for.
+RARE = {name for name in NORMS if list(NORMS).index(name) >= list(NORMS).index("rms")}
+
+
+def marks(at: tuple[int, ...], names: tuple[str, ...]) -> list[pytest.MarkDecorator]:
+    """Return what a case is marked with."""
+    model = "lenet" if names[1] == "frn" else "mlp"
+    usual = names[0] == model if names[1] in RARE else sum(at) % len(OPTIMIZERS) == 0
+    return [] if usual else [pytest.mark.thorough]
+
+
 # Every two of model, norm and optimizer meet; all three do only when asked for.
 CASES = [
-    pytest.param(*names, marks=[] if sum(at) % len(OPTIMIZERS) == 0 else pytest.mark.thorough)
+    pytest.param(*names, marks=marks(at, names))
     for at, names in (
         (tuple(place for place, _ in case), tuple(name for _, name in case))
         for case in itertools.product(*map(enumerate, (MODELS, NORMS, OPTIMIZERS)))
     )
-    if not (names[1] == "instance" and names[0] not in ("lenet", "fastai_cnn"))
+    if not (names[1] in RARE and sum(at) % len(OPTIMIZERS))
+    and not (names[1] in OF_IMAGES and names[0] not in ("lenet", "fastai_cnn"))
 ]
 # The widest network has fewer filters: a third of the cases are its.
 pytestmark = pytest.mark.usefixtures("narrow")
@@ -96,7 +122,7 @@ def composed(
     train = {"batch_size": BATCH, "drop_last": True, "steps": STEPS}
     parts = {
         "model": compose(*MODELS[model], f"model.init_gain={gain}", f"model.bias={bias}").model,
-        "norm": compose(f"norm={norm.partition(',')[0]}", *NORMS[norm]).norm,
+        "norm": compose(f"norm={norm.partition(',')[0]}", *NORMS[norm], *BATCHES).norm,
         "optimizer": optimized.optimizer,
         "schedule": optimized.schedule,
         "train": optimized.train.model_copy(update=train),

@@ -10,14 +10,18 @@ from hypothesis import given, settings
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bnexp.config.compose import Composer
 from bnexp.config.schema import Config
 from bnexp.data.tensors import Split
+from bnexp.networks import build as networks
 from bnexp.networks.flat import is_flat
 from bnexp.train import plain
 from bnexp.train.cohort import train_epoch
 from bnexp.train.cpu.blocks import blocked
 from bnexp.train.cpu.dense_norm import with_dense_norms
 from bnexp.train.cpu.kernels import library
+from bnexp.train.cpu.supported import is_native
+from bnexp.train.gpu.supported import is_supported
 from bnexp.train.optimizers import make_stepper
 from bnexp.train.program import BLOCKS, FUSED, NATIVE, PLAIN, STACKED, program_for, program_of
 from bnexp.train.stack import Stack
@@ -199,6 +203,25 @@ class ByTheLastCall(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x * type(self).factor
+
+
+def test_kernels_take_no_norm_that_they_do_not_know(
+    compose: Callable[..., Config], composer: Composer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kernels of a CPU or a GPU train PyTorch's batch normalization, and no other norm."""
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    taken = set()
+    names = [name for name in composer.options("norm") if name != "none"]
+    for name in names:
+        network = networks.build(compose("model=lenet", f"norm={name}"), 0)
+        kinds = {type(layer) for key, layer in network.named_children() if "_norm" in key}
+        if kinds == {nn.BatchNorm1d, nn.BatchNorm2d} and name != "noisy":
+            taken.add(name)
+        assert is_flat(network)
+        assert is_native(network) == (name in taken), name
+        assert is_supported(network, CPU) in (False, name in taken), name
+    assert taken == {"batch", "blog", "fastai", "keras"}
+    assert len(names) > 20
 
 
 def test_what_a_call_leaves_in_a_class_is_the_runs_own(compose: Callable[..., Config]) -> None:

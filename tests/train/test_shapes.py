@@ -64,6 +64,13 @@ CASES = {
         (COLOUR, FLOATS, AUGMENTED, "model=custom", "norm=group"),
         STACKED,
     ),
+    "whitened": ((COLOUR, "model=lenet", "norm=whiten", "norm.placement=after_pool"), BLOCKS),
+    "standardized weights": ((COLOUR, "model=lenet", "norm=weight_standardization"), BLOCKS),
+    "ranks and an input": ((VECTOR, *MLP, "norm=rank", "norm.where=[input,fc2]"), NORMS),
+    "one's own, with ghosts": (
+        (COLOUR, "model=custom", "norm=ghost", "norm.virtual_batch=7"),
+        STACKED,
+    ),
     "one's own": (
         (COLOUR, "model=custom", "model.args.width=5", "norm=group", "norm.groups=5"),
         STACKED,
