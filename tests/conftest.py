@@ -170,7 +170,10 @@ def faulty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture
 def unprinted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a report's figures without laying out and printing them: most of what it takes."""
-    monkeypatch.setattr("bnexp.plots.style.files", lambda _: {"svg": b"", "png": b""})
+    empty = (
+        b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><defs><style/></defs></svg>'
+    )
+    monkeypatch.setattr("bnexp.plots.output.files", lambda _: {"svg": empty, "png": b""})
 
 
 @pytest.fixture

@@ -9,12 +9,14 @@ from matplotlib.figure import Figure
 
 from bnexp.plots.answer import answer
 from bnexp.plots.effects import effects, interaction
-from bnexp.plots.heat import heat_map, lighter
+from bnexp.plots.heat import colours, heat_map
+from bnexp.plots.names import contrast_name, short
+from bnexp.plots.output import drawn, files, made, styled
 from bnexp.plots.panels import numbers
 from bnexp.plots.runs import cell_means, learning_curves, statistics
 from bnexp.plots.speed import cost_per_run, speeds
-from bnexp.plots.style import contrast_name, drawn, files, look, made, short, styled
-from bnexp.plots.svg import is_ours
+from bnexp.plots.style import look
+from bnexp.plots.svg import inlined, is_ours
 from bnexp.plots.sweep import Limits, sweep
 from bnexp.plots.time_to_accuracy import time_to_accuracy
 from bnexp.plots.unit_inputs import unit_inputs
@@ -24,16 +26,17 @@ __all__ = [
     "Limits",
     "answer",
     "cell_means",
+    "colours",
     "contrast_name",
     "cost_per_run",
     "drawn",
     "effects",
     "files",
     "heat_map",
+    "inlined",
     "interaction",
     "is_ours",
     "learning_curves",
-    "lighter",
     "look",
     "made",
     "numbers",

@@ -7,14 +7,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bnexp.metrics import describe
-from bnexp.plots.style import (
-    LETTER,
-    add_note,
-    cell_name,
-    draw_intervals,
-    new_figure,
-    wrapped,
-)
+from bnexp.plots.names import LETTER, cell_name, wrapped
+from bnexp.plots.says import change_of
+from bnexp.plots.style import add_note, draw_intervals, new_figure
 from bnexp.store.given import of_text
 
 COLOUR = {"cannot_tell": "#777777"}  # of a difference whose interval holds zero
@@ -43,11 +38,21 @@ def answer(answers: pd.DataFrame, varied: Sequence[str]) -> Figure:
         here = table[table["response"] == response]
         axes.axvline(0, color="black", linewidth=0.8)
         rows = np.arange(len(here))
+        names_here = np.array([_name(row, varied) for row in here.to_dict("records")])
         values = here[["estimate", "ci_low", "ci_high"]] * what.scale
         unsettled = here["outcome"].isin(COLOUR).to_numpy()
         for some, colour in ((~unsettled, "black"), (unsettled, COLOUR["cannot_tell"])):
-            draw_intervals(axes, rows[some], values[some], colour=colour, marker="o")
-        axes.set_yticks(rows, [_name(row, varied) for row in here.to_dict("records")])
+            says = {"difference": names_here[some], "n": here["n"].to_numpy()[some]}
+            draw_intervals(
+                axes,
+                rows[some],
+                values[some],
+                colour=colour,
+                marker="o",
+                says=says,
+                of=change_of(response),
+            )
+        axes.set_yticks(rows, names_here)
         axes.set_ylim(len(here) - 0.4, -0.6)
         axes.margins(x=0.12)
         better = {"higher": "right", "lower": "left"}.get(what.better)

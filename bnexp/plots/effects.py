@@ -7,28 +7,26 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bnexp.metrics import describe
+from bnexp.plots.names import LETTER, Factors, contrast_name, short, wrapped
+from bnexp.plots.says import change_of, mark_bars, of_means, of_response, series_of
 from bnexp.plots.style import (
-    LETTER,
     MOST_ROWS,
-    Factors,
     add_legend,
     add_note,
     add_source,
-    contrast_name,
     draw_intervals,
     handle,
     level_handles,
     look,
     response_panels,
     share_x,
-    short,
     source_handle,
     with_values,
-    wrapped,
 )
 
 # A response and a row of the forest plot: factor, level a, level b.
 Compared = tuple[str, str, str, str]
+MAIN, INTERACTION = "main effect", "interaction"
 
 
 def effects(
@@ -49,6 +47,7 @@ def effects(
     names = list(compared.itertuples(index=False, name=None))
     names = names[:MOST_ROWS]
     responses, lacking = with_values(table.groupby("response")["estimate"].count(), responses)
+    labels = np.array([contrast_name(*name) for name in names])
     figure, panels = response_panels(len(responses), 0.3 * len(names) + 1.7)
     for response, axes in zip(responses, panels, strict=True):
         what = describe(response)
@@ -58,7 +57,17 @@ def effects(
         is_main = here["kind"].eq("main").to_numpy()
         for some, colour, marker in ((is_main, "black", "o"), (~is_main, "#777777", "s")):
             values = here.loc[some, ["estimate", "ci_low", "ci_high"]] * what.scale
-            draw_intervals(axes, rows[some], values, colour=colour, marker=marker)
+            says = {"effect": labels[some], "n": here.loc[some, "n"].to_numpy()}
+            draw_intervals(
+                axes,
+                rows[some],
+                values,
+                colour=colour,
+                marker=marker,
+                says=says,
+                series=MAIN if marker == "o" else INTERACTION,
+                of=change_of(response),
+            )
         for row, name in enumerate(names):
             if (response, *name) in reported:
                 add_source(axes, row, reported[response, *name] * what.scale)
@@ -70,12 +79,12 @@ def effects(
         axes.margins(x=0.12)
     share_x(panels, responses)
     axes = panels[0]
-    axes.set_yticks(range(len(names)), [contrast_name(*name) for name in names])
+    axes.set_yticks(range(len(names)), labels)
     axes.set_ylim(len(names) - 0.4, -0.6)
     figure.align_xlabels()
-    handles = [handle("o", "main effect", color="black")]
+    handles = [handle("o", MAIN, color="black")]
     if (table["kind"] == "interaction").any():
-        handles.append(handle("s", "interaction", color="#777777"))
+        handles.append(handle("s", INTERACTION, color="#777777"))
     if any((response, *name) in reported for response in responses for name in names):
         handles.append(source_handle())
     add_legend(figure, handles)
@@ -117,7 +126,7 @@ def interaction(
                 (here["mean"] - here["ci_low"]) * what.scale,
                 (here["ci_high"] - here["mean"]) * what.scale,
             ]
-            axes.errorbar(
+            drawn = axes.errorbar(
                 x,
                 here["mean"] * what.scale,
                 yerr=errors,
@@ -126,6 +135,8 @@ def interaction(
                 linestyle=line,
                 capsize=3,
             )
+            says = of_means(here, {key: factors[key] for key in by}, what.scale)
+            mark_bars(drawn, says, series=series_of(lines, level), of=of_response(response))
         axes.set_xticks(range(len(names)), names)
         axes.set_xlim(-0.4, len(names) - 0.6)
         axes.set_xlabel(short(axis))

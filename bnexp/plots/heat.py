@@ -1,41 +1,39 @@
 """Where on a grid of two factors is the response best?"""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, Normalize
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from bnexp.metrics import describe
+from bnexp.plots.dark import luminance
+from bnexp.plots.marks import mark
+from bnexp.plots.names import LETTER, Factors, panel_title, short, wrapped
 from bnexp.plots.panels import MOST_COLUMNS, ended, flattered, ordered, panel_rows
-from bnexp.plots.style import (
-    LETTER,
-    Factors,
-    add_note,
-    new_figure,
-    panel_title,
-    short,
-    wrapped,
-)
+from bnexp.plots.says import of_means, of_response
+from bnexp.plots.style import add_note, new_figure
 from bnexp.plural import counted
 from bnexp.store.frames import where
 
 WIDEST = 11.0  # inches
 PAGE = "#e8e8e8"  # below the hatching of cells without a mean
+INKS = ("#010101", "#ffffff")  # on a light and a dark cell; what is black takes the page's ink
 
 
 def heat_map(
     cells: pd.DataFrame, factors: Factors, responses: Sequence[str], by: tuple[str, str]
 ) -> Figure:
-    """Return the mean of every cell as a colour and a number; see `lighter` for the colours.
+    """Return the mean of every cell as a colour and a number; see `colours` for the colours.
 
-    A row of panels for each response, a panel for each combination of the other factors.
+    A row of panels for each response, a panel for each combination of the other factors, each
+    with its own scale: what differs little within it would be hidden by what lies far off.
 
     Args:
         cells: One row a cell and response (`stats.cells`).
@@ -50,28 +48,19 @@ def heat_map(
     rows, more = panel_rows(responses, rest, fit)
     n_columns = max(len(combinations) for _, combinations in rows)
     tall = 0.4 * len(names[0]) + 0.85
-    figure = new_figure(max(wide * n_columns + 1.6, 4.6), tall * len(rows) + 0.3)
+    figure = new_figure(max(wide * n_columns, 4.6), (tall + 0.2) * len(rows) + 0.3)
     grid = figure.subplots(len(rows), n_columns, squeeze=False)
-    for response in dict.fromkeys(response for response, _ in rows):
+    for (response, combinations), line in zip(rows, grid, strict=True):
         what = describe(response)
-        # One response has one scale, or its panels could not be compared.
         of_it = cells[cells["response"] == response]
-        norm = Normalize(of_it["mean"].min() * what.scale, of_it["mean"].max() * what.scale)
-        colours = mpl.colormaps["cividis_r" if what.better == "lower" else "cividis"]
-        lines = [at for at, (one, _) in enumerate(rows) if one == response]
-        for at, column in itertools.product(lines, range(n_columns)):
-            axes, combinations = grid[at, column], rows[at][1]
-            axes.set_visible(column < len(combinations))
-            if column < len(combinations):
-                here = where(of_it, combinations[column])
-                _map(axes, here, names, by, (norm, colours))
-                axes.set_title(panel_title(combinations[column], wide))
+        title = wrapped(what.words, what.details, what.unit)
+        for levels, axes in itertools.zip_longest(combinations, line):
+            axes.set_visible(levels is not None)
+            if levels is not None:
+                _map(axes, where(of_it, levels), names, by, factors)
+                axes.set_title("\n".join(filter(None, (title, panel_title(levels, wide)))))
                 axes.set_xlabel(short(by[1]))
-                axes.set_ylabel(short(by[0]) if column == 0 else "")
-        mappable, beside = mpl.cm.ScalarMappable(norm, colours), grid[lines].ravel()
-        bar = figure.colorbar(mappable, ax=beside, pad=0.02, aspect=20 * len(lines))
-        bar.set_label(wrapped(what.words, what.details, what.unit))
-        bar.outline.set_visible(False)
+                axes.set_ylabel(short(by[0]) if axes is line[0] else "")
     left_out = f"; {more} more combinations are in cells.csv" if more else ""
     shown = cells[cells["response"].isin([response for response, _ in rows])]
     lost = "; hatched: no mean" if shown["mean"].isna().any() else ""
@@ -80,18 +69,39 @@ def heat_map(
     if flattered(shown).any():
         lost += ", the mean is of the others"
     n = int(shown["n"].max())
-    means = lighter([response for response, _ in rows])
-    note = f"mean of up to {counted(n, 'seed')}, lighter is {means}{lost}{left_out}"
+    meant = colours(shown, [response for response, _ in rows])
+    note = f"mean of up to {counted(n, 'seed')}; in each panel, {meant}{lost}{left_out}"
     add_note(figure, note)
     return figure
 
 
-def lighter(responses: Sequence[str]) -> str:
-    """Return what a lighter colour means in a map of these responses."""
+def colours(cells: pd.DataFrame, responses: Sequence[str]) -> str:
+    """Return what the colours mean in a map of these responses."""
+    if all(_signed(cells[cells["response"] == response]["mean"]) for response in responses):
+        return "orange is below 0, purple above, white 0"
     neutral = [describe(response).better == "none" for response in responses]
     if not any(neutral):
-        return "better"
-    return "higher" if all(neutral) else "better (where neither is better: higher)"
+        return "lighter is better"
+    if all(neutral):
+        return "lighter is higher"
+    return "lighter is better (where neither is better: higher)"
+
+
+def _signed(means: "pd.Series[float]") -> bool:
+    """Return whether zero divides these means, so that it has to be seen which are below."""
+    return bool((means < 0).any() and (means > 0).any())
+
+
+def _scale(cells: pd.DataFrame) -> Callable[[float], tuple[float, float, float, float]]:
+    """Return the colour of a mean among those of its panel."""
+    what = describe(str(cells["response"].iloc[0]))
+    least, most = cells["mean"].min(), cells["mean"].max()
+    name = "cividis_r" if what.better == "lower" else "cividis"
+    if _signed(cells["mean"]):
+        most = max(-least, most)
+        least, name = -most, "PuOr"
+    norm = Normalize(least, most)
+    return lambda mean: mpl.colormaps[name](float(norm(mean)))
 
 
 def _map(
@@ -99,26 +109,32 @@ def _map(
     cells: pd.DataFrame,
     names: list[list[str]],
     by: tuple[str, str],
-    scale: tuple[Normalize, Colormap],
+    factors: Factors,
 ) -> None:
     """Draw one grid of cells."""
-    norm, colours = scale
+    colour = _scale(cells)
     for (_, cell), n_ended in zip(cells.iterrows(), ended(cells), strict=True):
         what = describe(str(cell["response"]))
         row, column = names[0].index(cell[by[0]]), names[1].index(cell[by[1]])
         missing = bool(np.isnan(cell["mean"]))
-        fill: Any = PAGE if missing else colours(norm(cell["mean"] * what.scale))
-        ink = "black" if missing or _luminance(fill) > 0.18 else "white"
+        fill: Any = PAGE if missing else colour(cell["mean"])
+        ink = INKS[int(not missing and luminance(fill) <= 0.18)]
         style: dict[str, Any] = {"facecolor": fill, "edgecolor": "white", "linewidth": 0.8}
         if missing:
             style |= {"hatch": "////", "edgecolor": "#999999", "linewidth": 0}
-        axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **style))
+        mark(axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, **style)), as_it_is=True)
         text = "" if missing else what.show(cell["mean"])
         if cell["n_diverged"]:
             text += f"\n{int(cell['n_diverged'])}/{n_ended} div."
         box = {"facecolor": PAGE, "linewidth": 0, "pad": 1} if missing else None
         look: dict[str, Any] = {"ha": "center", "va": "center", "color": ink, "fontsize": 7}
-        axes.text(column, row, text.strip(), bbox=box, linespacing=0.95, **look)
+        told = axes.text(column, row, text.strip(), bbox=box, linespacing=0.95, **look)
+        mark(told, as_it_is=True)
+    response = str(cells["response"].iloc[0])
+    says = of_means(cells, factors, describe(response).scale)
+    at = [cells[key].map(name.index) for key, name in zip(by, names, strict=True)]
+    nothing = axes.plot(at[1], at[0], linestyle="none")  # the places of what is said
+    mark(nothing, of=of_response(response), says=says)
     axes.set_xticks(range(len(names[1])), names[1])
     axes.set_yticks(range(len(names[0])), names[0])
     axes.set_xlim(-0.5, len(names[1]) - 0.5)
@@ -126,12 +142,3 @@ def _map(
     axes.grid(visible=False)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-
-
-def _luminance(colour: Sequence[float]) -> float:
-    """Return the relative luminance of a colour (WCAG 2.1), 0 for black and 1 for white."""
-    r, g, b = (
-        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
-        for part in colour[:3]
-    )
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b

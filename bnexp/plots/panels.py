@@ -8,12 +8,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
+from matplotlib.axis import Axis
+from matplotlib.ticker import (
+    FixedFormatter,
+    FixedLocator,
+    FuncFormatter,
+    LogLocator,
+    NullLocator,
+)
 
 from bnexp.metrics.metric import Metric
-from bnexp.plots.style import MOST_PANELS, Factors
+from bnexp.plots.names import Factors
+from bnexp.plots.style import MOST_PANELS
 
 MOST_COLUMNS = 4
+MOST_DECADES = 5  # with a tick each
 WIDE_RANGE = 30
 
 Levels = dict[str, str]
@@ -92,20 +101,55 @@ def is_wide(what: Metric, least: float, most: float) -> bool:
     return what.is_log and most > WIDE_RANGE * least > 0
 
 
+def log_ticks(axis: Axis, least: float, most: float) -> None:
+    """Give an axis of a log scale some even ticks, with their numbers in plain digits.
+
+    Args:
+        least: Where the axis begins; at less than a decade from `most`, its end, 2 and 5 have
+            ticks, too.
+    """
+    decades = math.log10(most / least)
+    every = max(1, math.ceil(decades / MOST_DECADES))
+    locator = (
+        LogLocator(10.0**every, (1.0,)) if decades >= 2 else LogLocator(10, (1.0, 2.0, 5.0))
+    )
+    axis.set_major_locator(locator)
+    axis.set_major_formatter(FuncFormatter(lambda value, _: plain(value)))
+    axis.set_minor_locator(NullLocator())
+
+
+def plain(value: float) -> str:
+    """Return a number as one reads it on an axis: 0.01, 20, 10,000, 1e7."""
+    if 1e-4 <= value < 1e6:
+        return f"{value:,.10g}"
+    return f"{value:.0e}".replace("e+0", "e").replace("e-0", "e\N{MINUS SIGN}")
+
+
 def log2_axis(axes: Axes, levels: Sequence[str], inches: float) -> None:
-    """Give an axis a log2 scale with a tick at each level that has room for its name."""
+    """Give an axis a log2 scale with ticks at levels, as many as have room for their names.
+
+    Evenly many levels lie between two ticks, unless the levels themselves lie unevenly.
+    """
     names = ordered(levels)
     at = np.log2(numbers(names))
     around = 0.06 * (at[-1] - at[0]) + 0.15
     axes.set_xscale("log", base=2)
     axes.set_xlim(2 ** (at[0] - around), 2 ** (at[-1] + around))
     per_inch = (at[-1] - at[0] + 2 * around) / inches
-    kept: list[int] = []
-    for i, name in enumerate(names):
-        if kept:
-            room = 0.04 * (len(name) + len(names[kept[-1]])) + 0.07
-        if not kept or (at[i] - at[kept[-1]]) / per_inch >= room:
-            kept.append(i)
+
+    def fit(one: int, other: int) -> bool:
+        room = 0.04 * (len(names[one]) + len(names[other])) + 0.07
+        return bool((at[other] - at[one]) / per_inch >= room)
+
+    steps = np.diff(at)
+    if len(steps) and np.allclose(steps, steps[0], rtol=0.02):
+        even = (range(0, len(names), step) for step in range(1, len(names) + 1))
+        kept = next(list(one) for one in even if all(map(fit, one, one[1:])))
+    else:
+        kept = [0]
+        for i in range(1, len(names)):
+            if fit(kept[-1], i):
+                kept.append(i)
     axes.xaxis.set_major_locator(FixedLocator([float(2 ** at[i]) for i in kept]))
     axes.xaxis.set_major_formatter(FixedFormatter([names[i] for i in kept]))
     axes.xaxis.set_minor_locator(NullLocator())

@@ -4,40 +4,37 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from bnexp.metrics import describe
-from bnexp.plots.panels import MOST_COLUMNS, aligned, is_wide, name_epochs
+from bnexp.plots.marks import mark
+from bnexp.plots.names import LETTER, Factors, cell_name, panel_title, short, wrapped
+from bnexp.plots.panels import MOST_COLUMNS, aligned, is_wide, log_ticks, name_epochs
+from bnexp.plots.says import of_epochs, of_response, of_runs, series_of
 from bnexp.plots.style import (
     COLOURS,
-    DENSE,
-    LETTER,
     LINES,
     MOST_PANELS,
     MOST_ROWS,
-    Factors,
     add_legend,
     add_note,
     add_source,
-    cell_name,
     draw_intervals,
     level_handles,
     look,
     new_figure,
-    panel_title,
     response_panels,
     share_x,
-    short,
     source_handle,
     with_values,
-    wrapped,
 )
 from bnexp.plural import counted
 from bnexp.store.frames import where
 
+DOT = 3.5  # points
 MOST_BANDS = len(COLOURS)
 
 
@@ -71,6 +68,7 @@ def learning_curves(
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     levels = factors[first] if first else [""]
     banded = len(levels) <= MOST_BANDS
+    called = dict(zip(responses, names, strict=False))
     least, most = math.inf, -math.inf
     for panel, axes in zip(shown, grid.flat, strict=False):
         here = where(curves, {str(key): str(level) for key, level in panel.items()})
@@ -81,7 +79,7 @@ def learning_curves(
                 line = here[here["response"] == response]
                 line = line[line[first] == level] if first else line
                 scale = describe(response).scale
-                axes.plot(
+                drawn = axes.plot(
                     line["epoch"],
                     line["mean"] * scale,
                     dashes,
@@ -90,8 +88,13 @@ def learning_curves(
                     markersize=2.5,
                     linewidth=1.3,
                 )
+                series = "\n".join(
+                    filter(None, (series_of(first, level), called.get(response)))
+                )
+                says = of_epochs(line, factors, scale)
+                mark(drawn, series=series, of=of_response(response), says=says)
                 if banded:
-                    axes.fill_between(
+                    band = axes.fill_between(
                         line["epoch"],
                         line["min"] * scale,
                         line["max"] * scale,
@@ -99,12 +102,15 @@ def learning_curves(
                         alpha=0.18,
                         linewidth=0,
                     )
+                    mark(band, series=series)
         axes.set_title(panel_title({str(key): str(level) for key, level in panel.items()}, 2.3))
     name_epochs(grid, len(shown))
     what = describe(responses[0])
     highest = what.cap * max(1, least)
     if wide := is_wide(what, least, most):
-        grid[0, 0].set(yscale="log", ylim=(least / 1.2, min(most * 1.2, highest)))  # of all
+        ends = least / 1.2, min(most * 1.2, highest)
+        grid[0, 0].set(yscale="log", ylim=ends)  # of all
+        log_ticks(grid[0, 0].yaxis, *ends)
     for axes in grid[:, 0]:
         axes.set_ylabel(wrapped(label or what.words, "" if label else what.details, what.unit))
     handles = level_handles(first, factors) if first else []
@@ -145,31 +151,35 @@ def cell_means(
     found = cells[cells["response"] == responses[0]][keys].head(MOST_ROWS).to_dict("records")
     names = [{str(key): str(level) for key, level in name.items()} for name in found]
     figure, panels = response_panels(len(responses), 0.27 * len(names) + 1.7)
-    dense = len(runs) * len(responses) > DENSE
     # By the first factor's level, which gives the look.
     rows_of: dict[str, list[int]] = {}
     for row, name in enumerate(names):
         rows_of.setdefault(name.get(str(first), ""), []).append(row)
-    seeds = pd.concat(
-        {row: where(runs, name).reindex(columns=responses) for row, name in enumerate(names)}
-    )
+    seeds = pd.concat({row: where(runs, name) for row, name in enumerate(names)})
     for response, axes in zip(responses, panels, strict=True):
         what = describe(response)
-        here = cells[cells["response"] == response][["mean", "ci_low", "ci_high"]]
+        of_it = cells[cells["response"] == response]
+        here, n_of = of_it[["mean", "ci_low", "ci_high"]], of_it["n"]
         for level, rows in rows_of.items():
             colour, marker, _ = look(first, level, factors)
             dots: dict[str, Any] = {
                 "color": colour,
                 "alpha": 0.4,
-                "ms": 3.5,
+                "ms": DOT,
                 "mew": 0,
-                "rasterized": dense,
-                "zorder": 1.5,  # one after the other: one image
+                "zorder": 1.5,
             }
-            values = seeds.loc[rows, response].dropna() * what.scale
-            axes.plot(values, values.index.get_level_values(0) + 0.22, "o", **dots)
+            series, of = series_of(first, level), of_response(response)
+            own = seeds.loc[rows].dropna(subset=response)
+            at = own.index.get_level_values(0) + 0.22
+            drawn = axes.plot(own[response] * what.scale, at, "o", **dots)
+            says = of_runs(own, factors, response)
+            mark(drawn, series=series, of=of, says=says, dots=DOT)
             means = here.iloc[rows] * what.scale
-            draw_intervals(axes, rows, means, colour=colour, marker=marker)
+            said = {"cell": [cell_name(names[row]) for row in rows], "n": n_of.iloc[rows]}
+            draw_intervals(
+                axes, rows, means, colour=colour, marker=marker, says=said, series=series, of=of
+            )
         for row in range(len(names)):
             if (response, row) in reported:
                 add_source(axes, row, reported[response, row] * what.scale)
@@ -210,15 +220,18 @@ def statistics(runs: pd.DataFrame, factors: Factors, pairs: tuple[str, str]) -> 
     for axes in grid.flat[len(levels) :]:
         axes.remove()
     scale = describe(pairs[0]).scale
-    dense = len(runs) > DENSE
     for level, title, axes in zip(levels, titles, grid.flat, strict=False):
         colour = look(first, level, factors).colour
         here = runs[(runs[first] == level) & runs[list(pairs)].notna().all(axis=1)]
         values = here[list(pairs)].to_numpy(float) * scale
-        style: dict[str, Any] = {"color": colour, "alpha": 0.45, "rasterized": dense}
-        lines = [[(0, running), (1, population)] for running, population in values]
-        axes.add_collection(LineCollection(lines, linewidth=0.9, zorder=1.5, **style))
-        axes.plot([0, 1] * len(values), values.ravel(), "o", ms=3.5, mew=0, zorder=1.5, **style)
+        style: dict[str, Any] = {"color": colour, "alpha": 0.45, "zorder": 1.5}
+        # One path: a gap ends each run's line.
+        ends = np.insert(values, 2, np.nan, axis=1).ravel()
+        axes.plot([0, 1, np.nan] * len(values), ends, linewidth=0.9, **style)
+        for side, response in enumerate(pairs):
+            dots = axes.plot([side] * len(values), values[:, side], "o", ms=DOT, mew=0, **style)
+            says = of_runs(here, factors, response)
+            mark(dots, of=of_response(response), says=says, dots=DOT)
         axes.set_xticks([0, 1], ["running", "population"])
         axes.set_xlim(-0.3, 1.3)
         axes.set_title(f"{title}\n{len(here)} runs")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
+from bnexp.plots.panels import log_ticks
 from bnexp.plots.style import COLOURS, new_figure
 
 
@@ -28,6 +29,7 @@ def speeds(names: Sequence[str], ours: Sequence[float], reference: Sequence[floa
         )
     axes.set_xscale("log")
     axes.margins(x=0.12)
+    log_ticks(axes.xaxis, *axes.get_xlim())
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set_xlabel("training examples a second (log scale)")

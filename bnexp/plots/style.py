@@ -1,28 +1,25 @@
 """The house style: palette, sizes, names and the pieces that figures share."""
 
-import io
 import math
 import textwrap
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
-from matplotlib.transforms import Bbox
 from numpy.typing import ArrayLike
 
 from bnexp.metrics import describe
-from bnexp.plots.svg import smaller
+from bnexp.plots.marks import Says, mark
+from bnexp.plots.names import LETTER, Factors
+from bnexp.plots.says import interval, series_of
 
 # Okabe and Ito (2008), a palette that colour-blind readers can tell apart.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
@@ -39,101 +36,16 @@ STYLE: Any = {
     "svg.hashsalt": "bnexp",  # the same figure is the same file
     "svg.fonttype": "none",  # text that can be searched and copied; its fonts: `smaller`
     "figure.facecolor": "white",
+    "text.parse_math": False,  # a level may be called $x$
 }
 # Panels of learning curves; a larger design shows its first ones and says so.
 MOST_PANELS = 12
 MOST_ROWS = 60
 MOST_BESIDE = 4  # responses: with more, a page shows them too small
-# A figure with more dots than this has them as an image in its SVG: one element a dot would
-# make the file as large as the rest of the page.
-DENSE = 400
-RASTER_DPI = 200
-
 # Hollow and larger than what it may lie upon, which stays to be seen.
 SOURCE: Any = {"mfc": "none", "mec": "#555555", "ms": 8, "mew": 1.2}
 
-LETTER = 0.075  # inches of a name's width
-
-Factors = Mapping[str, Sequence[str]]
-
-
-def short(key: str) -> str:
-    """Return a factor's name without its section: pool for model.pool."""
-    return key.rpartition(".")[2]
-
-
-def cell_name(levels: Mapping[str, str]) -> str:
-    """Return the levels of a cell as one reads them."""
-    return ", ".join(f"{short(key)} {level}" for key, level in levels.items())
-
-
-def panel_title(levels: Mapping[str, str], inches: float) -> str:
-    """Return the name of a cell, broken into lines that do not run into the next panel's."""
-    lines = [""]
-    for part in filter(None, cell_name(levels).split(", ")):
-        if lines[-1] and len(lines[-1]) + len(part) + 2 > inches / 0.067:
-            lines.append("")
-        lines[-1] += f", {part}" if lines[-1] else part
-    return ",\n".join(lines)
-
-
-def contrast_name(factor: str, a: str, b: str) -> str:
-    """Return a comparison as one reads it: pool: max - avg."""
-    keys, of_a, of_b = factor.split(":"), a.split(":"), b.split(":")
-    names = " \N{MULTIPLICATION SIGN} ".join(short(key) for key in keys)
-    # A level may hold a colon itself; then nobody can tell where it ends.
-    if len(keys) == 1 or not len(keys) == len(of_a) == len(of_b):
-        return f"{names}: {a} \N{MINUS SIGN} {b}"
-    levels = [f"({x} \N{MINUS SIGN} {y})" for x, y in zip(of_a, of_b, strict=True)]
-    return f"{names}: {' by '.join(levels)}"
-
-
-def styled() -> AbstractContextManager[None]:
-    """Return the context in which figures are drawn and written."""
-    return mpl.rc_context(STYLE)
-
-
-def made(make: Callable[[], Figure]) -> dict[str, bytes]:
-    """Draw a figure in the house style; return it as `files` does."""
-    with styled():
-        return files(make())
-
-
-def drawn(make: Callable[[], Figure]) -> Figure:
-    """Draw a figure in the house style; as a result of a notebook's cell it shows itself."""
-    with styled():
-        figure = make()
-    # A figure that pyplot does not know is a line of text to a notebook.
-    vars(figure)["_repr_png_"] = lambda: made(lambda: figure)["png"]
-    return figure
-
-
-def files(figure: Figure) -> dict[str, bytes]:
-    """Return a figure as the content of an SVG and a PNG file, by ending."""
-    svg, png = io.BytesIO(), io.BytesIO()
-    # Each canvas prints by itself: `savefig` draws every figure once more beforehand.
-    figure.set_dpi(150)
-    canvas = FigureCanvasAgg(figure)
-    _lay_out(figure)
-    canvas.print_png(png)
-    figure.set_dpi(RASTER_DPI)
-    unsaid = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    FigureCanvasSVG(figure).print_svg(svg, metadata=unsaid)
-    return {"svg": smaller(svg.getvalue()), "png": png.getvalue()}
-
-
-def _lay_out(figure: Figure) -> None:
-    """Put the panels in their places for good: every drawing would do so again.
-
-    Where its variables lie in memory decides on a solver's last digits, and these on the
-    names within an SVG: rounded, the same figure is the same file in every process.
-    """
-    if (engine := figure.get_layout_engine()) is not None:
-        engine.execute(figure)
-    figure.set_layout_engine("none")
-    for axes in figure.axes:
-        box = axes.get_position(original=True)
-        axes.set_position(Bbox(box.get_points().round(9)))
+REPORTED = "reported by a source"
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -162,7 +74,15 @@ def response_panels(
 
 
 def draw_intervals(
-    axes: Axes, rows: ArrayLike, values: pd.DataFrame, *, colour: str, marker: str
+    axes: Axes,
+    rows: ArrayLike,
+    values: pd.DataFrame,
+    *,
+    colour: str,
+    marker: str,
+    says: Says,
+    series: str = "",
+    of: str = "",
 ) -> None:
     """Draw means with their intervals; no bar where there is none.
 
@@ -171,13 +91,17 @@ def draw_intervals(
     Args:
         rows: Where each stands.
         values: Mean, lower and upper end of each, in shown units.
+        says: What each says besides these numbers.
+        series: The entry of the legend that they belong to.
+        of: What the numbers are of.
     """
     means, lows, highs = values.to_numpy(float).T
     at = np.asarray(rows, dtype=float)
     bars = ~np.isnan(lows)
     line: dict[str, Any] = {"linewidth": 1.8, "capstyle": "butt", "zorder": 2}
-    axes.hlines(at[bars], lows[bars], highs[bars], colour, **line)
-    axes.plot(means, at, marker, color=colour, ms=5.5, mec="white", mew=0.6, zorder=3)
+    mark(axes.hlines(at[bars], lows[bars], highs[bars], colour, **line), series=series)
+    drawn = axes.plot(means, at, marker, color=colour, ms=5.5, mec="white", mew=0.6, zorder=3)
+    mark(drawn, series=series, of=of, says={**says, **interval(means, lows, highs)})
 
 
 class Look(NamedTuple):
@@ -211,7 +135,7 @@ def level_handles(factor: str, factors: Factors, *, lines: bool = False) -> list
     for level in factors[factor]:
         colour, marker, line = look(factor, level, factors)
         style = {"linestyle": line} if lines else {}
-        out.append(handle(marker, f"{short(factor)} {level}", color=colour, **style))
+        out.append(handle(marker, series_of(factor, level), color=colour, **style))
     return out
 
 
@@ -222,12 +146,15 @@ def handle(marker: str, label: str, **style: Any) -> Line2D:
 
 def add_source(axes: Axes, row: float, value: float) -> None:
     """Mark the number that a source reports."""
-    axes.plot(value, row, "D", zorder=4, **SOURCE)
+    says = {"value": [value]}
+    mark(
+        axes.plot(value, row, "D", zorder=4, **SOURCE), series=REPORTED, of=REPORTED, says=says
+    )
 
 
 def source_handle() -> Line2D:
     """Return the legend entry of the sources' numbers."""
-    return handle("D", "reported by a source", **SOURCE)
+    return handle("D", REPORTED, **SOURCE)
 
 
 def add_legend(figure: Figure, handles: Sequence[Line2D]) -> None:
@@ -239,20 +166,23 @@ def add_legend(figure: Figure, handles: Sequence[Line2D]) -> None:
         width, height = figure.get_size_inches()
         more = math.ceil(len(handles) / columns) - 1  # rows, which panels have no room for
         figure.set_size_inches(width, height + 0.2 * more)
-        figure.legend(handles=handles, loc="outside upper center", ncols=columns)
+        legend = figure.legend(handles=handles, loc="outside upper center", ncols=columns)
+        for shown, text in zip(legend.legend_handles, legend.get_texts(), strict=True):
+            entry = [one for one in (shown, text) if one is not None]
+            mark(entry, series=text.get_text(), is_legend=True)
 
 
 def add_note(figure: Figure, text: str) -> None:
     """Put a line or more below the panels: n, and what bars and bands mean."""
     width, height = figure.get_size_inches()
-    lines = textwrap.wrap(text, int(width / 0.051))
-    free = (0.07 + 0.13 * len(lines)) / height
+    lines = textwrap.wrap(text, int(width / 0.058))
+    free = (0.07 + 0.15 * len(lines)) / height
     engine = figure.get_layout_engine()
     if isinstance(engine, ConstrainedLayoutEngine):
         engine.set(rect=(0, free, 1, 1 - free))
     text = "\n".join(lines)
     below = 0.04 / height
-    figure.text(0.01, below, text, ha="left", va="bottom", fontsize=7, color="#555555")
+    figure.text(0.01, below, text, ha="left", va="bottom", fontsize=8, color="#555555")
 
 
 def with_values(
@@ -268,21 +198,6 @@ def with_values(
     labels = "; ".join(describe(name).label for name in lacking)
     note = f"; without a panel, for lack of numbers: {labels}" if lacking else ""
     return [name for name in responses if name not in lacking], note
-
-
-def wrapped(words: str, details: str, unit: str) -> str:
-    """Return an axis label, broken into lines that fit beside a panel where it is long.
-
-    Args:
-        words: What is measured.
-        details: What tells it from others of the same words, if anything.
-        unit: Its unit, if it has one.
-    """
-    parts = [words, *(f"({part})" for part in (details, unit) if part)]
-    text = " ".join(parts)
-    if len(text) <= 28:
-        return text
-    return "\n".join(line for part in parts for line in textwrap.wrap(part, 30))
 
 
 def share_x(panels: Iterable[Axes], responses: Sequence[str]) -> None:

@@ -4,16 +4,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bnexp.metrics import EPOCHS_TO
+from bnexp.plots.marks import Says, mark
+from bnexp.plots.names import Factors, panel_title
 from bnexp.plots.panels import MOST_COLUMNS, name_epochs, panel_rows
-from bnexp.plots.style import (
-    Factors,
-    add_legend,
-    add_note,
-    level_handles,
-    look,
-    new_figure,
-    panel_title,
-)
+from bnexp.plots.says import cells_of, interval, series_of
+from bnexp.plots.style import add_legend, add_note, level_handles, look, new_figure
 from bnexp.store.frames import where
 
 
@@ -45,11 +40,12 @@ def time_to_accuracy(shares: pd.DataFrame, factors: Factors) -> Figure:
     levels_of_first = factors[first] if first else [""]
     for (name, levels), axes in zip(panels, grid.flat, strict=False):
         here = where(shares[shares["threshold"] == name], levels)
+        goal = f"{name.removeprefix(EPOCHS_TO)} % accuracy"
         for i, level in enumerate(levels_of_first):
             line = here[here[first] == level] if first else here
             style = look(first, level, factors)
             trained = line[line["epoch"] > 0]  # before, nothing can have been reached
-            axes.fill_between(
+            band = axes.fill_between(
                 trained["epoch"],
                 trained["low"] * 100,
                 trained["high"] * 100,
@@ -58,7 +54,7 @@ def time_to_accuracy(shares: pd.DataFrame, factors: Factors) -> Figure:
                 alpha=0.15,
                 linewidth=0,
             )
-            axes.plot(
+            drawn = axes.plot(
                 line["epoch"],
                 line["share"] * 100,
                 drawstyle="steps-post",
@@ -69,7 +65,14 @@ def time_to_accuracy(shares: pd.DataFrame, factors: Factors) -> Figure:
                 # Lines that coincide stay visible: the later ones are thinner.
                 linewidth=1.2 + 1.6 * (1 - (i + 1) / len(levels_of_first)),
             )
-        goal = f"{name.removeprefix(EPOCHS_TO)} % accuracy"
+            series = series_of(first, level)
+            mark(band, series=series)
+            mark(
+                drawn,
+                series=series,
+                of=f"runs that reached {goal} (%)",
+                says=_says(line, factors),
+            )
         axes.set_title("\n".join(filter(None, (goal, panel_title(levels, 2.3)))))
         axes.set_ylim(-5, 105)
         axes.set_yticks([0, 25, 50, 75, 100])
@@ -85,6 +88,11 @@ def time_to_accuracy(shares: pd.DataFrame, factors: Factors) -> Figure:
         + (f"; {more} more combinations are in runs.csv" if more else ""),
     )
     return figure
+
+
+def _says(line: pd.DataFrame, factors: Factors) -> Says:
+    ends = interval(*(line[name] * 100 for name in ("share", "low", "high")))
+    return {"cell": cells_of(line, factors), "epoch": line["epoch"].to_numpy(), **ends}
 
 
 def _telling(shares: pd.DataFrame) -> list[str]:

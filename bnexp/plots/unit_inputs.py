@@ -5,15 +5,11 @@ import math
 import pandas as pd
 from matplotlib.figure import Figure
 
+from bnexp.plots.marks import mark
+from bnexp.plots.names import Factors, panel_title
 from bnexp.plots.panels import MOST_COLUMNS, aligned, name_epochs
-from bnexp.plots.style import (
-    MOST_PANELS,
-    Factors,
-    add_note,
-    look,
-    new_figure,
-    panel_title,
-)
+from bnexp.plots.says import cells_of, interval
+from bnexp.plots.style import MOST_PANELS, add_note, look, new_figure
 from bnexp.store.frames import where
 
 
@@ -39,7 +35,10 @@ def unit_inputs(
         here = where(epochs, levels)
         colour = look(first, levels.get(str(first), ""), factors).colour
         axes.fill_between(here["epoch"], here[low], here[high], color=colour, alpha=0.25, lw=0)
-        axes.plot(here["epoch"], here[median], color=colour, linewidth=1.3)
+        drawn = axes.plot(here["epoch"], here[median], color=colour, linewidth=1.3)
+        says = {"cell": cells_of(here, factors), "epoch": here["epoch"].to_numpy()}
+        says |= interval(here[median], here[low], here[high])
+        mark(drawn, of="input of one unit, its median", says=says)
         axes.set_title(panel_title(levels, 2.0))
     name_epochs(grid, len(shown))
     for axes in grid[:, 0]:

@@ -1,6 +1,5 @@
 """Which figures a study gets, with the sentence that says how to read each."""
 
-import itertools
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -133,14 +132,19 @@ def _swept(study: Declared, tables: Tables, keys: Sequence[str]) -> Iterator[Rep
 
 
 def _maps(study: Declared, tables: Tables) -> Iterator[ReportFigure]:
-    """Yield a map for each two factors of at least three levels."""
+    """Yield a map of the two factors with most levels, if both have at least three.
+
+    Every map shows all cells, whichever two factors it has for its sides: one is enough.
+    """
     factors, responses = study.factors, list(tables.responses)
     many = [key for key, levels in factors.items() if len(levels) >= FEWEST]
-    for rows, columns in itertools.combinations(many, 2):
+    if len(many) >= 2:
+        most = sorted(many, key=lambda key: -len(factors[key]))[:2]
+        rows, columns = sorted(most, key=many.index)
         yield ReportFigure(
             f"map_{_file_name(rows)}_{_file_name(columns)}",
             f"The mean of each combination of {plots.short(rows)} and "
-            f"{plots.short(columns)}, lighter where it is {plots.lighter(responses)}.",
+            f"{plots.short(columns)}; {plots.colours(tables.cells, responses)}.",
             partial(plots.heat_map, tables.cells, factors, responses, (rows, columns)),
         )
 

@@ -10,9 +10,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from bnexp.plots import inlined
 from bnexp.reading import visible
 from bnexp.report.comparison import Comparison
 from bnexp.report.embedded import packed, tables_data
+from bnexp.report.figure_data import figure_data
 from bnexp.report.figure_pool import ReportFigure
 from bnexp.report.glossary import Glossary
 from bnexp.report.links import Linked
@@ -24,9 +26,10 @@ Figures = Mapping[str, tuple[ReportFigure, Mapping[str, bytes]]]
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)( \[.*\].*| to .*)?|< \.0001")
 # What a page carries in one script and one sheet, in this order: the scripts share a scope.
-SCRIPTS = ("page.js", "tables.js", "run.js")
-STYLES = ("page.css", "print.css")
+SCRIPTS = ("page.js", "tables.js", "run.js", "figures.js")
+STYLES = ("page.css", "figures.css", "print.css")
 LINK = Markup('<a href="{address}">{shown}</a>')
+CLAIMS = "claims"  # the figure that is seen at once besides the first
 # A cell with more letters is a sentence, which may not be squeezed into a narrow column.
 LONG_TEXT = 30
 
@@ -40,14 +43,21 @@ def to_html(
         made_from: What `bnexp.report.current` recognizes it by.
         runs: Every run as `bnexp.report.embedded.runs_data` returns them.
     """
+    drawn = {
+        name: inlined(files["svg"], f"f{number}", f"figure {name}")
+        for number, (name, (_, files)) in enumerate(figures.items())
+    }
+    seen = {*list(figures)[:1], CLAIMS} & figures.keys()
     shown = [
         {
             "name": name,
             "caption": figure.caption,
-            "data": base64.b64encode(files["svg"]).decode(),
+            "svg": Markup(drawn[name]) if name in seen else "",
         }
-        for name, (figure, files) in figures.items()
+        for name, (figure, _) in figures.items()
     ]
+    points = {name: files["json"] for name, (_, files) in figures.items()}
+    drawings = {name: svg for name, svg in drawn.items() if name not in seen}
     folded = [table for table in page.tables if table.name != "claims"]
     tables = tables_data([*folded, *page.columns])
     own = {name: [one for one in folded if one.name == name] for name in ("cells", "runs")}
@@ -60,7 +70,7 @@ def to_html(
         folded=groups,
         words=Glossary(),
         mentioned=_texts(folded),
-        data=Markup(packed({"tables": tables, "runs": runs})),
+        data=Markup(packed({"tables": tables, "runs": runs, **figure_data(points, drawings)})),
     )
 
 

@@ -101,8 +101,8 @@ def _write(analysis: Analysis, pool: FigurePool) -> str:
     files = pool.files()
     figures = {one.name: (one, endings) for one, endings in zip(asked, files, strict=True)}
     for name, (_, endings) in figures.items():
-        for ending, image in endings.items():
-            write_bytes(store.figures / f"{name}.{ending}", image)
+        for ending in ("svg", "png"):
+            write_bytes(store.figures / f"{name}.{ending}", endings[ending])
     for path in store.figures.glob("*.svg"):
         # A figure that was not drawn now shows runs that are no longer these; one that came
         # with a repository has no PNG beside it.

@@ -235,12 +235,13 @@ def test_running_statistics_stand_left_and_population_statistics_right() -> None
             label.get_text(): at
             for label, at in zip(axes.get_xticklabels(), axes.get_xticks(), strict=True)
         }
-        (dots,) = axes.lines
-        at, values = np.asarray(dots.get_xdata()), np.asarray(dots.get_ydata())
-        for name, metric in zip(("running", "population"), pair, strict=True):
-            expected = runs.loc[runs["norm"] == level, metric] * 100
-            np.testing.assert_allclose(values[at == ticks[name]], expected)
-        assert to_hex(dots.get_color()) == colour_of(level, FACTORS)
+        for drawn in (axes.lines[:1], axes.lines[1:]):  # what joins the dots, and the dots
+            at = np.concatenate([np.asarray(line.get_xdata()) for line in drawn])
+            values = np.concatenate([np.asarray(line.get_ydata()) for line in drawn])
+            for name, metric in zip(("running", "population"), pair, strict=True):
+                expected = runs.loc[runs["norm"] == level, metric] * 100
+                np.testing.assert_allclose(values[at == ticks[name]], expected)
+            assert {to_hex(line.get_color()) for line in drawn} == {colour_of(level, FACTORS)}
 
 
 def test_a_run_without_one_of_both_statistics_is_no_line() -> None:
@@ -251,7 +252,7 @@ def test_a_run_without_one_of_both_statistics_is_no_line() -> None:
     figure = plots.statistics(runs, FACTORS, ("test_accuracy", "test_accuracy_population"))
     for n, axes in zip((8, 7), figure.axes, strict=True):
         assert axes.get_title().endswith(f"\n{n} runs")
-        assert len(axes.lines[0].get_xdata()) == 2 * n
+        assert [len(np.asarray(line.get_xdata())) for line in axes.lines] == [3 * n, n, n]
 
 
 def test_a_source_s_number_stands_where_ours_would() -> None:

@@ -215,7 +215,7 @@ def test_the_keyboard_reaches_everything(tab: Tab, url: str) -> None:
     tab.open(url)
     tab.run("document.activeElement.blur(); getSelection().collapse(document.body, 0)")
     reached = []
-    for _ in range(90):
+    for _ in range(200):
         tab.press(*TAB)
         reached.append(tab.run("document.activeElement.textContent.trim().slice(0, 30)"))
         if reached[-1].startswith("What each factor changes"):
