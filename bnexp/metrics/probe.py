@@ -24,7 +24,7 @@ class Look:
         when: Before the first step, after an epoch, or after the last.
         network: As it is then. A probe leaves no trace in it: weights, running statistics,
             mode and random streams stay.
-        lr: The learning rate.
+        lr: The learning rate; on a schedule, the one that it goes by.
         first_minibatch: Returns that of the run: images of shape (N, ...) and labels
             of shape (N,).
         batches: Images of what `Probe.batches` names, each of shape (N, ...).

@@ -27,8 +27,8 @@ def setting(study: Declared, records: Sequence[RunRecord]) -> list[tuple[str, st
         ("data", f"{base['data']['name']}, train_size {base['data']['train_size'] or 'all'}"),
         *[
             (part, _flat(part, base[part], study))
-            for part in ("model", "norm", "optimizer", "train")
-            if part not in study.factors
+            for part in ("model", "norm", "optimizer", "schedule", "train")
+            if part in base and part not in study.factors
         ],
         *_code(done),
         (

@@ -90,7 +90,7 @@ def program_for(make: Make, config: Config, device: torch.device) -> Program:
     about = config.data.about
     # What our own kernels read: bytes, as they are stored.
     by_bytes = about.is_image and about.is_bytes and not config.data.augment
-    if config.train.precision != "float32":
+    if config.train.precision != "float32":  # by no kernels but PyTorch's
         return PLAIN if device.type == "cpu" and is_convolutional(config) else STACKED
     if by_bytes and is_supported(network, device) and not config.train.label_smoothing:
         return FUSED

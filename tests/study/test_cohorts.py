@@ -79,11 +79,33 @@ def test_a_cohort_has_one_structure(compose: Callable[..., Config]) -> None:
         compose(*mlp, "model.hidden=[8]"),
         compose(*mlp, "model.dropout=0.2"),
         compose(*mlp, "model.dropout=0.5"),
+        compose(*mlp, "optimizer=lamb"),
     ]
     runs = [Run(f"{n}{s}", Cell({}, c), s) for n, c in enumerate(cells) for s in (0, 1)]
     found = cohorts_of(runs, compose(), workers=1)
     members = [sorted({int(run.run_id[0]) for run in cohort.runs}) for cohort in found]
-    assert members == [[0, 1, 2], [3], [4], [5], [6], [7, 8]]
+    assert members == [[0, 1, 2], [3], [4], [5], [6], [7, 8], [9]]
+
+
+def test_how_a_run_trains_is_a_number_where_it_can_be(
+    compose: Callable[..., Config],
+) -> None:
+    """Schedules of one kind train together, and all that smooth or clip at all."""
+    groups = [
+        ["schedule=step", "schedule=step schedule.gamma=0.5 schedule.milestones=[0.1]"],
+        ["schedule=one_cycle", "schedule=one_cycle schedule.warmup=0.5 schedule.floor=0.1"],
+        ["train.clip=1", "train.clip=2 optimizer.lr=0.1"],
+        ["train.label_smoothing=0.1", "train.label_smoothing=0.2"],
+        ["schedule.warmup=0.1", "schedule.warmup=0.2"],
+        ["train.precision=bf16"],
+        ["optimizer.momentum=0.9", "optimizer.momentum=0.5"],
+        ["optimizer.momentum=0.9 optimizer.nesterov=true"],
+        ["optimizer.weight_decay=0.1 optimizer.decay_norms=false"],
+        ["train.steps=9"],
+    ]
+    found = [{structure(compose(*one.split())) for one in group} for group in groups]
+    assert all(len(one) == 1 for one in found)
+    assert len(set.union(*found)) == len(groups)
 
 
 def test_every_worker_gets_a_part(compose: Callable[..., Config]) -> None:

@@ -15,7 +15,7 @@ from bnexp.config.schema import Config
 from bnexp.data.tensors import Split
 from bnexp.networks import build as networks
 from bnexp.networks.flat import is_flat
-from bnexp.train import plain
+from bnexp.train import plain, program
 from bnexp.train.cohort import train_epoch
 from bnexp.train.cpu.blocks import blocked
 from bnexp.train.cpu.dense_norm import with_dense_norms
@@ -94,19 +94,19 @@ def test_every_program_trains_the_network_that_was_meant(
             expected = [loop(network, split, 0.1) for network in meant]
         except RuntimeError:  # such as of a value that its gradient needs, changed in place
             return
-        program = program_for(lambda seed: build(recipe, seed), config, CPU)
-        taken[program.name] += 1
+        chosen = program_for(lambda seed: build(recipe, seed), config, CPU)
+        taken[chosen.name] += 1
         seen.update((*recipe.dense, *(name for name, _ in recipe.twists)))
         networks = [build(recipe, seed) for seed in SEEDS]
-        if program.stack is None:
+        if chosen.stack is None:
             found = []
             for network in networks:
                 optimizer = plain.make_optimizer(config, network)
-                through = program.through(network)
+                through = chosen.through(network)
                 losses, _, _ = plain.train_epoch(through, optimizer, split, order, config)
                 found.append((losses, network.eval()(split.images.double() / 255), network))
         else:
-            stack = program.stack(networks, (1, 28, 28))
+            stack = chosen.stack(networks, (1, 28, 28))
             stepper = make_stepper(list(stack.learned.values()), [config] * len(networks))
             orders = order.expand(len(networks), -1)
             losses, _, _ = train_epoch(stack, stepper, split, orders, config)
@@ -128,7 +128,7 @@ def test_every_program_trains_the_network_that_was_meant(
     # It says something of each of them.
     assert sum(taken.values()) >= NETWORKS
     assert min(seen[name] for name in (*DENSE, *TWISTS)) >= 1
-    assert all(taken[program.name] >= NETWORKS // 20 for program in (PLAIN, STACKED, NATIVE))
+    assert all(taken[one.name] >= NETWORKS // 20 for one in (PLAIN, STACKED, NATIVE))
 
 
 @pytest.mark.parametrize(
@@ -152,6 +152,33 @@ def test_the_fastest_program_that_is_right_is_chosen(
     assert found.name == (name if library() or name != "native" else "stacked")
     assert torch.get_default_dtype() == torch.float32
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "on_cpu", "is_fused"),
+    [
+        ("schedule=one_cycle optimizer=adamw", "native", True),
+        ("train.label_smoothing=0.1 optimizer.decay_norms=false", "native", False),
+        ("train.clip=1", "stacked", True),
+        ("optimizer=lamb", "stacked", True),
+        ("optimizer=rmsprop", "stacked", True),
+        ("train.precision=bf16", "stacked", False),
+    ],
+)
+def test_kernels_take_no_steps_that_they_do_not_know(
+    compose: Callable[..., Config],
+    monkeypatch: pytest.MonkeyPatch,
+    overrides: str,
+    on_cpu: str,
+    is_fused: bool,
+) -> None:
+    """A GPU's compute a plain loss and its gradients, a CPU's whole steps of SGD and Adam."""
+    if library() is None:
+        pytest.skip("no C compiler")
+    config = compose("model=mlp", *overrides.split())
+    assert program_of(config, CPU).name == on_cpu
+    monkeypatch.setattr(program, "is_supported", lambda *_: True)
+    assert (program_of(config, CPU).name == "fused") == is_fused
 
 
 @pytest.mark.parametrize("through", [blocked, with_dense_norms])
