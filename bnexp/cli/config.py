@@ -29,7 +29,7 @@ def main(options: argparse.Namespace) -> int:
 
 def _print_layers(config: Config) -> None:
     """Print the modules in order with the shape of an image behind each."""
-    from bnexp.networks.build import summary  # imports torch
+    from bnexp.networks.summary import summary  # imports torch
 
     header = ("layer", "module", "output", "parameters")
     print(aligned([header, *summary(config)], numbers_last=True))

@@ -1,73 +1,18 @@
 """The `model:` section: each architecture as the list of its hidden layers."""
 
 import itertools
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from bnexp.config.part import ADDRESS, Args, Count, Lax, Part, Positive, Seed
+from bnexp.config.network import Layer, Network, Pool, Widths, dense
+from bnexp.config.normalization import AnyNorm
+from bnexp.config.part import ADDRESS, Args, Count, Lax, Positive
+from bnexp.config.recurrent import Rnn
+from bnexp.config.residual import Residual, ResidualMlp, ResNet
 from bnexp.datasets.about import About
 from bnexp.user_code.settings import Signature, checked, signature
 from bnexp.user_code.source import Source, source_of
-
-Pool = Literal["max", "avg", "stride", "none"]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One hidden layer: a convolution or a dense layer with all that follows it.
-
-    Attributes:
-        width: Filters or units; the C of its normalization.
-        kernel: Side of a convolution's kernel, 0 for a dense layer.
-        pool: `stride` lets the convolution itself take steps of 2.
-        dropout: Probability that a value is dropped, 0 for none.
-    """
-
-    name: str
-    width: int
-    kernel: int = 0
-    padding: int = 0
-    pool: Pool = "none"
-    dropout: float = 0.0
-
-    @property
-    def is_conv(self) -> bool:
-        """Return whether the layer's values lie in an image."""
-        return self.kernel > 0
-
-    @property
-    def is_pooled(self) -> bool:
-        """Return whether a pooling layer follows (a stride does not count)."""
-        return self.pool in ("max", "avg")
-
-    def convolved(self, side: int) -> int:
-        """Return how long a side of an image is behind the convolution."""
-        stride = 2 if self.pool == "stride" else 1
-        return (side + 2 * self.padding - self.kernel) // stride + 1
-
-    def pooled(self, side: int) -> int:
-        """Return how long a side behind the convolution is behind the pooling."""
-        return side // 2 if self.is_pooled else side
-
-
-class Network(Part):
-    """What every architecture has."""
-
-    activation: Literal["sigmoid", "relu", "tanh"]
-    init: Literal["xavier_uniform", "kaiming", "normal", "default", "given"]
-    init_gain: Positive
-    init_gain_where: Literal["all"] | Annotated[tuple[str, ...], Lax, Field(min_length=1)]
-    init_seed: Seed | None
-    bias: bool | Literal["auto"]
-    dropout: Annotated[float, Field(ge=0, lt=1)]
-
-    @model_validator(mode="after")
-    def _given_by_someone(self) -> Self:
-        if self.init == "given" and not isinstance(self, Custom):
-            raise ValueError("model.init=given keeps what the function of model=custom sets")
-        return self
 
 
 class LeNet(Network):
@@ -107,14 +52,52 @@ class FastaiCnn(Network):
         )
 
 
+class Vgg(Network):
+    name: Literal["vgg"]
+    widths: Widths
+    convs: Widths
+    hidden: Annotated[tuple[Count, ...], Lax]
+    pool: Pool
+
+    @model_validator(mode="after")
+    def _fits_itself(self) -> Self:
+        if len(self.widths) != len(self.convs):
+            raise ValueError(
+                f"model.widths has {len(self.widths)} blocks and model.convs has "
+                f"{len(self.convs)}: both have one entry a block"
+            )
+        if self.dropout and not self.hidden:
+            raise ValueError(
+                f"model.dropout={self.dropout:g} is that of dense layers, and model.hidden has "
+                "none: model.dropout=0, or a width in model.hidden"
+            )
+        return self
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Return blocks of 3x3 convolutions, pooled at their ends, then dense layers."""
+        convs = tuple(
+            Layer(
+                f"block{block}_conv{number}",
+                width,
+                kernel=3,
+                padding=1,
+                pool=self.pool if number == n else "none",
+            )
+            for block, (width, n) in enumerate(zip(self.widths, self.convs, strict=True), 1)
+            for number in range(1, n + 1)
+        )
+        return (*convs, *dense(self.hidden, self.dropout))
+
+
 class Mlp(Network):
     name: Literal["mlp"]
-    hidden: Annotated[tuple[Count, ...], Lax, Field(min_length=1)]
+    hidden: Widths
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         """Return dense layers of the configured widths."""
-        return _dense(self.hidden, self.dropout)
+        return dense(self.hidden, self.dropout)
 
 
 # The features of a dense head that does not see the pixels: LeNet's convolutions.
@@ -126,14 +109,14 @@ FROZEN = (
 
 class DenseHead(Network):
     name: Literal["dense_head"]
-    hidden: Annotated[tuple[Count, ...], Lax, Field(min_length=1)]
+    hidden: Widths
     features: Literal["pixels", "frozen_conv"]
     input_scale: Positive
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         """Return the dense layers behind the frozen features."""
-        return _dense(self.hidden, self.dropout)
+        return dense(self.hidden, self.dropout)
 
 
 # What a user's function is handed, beside its settings; the first two also by position.
@@ -142,6 +125,7 @@ HANDED = ("config", "seed", "shape", "classes")
 
 class Custom(Network):
     name: Literal["custom"]
+    is_given: ClassVar[bool] = True
     function: Annotated[str, Field(pattern=ADDRESS)]
     args: Args
     # What the function was when the configuration was made: part of the run's id.
@@ -176,19 +160,14 @@ class Custom(Network):
         return ()
 
 
-def _dense(widths: tuple[int, ...], dropout: float) -> tuple[Layer, ...]:
-    return tuple(
-        Layer(f"fc{number}", width, dropout=dropout)
-        for number, width in enumerate(widths, start=1)
-    )
-
-
-AnyNetwork = LeNet | FastaiCnn | Mlp | DenseHead | Custom
+AnyNetwork = LeNet | FastaiCnn | Vgg | ResNet | Mlp | ResidualMlp | Rnn | DenseHead | Custom
 Model = Annotated[AnyNetwork, Field(discriminator="name")]
 
 
 def unfit(model: AnyNetwork, about: About) -> str | None:
     """Return why an architecture cannot see such images, with what can, or None."""
+    if isinstance(model, Rnn):
+        return model.unreadable(about)
     frozen = isinstance(model, DenseHead) and model.features == "frozen_conv"
     convs = [layer for layer in (*(FROZEN if frozen else ()), *model.layers) if layer.is_conv]
     if not convs:
@@ -210,3 +189,10 @@ def unfit(model: AnyNetwork, about: About) -> str | None:
         f"{what} needs images of at least {smallest} x {smallest}, and the data are {about}: "
         "model=mlp takes any, and data.side lets data=folder resize its own"
     )
+
+
+def unfit_norm(model: AnyNetwork, norm: AnyNorm) -> str | None:
+    """Return why an architecture in particular cannot have a normalization, or None."""
+    if isinstance(model, Residual | Rnn):
+        return model.unfit_norm(norm)
+    return None

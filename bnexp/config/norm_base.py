@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from bnexp.config.networks import Layer
+from bnexp.config.network import Layer
 from bnexp.config.part import Count, Lax, Part, Positive
 
 Placement = Literal[

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bnexp.config.networks import Layer
+from bnexp.config.network import Layer
 from bnexp.config.norm_base import ByChannel, Placed
 from bnexp.config.normalization import AnyNorm, NoNorm, WeightStandardization
 from bnexp.datasets.about import Shape
@@ -12,6 +12,8 @@ from bnexp.datasets.about import Shape
 
 def placements(layers: Sequence[Layer]) -> tuple[str, ...]:
     """Return the placements that a network of these layers can have."""
+    if any(layer.recurrent for layer in layers):
+        return ("before_activation",)
     found = ["before_activation", "after_activation"]
     if any(layer.is_pooled for layer in layers):
         found += ["after_pool", "after_pool_before_activation"]
@@ -22,15 +24,18 @@ def placements(layers: Sequence[Layer]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def is_spatial(norm: AnyNorm, layers: Sequence[Layer]) -> bool:
-    """Return whether every channel that is normalized is an image, of many values a sample.
+def is_spatial(norm: AnyNorm, layers: Sequence[Layer], shape: Shape) -> bool:
+    """Return whether every channel that is normalized has many values in an image.
 
     Of what a user's function builds nothing is known.
+
+    Args:
+        shape: Of what the network is given.
     """
-    convs = {layer.name for layer in layers if layer.is_conv}
-    images = convs | {"input"} if convs else convs
-    flattens = isinstance(norm, Placed) and norm.placement == "after_flatten"
-    return not flattens and set(norm.normalized(layers)) <= images != set()
+    if not isinstance(norm, Placed) or not layers:
+        return False
+    places = _places(norm, layers, shape)
+    return all(places[name].values > 1 for name in norm.normalized(layers))
 
 
 def misfit(norm: AnyNorm, layers: Sequence[Layer], shape: Shape) -> str | None:
@@ -45,6 +50,7 @@ def misfit(norm: AnyNorm, layers: Sequence[Layer], shape: Shape) -> str | None:
     possible = placements(layers)
     if norm.placement not in possible:
         needs = {
+            "after_activation": "a layer that is no step of a recurrence",
             "pool": "a pooling layer",
             "flatten": "a convolution",
             "dropout": "model.dropout",

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, create_model, model_validator
 from pydantic_core import to_jsonable_python
 
 from bnexp.config.data import Data, Function
-from bnexp.config.networks import Custom, Model, unfit
+from bnexp.config.networks import Custom, Model, unfit, unfit_norm
 from bnexp.config.norm_fits import is_spatial, misfit
 from bnexp.config.normalization import Norm
 from bnexp.config.optimizers import Optimizer, Schedule
@@ -113,6 +113,21 @@ class Config(Part):
     results_dir: Annotated[str, Field(min_length=1)]
 
     @model_validator(mode="after")
+    def _networks_fit(self) -> Self:
+        model, norm, about = self.model, self.norm, self.data.about
+        reason = unfit(model, about) or misfit(norm, model.layers, about.shape)
+        if reason := reason or unfit_norm(model, norm):
+            raise ValueError(reason)
+        for statistics in self.eval.statistics:
+            if reason := norm.lacks.get(statistics):
+                possible = [one for one in get_args(Statistics) if one not in norm.lacks]
+                raise ValueError(
+                    f"norm={norm.name} has no eval.statistics={statistics}, {reason}: "
+                    f"choose of {', '.join(possible)}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _no_batch_of_one(self) -> Self:
         size = self.train.batch_size
         if self.train.drop_last and self.data.n_train < size:
@@ -121,7 +136,7 @@ class Config(Part):
                 f"{self.data.n_train:,} training images"
             )
         norm = self.norm
-        if is_spatial(norm, self.model.layers):
+        if is_spatial(norm, self.model.layers, self.data.about.shape):
             return self
         # One value has no variance: PyTorch's own error would come after the first epoch.
         n_train, n_test = self.data.n_train, self.data.about.n_test
@@ -145,25 +160,10 @@ class Config(Part):
         return self
 
     @model_validator(mode="after")
-    def _norm_fits(self) -> Self:
-        if reason := unfit(self.model, self.data.about):
-            raise ValueError(reason)
-        if reason := misfit(self.norm, self.model.layers, self.data.about.shape):
-            raise ValueError(reason)
-        for statistics in self.eval.statistics:
-            if reason := self.norm.lacks.get(statistics):
-                possible = [one for one in get_args(Statistics) if one not in self.norm.lacks]
-                raise ValueError(
-                    f"norm={self.norm.name} has no eval.statistics={statistics}, {reason}: "
-                    f"choose of {', '.join(possible)}"
-                )
-        return self
-
-    @model_validator(mode="after")
     def _gained_layers_exist(self) -> Self:
         if self.model.init_gain_where == "all" or self.model.name == "custom":
             return self
-        names = [*(layer.name for layer in self.model.layers), "output"]
+        names = [*(layer.name for layer in self.model.layers if layer.weights), "output"]
         for name in self.model.init_gain_where:
             if name not in names:
                 raise ValueError(
@@ -240,7 +240,9 @@ NEUTRAL: dict[str, dict[str, Any]] = {
     "data": {"standardize": False, "augment": None, "corrupt": None},
     "model": {
         "bias": True,
+        "output_bias": True,
         "dropout": 0.0,
+        "dropout_place": "after_activation",
         "init_gain_where": "all",
         "init_seed": None,
     },

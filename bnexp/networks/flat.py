@@ -58,7 +58,7 @@ TENSORS: dict[type[nn.Module], frozenset[str]] = {
     Whitening: _COUNT | {"running_mean", "running_cov"},
     RankNorm: _COUNT | {"running_quantiles"},
     **dict.fromkeys((*ACTIVATIONS, nn.Identity, nn.Flatten, Scale), _NONE),
-    **dict.fromkeys((nn.MaxPool2d, nn.AvgPool2d), _NONE),
+    **dict.fromkeys((nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d), _NONE),
     **dict.fromkeys((Dropout, Noise), frozenset({"drawn"})),
 }
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")

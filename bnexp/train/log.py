@@ -9,7 +9,7 @@ from bnexp.config.schema import Config
 from bnexp.data.tensors import Dataset
 from bnexp.metrics import EPOCHS_TO, evaluations
 from bnexp.metrics.metric import Measured, When, finite
-from bnexp.networks.build import n_parameters
+from bnexp.networks.summary import n_parameters
 from bnexp.store.image_outcomes import ImageOutcomes
 from bnexp.store.records import Status
 from bnexp.train.measure import Right

@@ -86,7 +86,9 @@ def program_for(make: Make, config: Config, device: torch.device) -> Program:
     """Return what trains the networks that a function makes of seeds."""
     network = make(0)
     if not is_flat(network):
-        return STACKED if can_be_mapped(make, config) else PLAIN
+        # A CPU gains nothing from stacked convolutions.
+        alone = device.type == "cpu" and is_convolutional(config)
+        return STACKED if not alone and can_be_mapped(make, config) else PLAIN
     about = config.data.about
     # What our own kernels read: bytes, as they are stored.
     by_bytes = about.is_image and about.is_bytes and not config.data.augment
@@ -98,5 +100,4 @@ def program_for(make: Make, config: Config, device: torch.device) -> Program:
         return STACKED
     if by_bytes and is_native(network) and knows(config):
         return NATIVE
-    # A CPU gains nothing from stacked convolutions.
     return BLOCKS if is_convolutional(config) else NORMS

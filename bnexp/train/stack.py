@@ -66,14 +66,14 @@ class Stack:
         self.widest = max(given[1:].numel() for given in shapes.values())
         self._drawing = {
             name: tuple(shapes[layer][1:])
-            for name, layer in self._network.named_children()
+            for name, layer in self._network.named_modules()
             if isinstance(layer, Drawing)
         }
         # PyTorch's layers read the counter of a cumulative average on the host, which a
         # stacked counter does not allow: they are told the weight of each batch instead.
         self._cumulative = [
             layer
-            for layer in self._network.children()
+            for layer in self._network.modules()
             if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) and layer.momentum is None
         ]
 
@@ -102,7 +102,7 @@ class Stack:
     def train(self, *, mode: bool) -> None:
         """Set the mode of all networks, as `nn.Module.train` does."""
         self._network.train(mode)
-        for name, layer in self._network.named_children():
+        for name, layer in self._network.named_modules():
             if isinstance(layer, FormulaBatchNorm) and layer.parts.forgets and not mode:
                 self.buffers[f"{name}.running_mean"].zero_()
                 self.buffers[f"{name}.running_var"].fill_(1)

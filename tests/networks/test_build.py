@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnexp.config.schema import Config
-from bnexp.networks.build import build, n_parameters
+from bnexp.networks.build import build
+from bnexp.networks.summary import n_parameters
 from bnexp.norms import FormulaBatchNorm
 from bnexp.streams import generator
 
@@ -189,6 +190,23 @@ def test_initial_weights_are_pytorchs(
             nn.init.kaiming_uniform_(expected, a=math.sqrt(5), generator=stream)
         # The bounds are the same number, computed in another order: one unit of float32.
         torch.testing.assert_close(weight, expected, rtol=1e-6, atol=1e-9)
+
+
+def test_zeros_and_identity_set_all_weights(
+    compose: Callable[..., Config], images: Tensor
+) -> None:
+    """With `zeros` nothing passes; with `identity` each unit is one input; biases are 0."""
+    zeros = build(compose("model.init=zeros"), 0)
+    assert not any(value.any() for value in weights(zeros).values())
+    wide = ("model=mlp", "model.hidden=[1000,3]", "norm=none", "model.init=identity")
+    x = build(compose(*wide), 0)[:3](images)
+    pixels = images.flatten(1)
+    assert torch.equal(x, torch.cat((pixels, pixels[:, : 1000 - 784]), 1))
+    network = build(compose("model.init=identity"), 0)
+    assert torch.equal(network.conv1(images), images.expand(-1, 6, -1, -1))
+    x = torch.rand(2, 6, 14, 14)  # the second has no padding: a side loses two at each end
+    repeated = x[:, :, 2:-2, 2:-2][:, [channel % 6 for channel in range(16)]]
+    assert torch.equal(network.conv2(x), repeated)
 
 
 @pytest.mark.parametrize("init", ["xavier_uniform", "kaiming", "default"])

@@ -11,7 +11,8 @@ from bnexp.config.schema import Config
 from bnexp.data.tensors import Dataset, Split, load
 from bnexp.metrics import TIMES, named
 from bnexp.metrics.metric import Measured
-from bnexp.networks.build import build, n_parameters
+from bnexp.networks.build import build
+from bnexp.networks.summary import n_parameters
 from bnexp.streams import generator
 from bnexp.train import measure, plain
 from bnexp.train.evaluate import EVAL_BATCH

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bnexp.metrics.metric import Measured, Metric, finite
 from bnexp.metrics.probe import Look, Probe
+from bnexp.metrics.roles import role
 
 EXTREMES = {"mean": "mean", "min": "smallest", "max": "largest"}
 PARAMETERS = {"gamma": "weight", "beta": "bias"}
@@ -12,7 +13,8 @@ PARAMETERS = {"gamma": "weight", "beta": "bias"}
 def measure(look: Look) -> Measured:
     """Return mean, smallest and largest gamma and beta of each normalization, by layer."""
     found: Measured = {}
-    for name, layer in look.network.named_children():
+    for path, layer in look.network.named_modules():
+        name = role(path)
         if not name.endswith("_norm"):
             continue
         for symbol, attribute in PARAMETERS.items():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from bnexp.metrics.metric import Measured, in_powers_of_ten, powers_of_ten
 from bnexp.metrics.probe import Look, Probe
+from bnexp.metrics.roles import role
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -33,13 +35,15 @@ def batch_moments(
     from torch import Tensor, nn
 
     network = copy.deepcopy(network).train()
-    weighted, norms = {}, {}
-    for name, layer in network.named_modules():
+    weighted, norms = {}, []
+    for path, layer in network.named_modules():
+        name = role(path)
         if isinstance(layer, nn.Linear | nn.Conv2d) and layer.weight.requires_grad:
             weighted[name] = layer
         # Whatever keeps running statistics is a batch normalization.
         elif isinstance(getattr(layer, "running_mean", None), Tensor):
-            norms[name.removesuffix("_norm")] = layer
+            # One of several time steps is a use of what they all are.
+            norms.append((re.sub(r"_norm(\.\d+)?$", "", name), layer))
     seen: dict[str, list[tuple[Tensor, Tensor]]] = {}
 
     def watch(name: str, layer: nn.Module, *, given: bool) -> None:
@@ -51,10 +55,11 @@ def batch_moments(
 
         layer.register_forward_hook(look)
 
-    for name, layer in norms.items():
+    for name, layer in norms:
         watch(name, layer, given=True)
+    normalized = {name for name, _ in norms}
     for name, layer in list(weighted.items())[:-1]:
-        if name not in norms:
+        if name not in normalized:
             watch(name, layer, given=False)
     found: dict[str, list[tuple[Tensor, Tensor]]] = {}
     for images in batches:
