@@ -137,6 +137,12 @@ class Composer:
                 f"a configuration file is not YAML: {in_one_line(error)}"
             ) from None
         plain.pop("preset", None)
+        for section, name in (key.split(".") for key in OPEN):
+            part = plain.get(section)
+            if isinstance(part, dict) and "function" in part:
+                part.setdefault(
+                    name, {}
+                )  # a file of one's own need not say that there are none
         if not self.allow_code:
             self._check_code(plain)  # checking the rest calls a function of data
         config = _checked(Config, plain, "")

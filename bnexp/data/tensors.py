@@ -90,6 +90,11 @@ class Split:
         content = b"".join(part.cpu().contiguous().numpy().tobytes() for part in parts)
         return hashlib.sha256(content).hexdigest()[:16]
 
+    @property
+    def most_common(self) -> float:
+        """Return the share of the most common class."""
+        return int(self.labels.bincount().max()) / len(self)
+
     def to(self, device: torch.device) -> "Split":
         """Return the split on a device."""
         scale = self.scale and (self.scale[0].to(device), self.scale[1].to(device))
@@ -136,7 +141,7 @@ def load(config: Data, device: torch.device) -> Dataset:
     if device.type == "cuda":
         size = sum(one.images.nbytes for one in (train, test, val) if one is not None)
         free = torch.cuda.mem_get_info(device)[0]
-        check_fits(size, f"the images of data={config.name}", free, str(device))
+        check_fits(size, f"the images of data={config.name}", free, where=str(device))
     return Dataset(train.to(device), test.to(device), None if val is None else val.to(device))
 
 

@@ -170,7 +170,7 @@ def _cut(image: "Image", side: int) -> "Image":
 def _check_room(image: "np.ndarray", n: int, settings: Settings) -> None:
     channels = settings.channels or 3
     size = image.shape[0] * image.shape[1] * channels * n
-    check_fits(2 * size, f"{n:,} images of {_sides(image)} while they are decoded", None)
+    check_fits(2 * size, f"{n:,} images of {_sides(image)} while they are decoded")
 
 
 def _sides(image: "np.ndarray") -> str:

@@ -9,7 +9,20 @@ from bnexp.errors import UsageError
 GIB = 2**30
 
 
-def check_fits(size: int, what: str, free: int | None, where: str = "this machine") -> None:
+FEWER = (
+    "train on fewer images (data.train_size, or a part of the folder), or on smaller ones "
+    "(data.side)"
+)
+
+
+def check_fits(
+    size: int,
+    what: str,
+    free: int | None = None,
+    *,
+    where: str = "this machine",
+    instead: str = FEWER,
+) -> None:
     """Check that there is room for data.
 
     Args:
@@ -17,6 +30,7 @@ def check_fits(size: int, what: str, free: int | None, where: str = "this machin
         what: What has that size, as the beginning of a sentence.
         free: Bytes that are free there; None stands for this machine's.
         where: The place.
+        instead: Two ways out.
 
     Raises:
         UsageError: If there is not, with two ways out.
@@ -25,8 +39,7 @@ def check_fits(size: int, what: str, free: int | None, where: str = "this machin
     if free is not None and size > free:
         raise UsageError(
             f"{what} take {size / GIB:.1f} GiB, and {where} has {free / GIB:.1f} GiB free: "
-            "train on fewer images (data.train_size, or a part of the folder), or on smaller "
-            "ones (data.side)"
+            f"{instead}"
         )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bnexp.datasets.about import About
+from bnexp.datasets.memory import check_fits
 from bnexp.errors import UsageError, described, in_one_line
 from bnexp.user_code.settings import Signature
 from bnexp.user_code.source import Source, function_of
@@ -19,6 +20,7 @@ WANTED = (
     "it should return train images, train labels, test images and test labels: images as "
     "uint8 or floats, (N, C, H, W) or (N, F), labels as whole numbers from 0, (N,)"
 )
+FEWER = "let it return fewer or smaller images, or bytes (uint8), which take a quarter"
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,14 @@ class Function:
             found = self.signature.call(function, self.settings, handed)
         except UsageError as error:
             raise UsageError(f"{called}: {error}") from None
+        except MemoryError as error:
+            raise UsageError(f"{called} fails: {described(error)}; {FEWER}") from error
         except (Exception, SystemExit) as error:
             raise UsageError(f"{called} fails: {described(error)}") from error
         try:
             return _splits(found)
+        except UsageError as error:
+            raise UsageError(f"{called}: {error}") from None
         except Exception as error:  # of whatever is no array as well
             raise UsageError(f"{called}: {in_one_line(error)}; {WANTED}") from None
 
@@ -144,7 +150,8 @@ def _splits(found: Any) -> "list[Split]":
         if x.dtype != np.uint8:
             if not np.issubdtype(x.dtype, np.floating):
                 raise ValueError(f"the {name} images are {x.dtype}")
-            x = x.astype("<f4")
+            check_fits(4 * x.size, f"the {len(x):,} {name} images as floats", instead=FEWER)
+            x = x.astype("<f4", copy=False)
             if not np.isfinite(x).all():
                 raise ValueError(f"the {name} images hold NaN or infinite numbers")
         if y.shape != x.shape[:1] or not np.issubdtype(y.dtype, np.integer):

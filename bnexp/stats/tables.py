@@ -1,7 +1,7 @@
 """The tables of a study, as they are written to `tables/`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import pandas as pd
@@ -145,7 +145,7 @@ class Tables:
     @cached_property
     def max_lr(self) -> pd.DataFrame:
         """The largest working learning rates, empty where no three were tried."""
-        images = about(self.study.base["data"])
+        images = replace(about(self.study.base["data"]), largest=float(self.chance.max()))
         return stats.max_lr(
             self.runs, self.study.factors, self.study.seeds, self.accuracy, images
         )

@@ -55,9 +55,7 @@ def runs_frame(study: Declared, records: Sequence[RunRecord]) -> pd.DataFrame:
     asked = {*study.responses, *(claim.response for claim in study.claims)}
     for name in sorted(one for one in asked if one.endswith(OR_CHANCE)):
         if (measured := name.removesuffix(OR_CHANCE)) in frame:
-            guessing = frame["run_id"].map(
-                lambda run_id: about(_data(study, by_id[run_id])).chance
-            )
+            guessing = frame["run_id"].map(lambda run_id: _chance(study, by_id[run_id]))
             frame[name] = frame[measured].mask(frame["status"] == "diverged", guessing)
     for name in sorted(one for one in asked if one.endswith(DEVIATION)):
         if (measured := name.removesuffix(DEVIATION)) in frame:
@@ -73,21 +71,22 @@ def chance(study: Declared, records: Sequence[RunRecord]) -> npt.NDArray[np.floa
 
     It is that of the cell's own data, and where no run of it is stored, of the study's.
     """
-    data = {record.run_id: _data(study, record) for record in records}
+    known = {record.run_id: _chance(study, record) for record in records}
     shape = tuple(len(levels) for levels in study.factors.values())
     found = np.full(shape, about(study.base["data"]).chance)
     for levels, run_ids in study.cells:
         at = tuple(each.index(levels[key]) for key, each in study.factors.items())
-        of_cell = next((data[run] for run in run_ids.values() if run in data), None)
-        if of_cell is not None:
-            found[at] = about(of_cell).chance
+        found[at] = (
+            max((known.get(run, 0.0) for run in run_ids.values()), default=0) or found[at]
+        )
     return found
 
 
-def _data(study: Declared, record: RunRecord) -> Mapping[str, Any]:
-    """Return the `data` section of a run, and where it has none, of its study."""
+def _chance(study: Declared, record: RunRecord) -> float:
+    """Return the accuracy of guessing on a run's test set, as its data or its labels say."""
     section: Mapping[str, Any] = {**study.base, **record.config}["data"]
-    return section
+    noted: float = record.provenance.get("chance", 0.0)
+    return max(about(section).chance, noted)
 
 
 def epochs_frame(study: Declared, records: Sequence[RunRecord]) -> pd.DataFrame:

@@ -1,8 +1,9 @@
 """A run's file, or its line among packed ones: what is read is a run of bnexp, or refused."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -51,13 +52,7 @@ def _faults(record: RunRecord, run_id: str) -> Iterator[str]:
         yield f"run_id, which is not {run_id}"
     if "data" in record.config and not _is_data(record.config["data"]):
         yield "config.data"
-    where = record.provenance
-    if record.status != "failed" and not _is_time(where.get("started")):
-        yield "provenance.started"
-    if not isinstance(where.get("elapsed_s"), int | float | None):
-        yield "provenance.elapsed_s"
-    if isinstance(where.get("code"), dict) and not _is_code(**where["code"]):
-        yield "provenance.code"
+    yield from _faults_of_origin(record.provenance, is_trained=record.status != "failed")
     for key, value in record.metrics.items():
         metric = _metric(key)
         if metric is None or not (value is None or metric.holds(value)):
@@ -72,6 +67,17 @@ def _faults(record: RunRecord, run_id: str) -> Iterator[str]:
     for key in {key for epoch in record.history for key in epoch} - {"epoch"}:
         if _metric(key) is None:
             yield f"history.{key}"
+
+
+def _faults_of_origin(where: Mapping[str, Any], *, is_trained: bool) -> Iterator[str]:
+    if is_trained and not _is_time(where.get("started")):
+        yield "provenance.started"
+    if not isinstance(where.get("elapsed_s"), int | float | None):
+        yield "provenance.elapsed_s"
+    if not isinstance(chance := where.get("chance", 1.0), float) or not 0 < chance <= 1:
+        yield "provenance.chance"
+    if isinstance(where.get("code"), dict) and not _is_code(**where["code"]):
+        yield "provenance.code"
 
 
 def _metric(key: str) -> Metric | None:

@@ -86,7 +86,8 @@ def declare(composer: Composer, arguments: Sequence[str], *, multirun: bool) -> 
         choice = _applied(composer.options, size, choice, spec, multirun=True)
         declared = file.config
         if choice.fixed:
-            declared, _ = composer.resolve([setting(f"study={file.name}"), *choice.fixed])
+            named = setting(f"study={file.name}")
+            declared, _ = composer.resolve([named, *choice.fixed, *_typed_root(overrides)])
     sized, choice = choice.fixed, replace(choice, fixed=())
     own_rules, of_runs = _apart(overrides)
     choice = _applied(composer.options, of_runs, choice, spec, multirun=multirun)
@@ -194,22 +195,31 @@ def _study_file(composer: Composer, overrides: Sequence[Override]) -> StudyFile 
         return None
     name = str(named[0].value())
     try:
-        return _read_file(composer, name)
+        return _read_file(composer, name, _typed_root(overrides))
     except UsageError as error:
         said = f"study={name}"
         raise UsageError(f"{said}: {str(error).removeprefix(f'{said}: ')}") from None
 
 
-def _read_file(composer: Composer, name: str) -> StudyFile:
+def _typed_root(overrides: Sequence[Override]) -> list[Setting]:
+    """Return where the data lie, if that was typed: a study of a folder's images needs it."""
+    typed = (one for one in overrides if one.key_or_group == "data.root")
+    return [one_value(one, "a study has") for one in typed]
+
+
+def _read_file(composer: Composer, name: str, root: Sequence[Setting]) -> StudyFile:
     """Return what a study file declares.
+
+    Args:
+        root: Where its data lie, if that was typed.
 
     Raises:
         UsageError: If it declares no study, or a claim about what it does not vary.
     """
-    config, spec = composer.resolve([setting(f"study={name}")])
+    config, spec = composer.resolve([setting(f"study={name}"), *root])
     if spec is None:
         raise UsageError("it has no study: section")
-    if config.data.root != composer.compose([])[0].data.root:
+    if not root and config.data.root != composer.compose([])[0].data.root:
         raise UsageError("a study file cannot set data.root, the command line can")
     factors = tuple(_declared_factor(composer.options, *item) for item in spec.factors.items())
     levels = _levels(factors)

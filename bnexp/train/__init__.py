@@ -179,6 +179,8 @@ class _Training:
                 program = PLAIN
         origin["program"] = program.name
         origin |= computed_by(program.kernels, self.device)
+        if any(one.metrics for one in outcomes):
+            origin |= self.guessing(runs[0].cell.config)
         origin["together"] = len(runs) if program.stack else 1
         if after:
             origin["after"] = after
@@ -226,6 +228,11 @@ class _Training:
             source = config.model.source
             origin["code"] = {"fingerprint": source.fingerprint, "files": list(source.files)}
         return origin
+
+    def guessing(self, config: Config) -> dict[str, Any]:
+        """Return the accuracy of guessing, where nothing but the labels tells it."""
+        share = _data(config.data, self.device).test.most_common
+        return {"chance": share} if share > config.data.about.chance else {}
 
     def failed(self, run: Run, error: BaseException) -> RunRecord:
         """Return the record of a run that never came to its training."""

@@ -1,3 +1,4 @@
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -324,6 +325,28 @@ def test_a_users_own_folder_adds_options(weird_path: Path) -> None:
     assert config.norm.model_dump()["momentum"] == 0.25
     assert study is not None
     assert study.seeds == (3, 5)
+
+
+def test_a_users_function_without_settings_needs_no_section_for_them(tmp_path: Path) -> None:
+    """A file that names a function may leave out `args`, and one may still be typed."""
+    for group, shipped in (("model", "custom"), ("data", "function")):
+        (tmp_path / group).mkdir()
+        text = (conf_dir() / group / f"{shipped}.yaml").read_text()
+        (tmp_path / group / "own.yaml").write_text(re.sub(r"^args:.*\n", "", text, flags=re.M))
+    with Composer(tmp_path) as composer:
+        assert (
+            composer.compose(["model=own"])[0].model
+            == composer.compose(["model=custom"])[0].model
+        )
+        for group, rest, setting in (
+            ("model", [], "width=5"),
+            ("data", ["model=mlp"], "n_test=33"),
+        ):
+            plain, _ = composer.compose([f"{group}=own", *rest])
+            assert getattr(plain, group).args == ()
+            typed, _ = composer.compose([f"{group}=own", *rest, f"{group}.args.{setting}"])
+            name, value = setting.split("=")
+            assert getattr(typed, group).args == ((name, int(value)),)
 
 
 @pytest.mark.parametrize(

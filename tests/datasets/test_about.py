@@ -1,9 +1,15 @@
 """What is known of data sets, and what a stored configuration says of its data."""
 
+from collections.abc import Callable
+
 import pytest
+import torch
 
 from bnexp.config.compose import Composer
+from bnexp.config.schema import Config
+from bnexp.data.tensors import load
 from bnexp.datasets.about import EMNIST, PUBLISHED, about
+from tests.conftest import real_root
 
 
 def test_every_published_set_can_be_configured(composer: Composer) -> None:
@@ -38,6 +44,20 @@ def test_data_of_ones_own_are_described_where_a_run_is_stored(composer: Composer
 
 def test_chance_is_that_of_the_most_common_class() -> None:
     """Of classes of unequal sizes, always naming the largest gets more than its turn."""
-    assert PUBLISHED["mnist"].chance == 0.1
+    assert PUBLISHED["fashion_mnist"].chance == 0.1
     assert PUBLISHED["cifar100"].chance == 0.01
     assert 0.17 < PUBLISHED["usps"].chance < 0.2
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "digits",
+        *(pytest.param(one, marks=pytest.mark.real_data) for one in ("mnist", "fashion_mnist")),
+    ],
+)
+def test_chance_is_what_the_labels_say(compose: Callable[..., Config], name: str) -> None:
+    """Of a data set whose labels are here, the share of the most common class is known."""
+    root = real_root() or ""
+    found = load(compose(f"data={name}", f"data.root='{root}'").data, torch.device("cpu"))
+    assert found.test.most_common == PUBLISHED[name].chance

@@ -10,6 +10,7 @@ import torch
 from bnexp.config.compose import Composer
 from bnexp.config.schema import Config
 from bnexp.data.tensors import load
+from bnexp.datasets import memory
 from bnexp.errors import UsageError
 from bnexp.study.design import Cell
 
@@ -66,6 +67,9 @@ def from_one(config):
 def unlike(config):
     x, y, *_ = vectors(config)
     return x, y, x[:, 1:], y
+
+def huge(config):
+    return np.zeros((10**9, 10**6)), [0], [0], [0]
 
 def failing(config):
     raise ValueError("no such year")
@@ -168,6 +172,7 @@ def test_a_function_that_draws_anew_is_told_so(
         ("from_one", "the labels begin at 1"),
         ("unlike", r"float32 \(7,\) to train on and float32 \(6,\)"),
         ("failing", "fails: ValueError: no such year"),
+        ("huge", r"fails: .*MemoryError: .* PiB .*fewer or smaller images, or bytes \(uint8\)"),
         ("absent", "cannot be imported"),
     ],
 )
@@ -178,6 +183,18 @@ def test_a_wrong_function_says_what_is_wrong(
     with pytest.raises(UsageError, match=message) as caught:
         composed(shipped, words(name))
     assert f"data_of_a_user:{name}" in str(caught.value)
+
+
+def test_arrays_that_no_memory_holds_as_floats_say_so(
+    shipped: Composer, words: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With their size, the memory's, and two ways out, before they are converted."""
+    monkeypatch.setattr(memory, "_available", lambda: 2**10)
+    with pytest.raises(
+        UsageError, match=r"vectors: the 40 train images as floats take 0.0 GiB"
+    ):
+        composed(shipped, words("vectors"))
+    assert composed(shipped, words("pictures", "train.batch_size=5")).data.about.n_train == 5
 
 
 def test_the_example_can_be_learned(shipped: Composer) -> None:

@@ -45,7 +45,7 @@ PLAIN = {
 
 
 def found(frame: pd.DataFrame, norm: str, definition: str) -> dict[str, object]:
-    table = stats.max_lr(frame, FACTORS, range(5), "test_accuracy", PUBLISHED["mnist"])
+    table = stats.max_lr(frame, FACTORS, range(5), "test_accuracy", PUBLISHED["fashion_mnist"])
     chosen = table[(table["norm"] == norm) & (table["definition"] == definition)]
     (row,) = chosen.to_dict("records")
     return row
@@ -99,7 +99,9 @@ def test_too_small_a_rate_is_not_the_limit() -> None:
 
 def test_ratios_join_both_levels() -> None:
     """BN's limit over that without BN, with the interval of both; a bound stays a bound."""
-    table = stats.max_lr(study(PLAIN), FACTORS, range(5), "test_accuracy", PUBLISHED["mnist"])
+    table = stats.max_lr(
+        study(PLAIN), FACTORS, range(5), "test_accuracy", PUBLISHED["fashion_mnist"]
+    )
     ratios = stats.max_lr_ratios(table, FACTORS).set_index("definition")
     near = ratios.loc["near_best"]
     assert (near["level_a"], near["level_b"]) == ("batch", "none")
@@ -116,7 +118,7 @@ def test_ratios_of_a_definition_are_a_family() -> None:
     factors = {**FACTORS, "model.pool": ("avg", "max")}
     pools = [study(PLAIN).assign(**{"model.pool": pool}) for pool in ("avg", "max")]
     runs = pd.concat(pools)
-    table = stats.max_lr(runs, factors, range(5), "test_accuracy", PUBLISHED["mnist"])
+    table = stats.max_lr(runs, factors, range(5), "test_accuracy", PUBLISHED["fashion_mnist"])
     ratios = stats.max_lr_ratios(table, factors)
     near = ratios[ratios["definition"] == "near_best"]
     assert set(near["n_family"]) == {4}
@@ -133,13 +135,15 @@ def test_it_applies_where_three_numbers_were_tried() -> None:
     """Two learning rates, or names instead of numbers, have no table."""
     frame = study(PLAIN)
     assert set(
-        stats.max_lr(frame, FACTORS, range(5), "test_accuracy", PUBLISHED["mnist"])[
+        stats.max_lr(frame, FACTORS, range(5), "test_accuracy", PUBLISHED["fashion_mnist"])[
             "definition"
         ]
     ) == (set(DEFINITIONS))
     for levels in (("0.5", "1.0"), ("low", "middle", "high"), ("0.5", "1.0", "nan")):
         factors = {"norm": ("none", "batch"), "optimizer.lr": levels}
-        assert stats.max_lr(frame, factors, range(5), "test_accuracy", PUBLISHED["mnist"]).empty
+        assert stats.max_lr(
+            frame, factors, range(5), "test_accuracy", PUBLISHED["fashion_mnist"]
+        ).empty
 
 
 def test_order_of_levels_does_not_matter() -> None:
@@ -147,8 +151,8 @@ def test_order_of_levels_does_not_matter() -> None:
     backward = {"norm": FACTORS["norm"], "optimizer.lr": RATES[::-1]}
     frame = study(PLAIN)
     pd.testing.assert_frame_equal(
-        stats.max_lr(frame, backward, range(5), "test_accuracy", PUBLISHED["mnist"]),
-        stats.max_lr(frame, FACTORS, range(5), "test_accuracy", PUBLISHED["mnist"]),
+        stats.max_lr(frame, backward, range(5), "test_accuracy", PUBLISHED["fashion_mnist"]),
+        stats.max_lr(frame, FACTORS, range(5), "test_accuracy", PUBLISHED["fashion_mnist"]),
     )
 
 

@@ -31,7 +31,7 @@ def test_a_derived_response_is_the_difference_of_its_metrics(tmp_path: Path) -> 
 
 
 def test_a_diverged_run_guesses_where_that_is_asked_for(tmp_path: Path) -> None:
-    """With the suffix an accuracy is a tenth where a run diverged; elsewhere as measured."""
+    """With the suffix an accuracy is chance where a run diverged; elsewhere as measured."""
 
     def half(run: Run) -> dict[str, float | None]:
         return {"test_accuracy": 0.75 if run.seed else None}
@@ -44,7 +44,7 @@ def test_a_diverged_run_guesses_where_that_is_asked_for(tmp_path: Path) -> None:
         for record in store.load(study.run_ids)
     ]
     frame = runs_frame(study, records)
-    assert frame["test_accuracy_or_chance"].tolist() == [0.1, 0.1, 0.75, 0.75]
+    assert frame["test_accuracy_or_chance"].tolist() == [37 / 360] * 2 + [0.75] * 2
     assert frame["test_accuracy"].isna().tolist() == [True, True, False, False]
     assert "test_accuracy_population_or_chance" not in frame  # nothing measured it
 
@@ -56,9 +56,30 @@ def test_chance_is_that_of_the_cells_own_data(tmp_path: Path) -> None:
     study = redeclared(store, responses=["test_accuracy_or_chance"])
     records = store.load(study.run_ids)
     found = runs_frame(study, records).groupby("data")["test_accuracy_or_chance"].unique()
-    assert found.map(list).to_dict() == {"emnist": [1 / 47], "mnist": [0.1]}
-    assert chance(study, records).tolist() == [0.1, 1 / 47]
-    assert chance(study, []).tolist() == [0.1, 0.1]  # the study's own, as none is stored
+    assert found.map(list).to_dict() == {"emnist": [1 / 47], "mnist": [0.1135]}
+    assert chance(study, records).tolist() == [0.1135, 1 / 47]
+    assert chance(study, []).tolist() == [37 / 360] * 2  # the study's own, as none is stored
+
+
+def test_chance_is_what_the_labels_of_a_run_said(tmp_path: Path) -> None:
+    """Where a run has noted a larger share of one class than is known of its data, that."""
+    words = ["data=emnist", "norm=none,batch", "seed=range(2)", "data.split=byclass"]
+    store = planted(words, tmp_path, lambda run: {"test_accuracy": None})[1]
+    study = redeclared(store, responses=["test_accuracy_or_chance"])
+    records = [
+        replace(one, provenance=one.provenance | {"chance": 0.055})
+        if one.cell["norm"] == "none" and one.seed
+        else one
+        for one in store.load(study.run_ids)
+    ]
+    found = runs_frame(study, records).set_index(["norm", "seed"])["test_accuracy_or_chance"]
+    assert found.to_dict() == {
+        ("none", 0): 1 / 62,
+        ("none", 1): 0.055,
+        ("batch", 0): 1 / 62,
+        ("batch", 1): 1 / 62,
+    }
+    assert chance(study, records).tolist() == [0.055, 1 / 62]
 
 
 @pytest.mark.parametrize("sweep", [["norm=none,batch"], []])

@@ -67,6 +67,14 @@ def stored(folder: Path, content: object, run_id: str = "a1") -> Store:
             {"started": "2026-01-01T00:00:00+00:00", "code": {"files": "mine.py"}},
             r"see provenance\.code",
         ),
+        *(
+            (
+                "provenance",
+                {"started": "2026-01-01T00:00:00+00:00", "chance": chance},
+                r"see provenance\.chance",
+            )
+            for chance in ("much", 0, -0.5, 1.5, None)
+        ),
         ("seed", "1", "see seed"),
         ("run_id", "other", "see run_id, which is not a1"),
         ("run_id", 3, "see run_id"),

@@ -9,6 +9,7 @@ from bnexp.errors import UsageError
 from bnexp.metrics import describe
 from bnexp.study.declare import declare, folder_of, open_design
 from bnexp.study.design import Design, Study, enumerate_design
+from tests.datasets.pictures import colours
 from tests.fabricate import n_runs
 
 SHIPPED = sorted(path.stem for path in conf_dir().glob("study/*.yaml"))
@@ -488,3 +489,21 @@ def test_the_command_that_is_printed_gives_the_same_runs(
         second = design_of(composer, again[1:] if more else again, multirun=more)
     assert second.run_ids == first.run_ids
     assert second.study.name == first.study.name
+
+
+def test_a_study_of_a_folder_is_told_where_it_lies(own: Path) -> None:
+    """A file may declare `data=folder`; `data.root` is typed, and stands in its command."""
+    of_a_folder = OWN.replace(
+        "optimizer: {", "defaults: [override /data: folder]\noptimizer: {"
+    )
+    (own / "study" / "photos.yaml").write_text(of_a_folder)
+    root = colours(own / "photos")
+    with Composer(own) as composer:
+        with pytest.raises(UsageError, match=r"^study=photos: data=folder needs data.root=DIR"):
+            design_of(composer, ["study=photos"])
+        design = design_of(composer, ["study=photos", f"data.root='{root}'"])
+        assert {cell.config.data.root for cell in design.cells} == {str(root)}
+        assert {cell.config.data.about.n_train for cell in design.cells} == {24}
+        assert len(design.study.claims) == 3
+        again = shlex.split(design.study.command)[2:]
+        assert design_of(composer, again).run_ids == design.run_ids

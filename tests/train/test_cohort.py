@@ -6,8 +6,10 @@ import pytest
 import torch
 
 from bnexp import train as module
+from bnexp.config.data import Data
 from bnexp.config.overrides import setting
 from bnexp.config.schema import Config
+from bnexp.data.tensors import Dataset
 from bnexp.store.records import SCHEMA_VERSION, RunRecord
 from bnexp.study.cohorts import Cohort
 from bnexp.study.design import Cell, Level, Run
@@ -107,6 +109,25 @@ def test_an_error_is_a_record(runs: list[Run], monkeypatch: pytest.MonkeyPatch) 
     assert "ZeroDivisionError: seed 1 is unlucky" in failed.error
     assert (failed.metrics, failed.history) == ({}, [])
     assert failed.run_id == runs[1].run_id
+
+
+def test_a_record_notes_the_chance_that_its_data_are_not_known_to_have(
+    runs: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of classes that only the labels tell to be unequal, the share of the largest is kept."""
+    assert "chance" not in train(runs[:1])[0].provenance
+    known = module._data
+
+    def unequal(config: Data, where: torch.device) -> Dataset:
+        data = known(config, where)
+        labels = torch.where(torch.arange(360) < 90, 3, data.test.labels)
+        return replace(data, test=replace(data.test, labels=labels))
+
+    monkeypatch.setattr(module, "_data", unequal)
+    (record,) = train(runs[:1])
+    share = (unequal(runs[0].cell.config.data, CPU).test.labels == 3).float().mean().item()
+    assert record.provenance["chance"] == pytest.approx(share)
+    assert share > 0.25
 
 
 def test_missing_data_are_told_in_words(compose: Callable[..., Config]) -> None:
