@@ -62,8 +62,18 @@ class Answer:
     unit: str
     sentence: str
     settled: bool
-    lines: list[Line]
+    every: list[Line]
     level: str = "95\N{NO-BREAK SPACE}%"
+
+    @property
+    def lines(self) -> list[Line]:
+        """Return as many lines as a compact block has room for."""
+        return self.every[:MOST_ROWS]
+
+    @property
+    def n_more(self) -> int:
+        """Return how many it leaves out, which the table of effects has."""
+        return len(self.every) - len(self.lines)
 
 
 def answers(study: Declared, tables: Tables) -> list[Answer]:
@@ -97,7 +107,7 @@ def answers(study: Declared, tables: Tables) -> list[Answer]:
             sentence, done = f"Cannot tell: {why}.", False
         unit = what.unit_difference
         level = AT_ALL_LOOKS if tables.looks.several else SIMULTANEOUS
-        found.append(Answer(what.label, unit, sentence, done, lines[:MOST_ROWS], level))
+        found.append(Answer(what.label, unit, sentence, done, lines, level))
     # Beside a response that can be shared out, one that cannot says nothing more.
     shared = [answer for answer in found if any(line.share for line in answer.lines)]
     first, *others = shared or found
@@ -139,7 +149,7 @@ def _largest_rates(tables: Tables, varied: Sequence[str]) -> list[Answer]:
         sentence = f"Larger with {short(pair.factor)} {a} than with {b}."
     label = "largest learning rate with 90 % of the best accuracy"
     settled = larger or smaller
-    return [Answer(label, "times", sentence, settled, lines[:MOST_ROWS], SIMULTANEOUS)]
+    return [Answer(label, "times", sentence, settled, lines, SIMULTANEOUS)]
 
 
 def _ends(ratio: Any) -> tuple[float, float]:

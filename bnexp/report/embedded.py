@@ -38,7 +38,7 @@ def tables_data(tables: Iterable[TableText]) -> dict[str, Any]:
     return {
         one.name: {
             "title": one.title,
-            "note": one.note,
+            "note": typeset(one.note),
             "file": one.file,
             "header": one.header,
             "hints": {name: name.hint for name in one.hints},
@@ -77,10 +77,10 @@ def runs_data(study: Declared, tables: Tables) -> dict[str, Any]:
             for key in first
         ],
         "settings": _once_each([dict(settings(record.config)) for record in ours]),
-        "origin": _once([". ".join(origin(record.provenance)) for record in ours]),
+        "origin": _once(["; ".join(origin(record.provenance)) for record in ours]),
         "commands": [repeats(study, levels, seed) for _, levels, seed, _ in runs],
         "epochs": _once([[epoch["epoch"] for epoch in one.history] for one in ours]),
-        "curves": _curves(ours),
+        "curves": _curves(ours, first),
         **_outcomes(ours),
     }
 
@@ -115,11 +115,10 @@ def _once_each(values: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     return {name: _once([one.get(name, "") for one in values]) for name in names}
 
 
-def _curves(records: Sequence[RunRecord]) -> list[dict[str, Any]]:
+def _curves(records: Sequence[RunRecord], first: Sequence[str]) -> list[dict[str, Any]]:
     """Return each number of the epochs, of all runs, in the unit that is shown."""
-    keys = dict.fromkeys(
-        key for record in records for epoch in record.history for key in epoch if key != "epoch"
-    )
+    measured = {key for one in records for epoch in one.history for key in epoch} - {"epoch"}
+    keys = [*(key for key in first if key in measured), *sorted(measured - set(first))]
     found = []
     for key in keys:
         try:

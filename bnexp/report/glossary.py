@@ -212,10 +212,11 @@ class Glossary:
         self._used |= self._here
         return Markup("").join([*parts, escape(shown[at:])])
 
-    def note(self, texts: Iterable[str]) -> None:
-        """Take up the terms of texts that a page shows later, without marking them."""
+    def note(self, texts: Iterable[str]) -> str:
+        """Take up the terms of texts that are shown later; it says nothing."""
         for text in texts:
             self._used |= names_in(text)
+        return ""
 
 
 def term(name: str) -> Term:

@@ -161,6 +161,12 @@ def test_every_run_can_be_looked_at(built: Store, page: str) -> None:
     assert set(data["runs"]["id"]) == set(built.read_study().run_ids)
 
 
+def test_what_there_is_none_of_is_not_written_out(built: Store, page: str) -> None:
+    """No missing value of Python stands on a page."""
+    for text in (said(page), (built.folder / "report.md").read_text()):
+        assert not re.search(r"^\s*(None|nan|undefined)\s*$", text, re.MULTILINE)
+
+
 def test_links_within_the_page_resolve(page: str) -> None:
     """Every address within the page is that of an element, a table or a run."""
     targets = set(re.findall(r' id="([^"]+)"', page))

@@ -1,6 +1,7 @@
 // One run: how it ended, its numbers and curves, its seed's runs in the other cells.
 
 const MOST_PARTNERS = 30; // with more cells, those that differ in one factor alone
+const MOST_CURVES = 6; // the others are folded
 const SVG = "http://www.w3.org/2000/svg";
 const [WIDTH, HEIGHT, LEFT, BOTTOM] = [270, 130, 46, 18];
 
@@ -81,6 +82,15 @@ function curve(runs, {name, unit, log, values}, i, beside) {
     element("figcaption", {}, `${name}${unit ? `, ${unit}` : ""}${isLog ? ", log scale" : ""}`));
 }
 
+function curvesOf(drawn) {
+  if (!drawn.length) return [];
+  const parts = [element("h3", {}, "Curves"), element("div", {className: "curves"}, ...drawn.slice(0, MOST_CURVES)),
+    element("p", {className: "note"}, "Faint: the same seed in the cells below.")];
+  if (drawn.length > MOST_CURVES) parts.push(element("details", {}, element("summary", {}, `${drawn.length - MOST_CURVES} more curves`),
+    element("div", {className: "curves"}, ...drawn.slice(MOST_CURVES))));
+  return parts;
+}
+
 function rowsOf(head, rows) {
   const table = element("table", {},
     element("thead", {}, element("tr", {}, ...head.map(text => element("th", {scope: "col", textContent: text})))),
@@ -153,9 +163,8 @@ async function openRun(id) {
     const numbers = runs.numbers.map(({name, texts}) => [name, at(texts, i)]).filter(([, text]) => text);
     const settings = Object.entries(runs.settings).map(([name, texts]) => [name, at(texts, i)]).filter(([, text]) => text);
     dialog.replaceChildren(close, title,
-      element("p", {className: "note"}, `Run ${id}, `, element("b", {className: status === "ok" ? "" : "loud"}, status), `. ${at(runs.origin, i)}`),
-      ...(drawn.length ? [element("h3", {}, "Curves"), element("div", {className: "curves"}, ...drawn),
-        element("p", {className: "note"}, "Faint: the same seed in the cells below.")] : []),
+      element("p", {className: "note"}, `Run ${id}, `, element("b", {className: status === "ok" ? "" : "loud"}, status), `; ${at(runs.origin, i)}.`),
+      ...curvesOf(drawn),
       ...partnersTable(runs, i, beside), ...outcomes(runs, i, beside),
       element("h3", {}, "Numbers"), pairs(numbers),
       element("h3", {}, "Settings"), pairs(settings),

@@ -67,7 +67,7 @@ function buildTable(name, {title, note, file, header, hints, rows}) {
 
   const heads = header.map((text, column) => {
     const button = element("button", {type: "button", textContent: text});
-    const head = element("th", {scope: "col", title: Object.hasOwn(hints, text) ? hints[text] : ""}, button);
+    const head = element("th", {scope: "col", ...(Object.hasOwn(hints, text) && {title: hints[text]})}, button);
     button.addEventListener("click", () => {
       const up = head.getAttribute("aria-sort") !== "ascending";
       heads.forEach(other => other.removeAttribute("aria-sort"));
