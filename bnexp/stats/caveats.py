@@ -59,7 +59,7 @@ def caveats(
     if n_later:
         text = (
             f"{n_later} of {len(contrasts)} contrasts were declared after the first run: they "
-            "are exploratory, and their p-values promise less than they say"
+            "are exploratory: results may have suggested them, which their p-values leave out"
         )
         rows.append(("exploratory", "", n_later, text))
     own = footing[footing["rule"] == "own best"]

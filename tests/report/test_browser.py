@@ -388,3 +388,17 @@ def test_nothing_is_fetched_and_nothing_fails(tab: Tab, url: str) -> None:
     tab.run('document.querySelector("#cells td a").click()')
     assert requests(tab) == {url}
     assert complaints(tab) == []
+
+
+def test_two_runs_are_compared_image_by_image(tab: Tab) -> None:
+    """How many images both, one or neither gets right is counted from their bits."""
+    shown = tab.run(
+        """(() => {
+             const bits = text => btoa(String.fromCharCode(parseInt(text, 2)));
+             const runs = {factors: ["norm"], cells: [["a"], ["b"]], cell: [0, 1], seed: [3, 3],
+               outcomes: [{name: "accuracy", images: [8, 8], right: [5, 4],
+                           bits: [bits("11111000"), bits("11000011")]}]};
+             return outcomes(runs, 0, {shown: [1]}).map(one => one.textContent); })()"""
+    )
+    assert shown[0] == "accuracy: 5 of 8 test images right, 3 wrong."
+    assert shown[1].endswith("norm b, seed 32321")

@@ -93,7 +93,7 @@ function buildTable(name, {title, note, file, header, hints, rows}) {
   const frame = element("div", {className: "scroll long", tabIndex: 0},
     element("table", {}, element("thead", {}, element("tr", {}, ...heads)), body));
   frame.setAttribute("role", "region");
-  frame.setAttribute("aria-labelledby", `${id}-title`);
+  frame.setAttribute("aria-label", `the rows of “${title}”`); // no two landmarks of one name
   const section = element("section", {className: "table", id},
     element("h3", {id: `${id}-title`, tabIndex: -1, textContent: title}), about,
     element("div", {className: "tools"}, label, count, chip, all), frame);
