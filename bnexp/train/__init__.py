@@ -210,7 +210,7 @@ class _Training:
             return train_runs(members, data, ended, program.stack)
         (run,) = runs
         only = functools.partial(ended, 0)
-        return [train_run(run.cell.config, run.seed, data, only, program.through)]
+        return [train_run(run.cell.config, run.seed, data, only)]
 
     def alone(self, run: Run) -> Outcome:
         """Train a run plainly that could not be trained stacked, or say what went wrong."""

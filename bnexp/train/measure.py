@@ -1,6 +1,6 @@
 """What is measured of a trained network: which splits, under which statistics."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import torch
@@ -17,15 +17,8 @@ from bnexp.train.evaluate import (
     population_statistics,
 )
 
-# From a network to one that computes the same with the same tensors, faster.
-Through: TypeAlias = Callable[[nn.Sequential], nn.Module]
 # Which test images a network classifies right, shape (N,), bool, by the key of the accuracy.
 Right: TypeAlias = dict[str, Tensor]
-
-
-def unchanged(network: nn.Sequential) -> nn.Module:
-    """Return the network itself."""
-    return network
 
 
 def on_train(network: nn.Sequential, data: Dataset, config: Config) -> Measured:
@@ -56,7 +49,6 @@ def on_test(
     network: nn.Sequential,
     data: Dataset,
     config: Config,
-    through: Through,
     *,
     exact: bool,
     rights: Sequence[Right] = (),
@@ -64,18 +56,17 @@ def on_test(
     """Return test and validation metrics under each of the statistics asked for.
 
     Args:
-        through: What evaluates it with its running statistics.
         exact: Take the population statistics from all training images, not from the
             first `CURVE_IMAGES`.
         rights: That of the network, if it is asked for; see `place_for`.
     """
-    fast = through(network.eval())
+    network.eval()
     found: Measured = {}
     for subset, split in (("test", data.test), ("val", data.val)):
         if split is not None:
             right = place_for(rights, split) if subset == "test" else None
             result = evaluate(
-                fast, split, eval_batch(split), grad=config.eval.grad, right=right
+                network, split, eval_batch(split), grad=config.eval.grad, right=right
             )
             found |= named(subset, "", *result)
     if "population" in config.eval.statistics:

@@ -6,67 +6,34 @@ whole epoch, they take a third of the time, and nothing of PyTorch stands betwee
 Convolutions gain from images that lie in groups, value beside value: see images.h.
 """
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from ctypes import Structure, byref, c_double, c_int64, c_void_p
-from dataclasses import dataclass
+from ctypes import byref, c_double, c_int64, c_void_p
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bnexp.data.tensors import Split
-from bnexp.train.cpu.blocks import ACTIVATIONS, POOLS
+from bnexp.networks.random_layers import Drawing
+from bnexp.train.cpu.described import (
+    BATCH_NORM,
+    DRAWN,
+    Images,
+    Kept,
+    Layer,
+    Optimizer,
+    described,
+)
 from bnexp.train.cpu.kernels import library
 from bnexp.train.optimizers import BETA1, BETA2, EPSILON, StackedAdam, StackedSgd
 from bnexp.train.stack import Stack
 from bnexp.train.stepper import Stepper
 
-DENSE, NORM, ACTIVATION, CONVOLUTION, POOL = range(5)  # as in layers.h
 SUFFIXES = {torch.float32: "float", torch.float64: "double"}
-
-
-def _fields(kind: Any, *names: str) -> tuple[tuple[str, Any], ...]:
-    return tuple((name, kind) for name in names)
-
-
-class _Parameter(Structure):
-    _fields_ = (
-        *_fields(c_void_p, "value", "first", "second"),
-        ("learns", c_int64),
-        ("decay", c_double),
-    )
-
-
-class _Shape(Structure):
-    _fields_ = _fields(c_int64, "channels", "height", "width")
-
-
-class _Layer(Structure):
-    _fields_ = (
-        *_fields(c_int64, "what", "kind", "inputs", "outputs"),
-        *_fields(_Shape, "before", "after"),
-        *_fields(c_int64, "kernel", "padding"),
-        *_fields(_Parameter, "weight", "bias"),
-        *_fields(c_void_p, "mean", "var"),
-        *_fields(c_double, "epsilon", "momentum"),
-    )
-
-
-class _Optimizer(Structure):
-    _fields_ = (
-        *_fields(c_int64, "adam", "decoupled", "nesterov"),
-        *_fields(c_double, "momentum", "beta1", "beta2", "epsilon"),
-        *_fields(c_void_p, "lr", "correction", "root"),
-    )
-
-
-class _Images(Structure):
-    _fields_ = (
-        *_fields(c_void_p, "pixels", "labels"),
-        *_fields(c_int64, "size", "channels"),
-        *_fields(c_void_p, "mean", "sd"),
-    )
+# Values that are drawn ahead of the steps that need them.
+MOST_DRAWN = 2**23
 
 
 def train_native(
@@ -81,10 +48,6 @@ def train_native(
         The losses, shape (T, R), and how many images each run classified right, shape (R,).
     """
     n = order.shape[1]
-    if batch_size == 1 or n % batch_size == 1:
-        for layer in stack.structure:
-            if isinstance(layer, nn.BatchNorm1d):
-                raise ValueError("expected more than one image in every minibatch")
     steps = -(-n // batch_size)
     dtype = _dtype(stack)
     call = _kernel("train", stack)
@@ -96,16 +59,66 @@ def train_native(
     order = order.contiguous()
     for row in range(len(stack)):
         layers = _layers(stack, train, row, kept)
-        settings = _settings(stepper, row, rates[row], correction, root)
-        network = (layers, c_int64(len(layers)), byref(settings), byref(images))
-        batches = (_at(order, row), c_int64(n), c_int64(batch_size))
-        smoothed = c_double(stepper.configs[row].train.label_smoothing)
-        correct.append(call(*network, *batches, smoothed, _at(losses, row)))
+        if min(batch_size, n % batch_size or n) * _fewest_places(layers) == 1:
+            raise ValueError("expected more than one image in every minibatch")
+        drawing = _drawing(stack, row, layers)
+        values = sum(layers[at].outputs for at in drawing) * batch_size
+        part = max(1, MOST_DRAWN // values) if drawing else steps
+        for first in range(0, steps, part):
+            done = first * batch_size
+            here = min(part * batch_size, n - done)
+            drawn = [
+                _drawn_ahead(layer, layers[at], here, batch_size, dtype)
+                for at, layer in drawing.items()
+            ]
+            for at, values_of in zip(drawing, drawn, strict=True):
+                layers[at].drawn = values_of.data_ptr()
+            numbers = (rates[row, first:], correction[first:], root[first:])
+            settings = _settings(stepper, row, *numbers)
+            network = (layers, c_int64(len(layers)), byref(settings), byref(images))
+            where = (order[row, done:], losses[row, first:])
+            pointers = [c_void_p(one.data_ptr()) for one in where]
+            counts = (c_int64(here), c_int64(batch_size))
+            smoothed = c_double(stepper.configs[row].train.label_smoothing)
+            correct.append(call(*network, pointers[0], *counts, smoothed, pointers[1]))
+            for layer in layers:
+                layer.tracked += part
     _check(correct)
     for name in stack.buffers:
         if name.endswith("num_batches_tracked"):
             stack.buffers[name] += steps
-    return losses.T, torch.tensor(correct)
+    by_run = torch.tensor(correct).view(len(stack), -1).sum(1)
+    return losses.T, by_run
+
+
+def _fewest_places(layers: Any) -> int:
+    """Return of how many values of one image a batch normalization takes the moments at least.
+
+    A large number where there is none.
+    """
+    return min(
+        (
+            max(1, layer.after.height * layer.after.width)
+            for layer in layers
+            if layer.what == BATCH_NORM
+        ),
+        default=sys.maxsize,
+    )
+
+
+def _drawing(stack: Stack, row: int, layers: Any) -> dict[int, Drawing]:
+    """Return the layers of a run that draw, by their place among those of the kernels."""
+    own = [layer for layer in stack.networks[row].children() if isinstance(layer, Drawing)]
+    places = [at for at, layer in enumerate(layers) if layer.what == DRAWN]
+    return dict(zip(places, own, strict=True))
+
+
+def _drawn_ahead(layer: Drawing, told: Layer, n: int, batch: int, dtype: torch.dtype) -> Tensor:
+    """Return what a layer draws for its next n images, shape (n, values of one)."""
+    one = (told.after.channels, told.after.height, told.after.width)
+    shape = one if told.after.channels else (told.outputs,)
+    sizes = [min(batch, n - start) for start in range(0, n, batch)]
+    return torch.cat([layer.draw((size, *shape)).to(dtype).flatten(1) for size in sizes])
 
 
 def evaluate_native(
@@ -169,14 +182,18 @@ def _at(tensor: Tensor | None, row: int) -> c_void_p:
     return c_void_p(None if tensor is None else tensor[row].data_ptr())
 
 
-def _images(split: Split, dtype: torch.dtype) -> tuple[_Images, list[Tensor]]:
+def _images(split: Split, dtype: torch.dtype) -> tuple[Images, list[Tensor]]:
     """Return the images for the kernels, and what must live as long as they are used."""
     assert split.images.is_contiguous()
-    scale = [] if split.scale is None else [one.to(dtype) for one in split.scale]
-    where = [one.data_ptr() for one in scale] if scale else [None, None]
+    alive = [] if split.scale is None else [one.to(dtype) for one in split.scale]
+    where = [one.data_ptr() for one in alive] if alive else [None, None]
     size, channels = split.images[0].numel(), split.images.shape[1]
-    pixels, labels = split.images.data_ptr(), split.labels.data_ptr()
-    return _Images(pixels, labels, size, channels, *where), scale
+    if split.images.dtype == torch.uint8:
+        pixels, numbers = split.images.data_ptr(), None
+    else:
+        alive.append(split.images.to(dtype))
+        pixels, numbers = None, alive[-1].data_ptr()
+    return Images(pixels, numbers, split.labels.data_ptr(), size, channels, *where), alive
 
 
 def _corrections(stepper: Stepper, steps: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -190,33 +207,24 @@ def _corrections(stepper: Stepper, steps: int, dtype: torch.dtype) -> tuple[Tens
 
 def _settings(
     stepper: Stepper, row: int, rates: Tensor, correction: Tensor, root: Tensor
-) -> _Optimizer:
+) -> Optimizer:
     pointers = (rates.data_ptr(), correction.data_ptr(), root.data_ptr())
     if isinstance(stepper, StackedAdam):
-        return _Optimizer(1, stepper.is_decoupled, 0, 0.0, BETA1, BETA2, EPSILON, *pointers)
+        return Optimizer(1, stepper.is_decoupled, 0, 0.0, BETA1, BETA2, EPSILON, *pointers)
     assert isinstance(stepper, StackedSgd)
     momentum = stepper.momentum[row].item()
-    return _Optimizer(0, 0, stepper.nesterov, momentum, BETA1, BETA2, EPSILON, *pointers)
+    return Optimizer(0, 0, stepper.nesterov, momentum, BETA1, BETA2, EPSILON, *pointers)
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """What the optimizer keeps of a parameter that learns, and its weight decay (R,)."""
-
-    first: Tensor | None
-    second: Tensor | None
-    decay: Tensor | None
-
-
-def _all_kept(stack: Stack, stepper: Stepper) -> dict[str, _Kept]:
-    """Return what the optimizer keeps of each parameter that learns, by name."""
+def _all_kept(stack: Stack, stepper: Stepper) -> dict[str, Kept]:
+    """Return what the optimizer keeps of each parameter that learns, of all runs, by name."""
     memory = list(stepper.memory.values())
 
     def part(order: int, number: int) -> Tensor | None:
         return memory[order][number] if order < len(memory) else None
 
     return {
-        name: _Kept(part(0, number), part(1, number), stepper.decay(parameter))
+        name: Kept(part(0, number), part(1, number), stepper.decay(parameter))
         for number, (name, parameter) in enumerate(stack.learned.items())
     }
 
@@ -225,58 +233,17 @@ def _layers(
     stack: Stack,
     split: Split,
     row: int,
-    kept: Mapping[str, _Kept],
+    kept: Mapping[str, Kept],
 ) -> Any:
     """Return the layers of one network as an array for the kernels.
 
     Args:
         split: The images that they will be given.
     """
-
-    def parameter(name: str) -> _Parameter:
-        value = stack.parameters.get(name)
-        if value is None:
-            return _Parameter(None, None, None, 0, 0.0)
-        assert value[row].mT.is_contiguous() if value.dim() == 3 else value.is_contiguous()
-        own = kept.get(name, _Kept(None, None, None))
-        for one in (own.first, own.second):
-            assert one is None or one.stride() == value.stride()
-        decay = 0.0 if own.decay is None else own.decay[row].item()
-        pointers = (_at(one, row) for one in (value, own.first, own.second))
-        return _Parameter(*pointers, name in kept, decay)
-
-    found: list[_Layer] = []
-    shape, width = _Shape(*split.images.shape[1:]), split.images[0].numel()
-    for name, layer in stack.structure.named_children():
-        if isinstance(layer, nn.Flatten):
-            shape = _Shape(0, 0, 0)
-            continue
-        one = _Layer(inputs=width, before=shape)
-        one.weight, one.bias = parameter(f"{name}.weight"), parameter(f"{name}.bias")
-        if isinstance(layer, nn.Conv2d):
-            one.what, one.kernel, one.padding = CONVOLUTION, *_side(layer)
-            more = 2 * one.padding + 1 - one.kernel
-            shape = _Shape(layer.out_channels, shape.height + more, shape.width + more)
-        elif type(layer) in POOLS:
-            one.what, one.kind = POOL, POOLS[type(layer)]
-            shape = _Shape(shape.channels, shape.height // 2, shape.width // 2)
-        elif type(layer) in ACTIVATIONS:
-            one.what, one.kind = ACTIVATION, ACTIVATIONS[type(layer)]
-        elif isinstance(layer, nn.Linear):
-            one.what, width = DENSE, layer.out_features
-        else:
-            assert isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d)
-            one.what, one.epsilon, one.momentum = NORM, layer.eps, layer.momentum
-            one.mean, one.var = (
-                _at(stack.buffers[f"{name}.running_{of}"], row) for of in ("mean", "var")
-            )
-        if shape.channels:
-            width = shape.channels * shape.height * shape.width
-        one.after, one.outputs = shape, width
-        found.append(one)
-    return (_Layer * len(found))(*found)
-
-
-def _side(layer: nn.Conv2d) -> tuple[int, int]:
-    """Return a convolution's kernel and padding along either side."""
-    return layer.kernel_size[0], int(layer.padding[0])
+    parameters, buffers = (
+        {name: value[row] for name, value in state.items()}
+        for state in (stack.parameters, stack.buffers)
+    )
+    of_row = {name: one.of(row) for name, one in kept.items()}
+    shape = tuple(split.images.shape[1:])
+    return described(stack.structure, shape, parameters, buffers, of_row)

@@ -31,7 +31,7 @@ from bnexp.networks.build import build
 from bnexp.streams import generator
 from bnexp.train.lamb import Lamb as LambOptimizer
 from bnexp.train.log import Log, Outcome
-from bnexp.train.measure import Through, on_test, on_train, unchanged
+from bnexp.train.measure import on_test, on_train
 from bnexp.train.order import batches, epoch_order
 from bnexp.train.pace import paced
 from bnexp.train.precision import in_precision
@@ -44,7 +44,6 @@ def train_run(
     seed: int,
     data: Dataset,
     on_epoch: Callable[[int], None],
-    through: Through = unchanged,
 ) -> Outcome:
     """Train one network and return what was measured.
 
@@ -56,12 +55,9 @@ def train_run(
         seed: The replicate; it keys the initial weights and the order of the images.
         data: Its tensors' device is where the run trains.
         on_epoch: Called with the number of each finished epoch, from 1.
-        through: From the network to one that computes the same with the same tensors. Given
-            none, the network itself is trained and evaluated.
     """
     device = data.train.images.device
     network = build(config, seed).to(device)
-    fast = through(network)
     optimizer = make_optimizer(config, network)
     schedule = make_schedule(config, optimizer)
     log = Log(config, seed, data)
@@ -76,7 +72,7 @@ def train_run(
             _draw_from(seed, epoch)
             start = time.perf_counter()
             losses, sizes, correct = train_epoch(
-                fast, optimizer, train, order, config, schedule=schedule
+                network, optimizer, train, order, config, schedule=schedule
             )
             losses = losses.cpu()  # the one place where the host waits
             log.trained(losses, sizes, int(correct), time.perf_counter() - start)
@@ -84,7 +80,7 @@ def train_run(
                 break
             last = epoch == config.epochs
             rights = log.rights(last=last)
-            log.tested(on_test(network, data, config, through, exact=last, rights=rights))
+            log.tested(on_test(network, data, config, exact=last, rights=rights))
             log.look("epoch", network)
             on_epoch(epoch)
         return log.outcome(on_train(network, data, config), network)

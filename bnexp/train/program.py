@@ -18,11 +18,8 @@ from bnexp.networks.build import build
 from bnexp.networks.examine import examine
 from bnexp.networks.flat import is_flat
 from bnexp.study.cohorts import is_convolutional
-from bnexp.train.cpu.blocks import blocked
-from bnexp.train.cpu.dense_norm import with_dense_norms
 from bnexp.train.cpu.supported import is_native, knows
 from bnexp.train.gpu.supported import is_supported, kernels
-from bnexp.train.measure import Through, unchanged
 from bnexp.train.stack import Stack
 from bnexp.train.trial import Make, can_be_mapped
 
@@ -36,21 +33,15 @@ class Program:
         kernels: Whose train, where they can be had; see `bnexp.train.device.computed_by`.
         stack: From networks and an image's shape to what trains them together; None trains
             one after the other.
-        through: For those, from a network to one that computes the same, faster.
     """
 
     name: str
     kernels: str = "c"
     stack: Callable[[Sequence[nn.Sequential], Shape], Stack] | None = None
-    through: Through = unchanged
 
 
 PLAIN = Program("plain", "torch")
-# A convolution with its pooling as one function, where PyTorch's has too many passes.
-BLOCKS = Program("blocks", through=blocked)
 STACKED = Program("stacked", stack=Stack)
-# Stacked as well: dense normalizations of many runs at once take a kernel of their own.
-NORMS = Program("stacked", stack=functools.partial(Stack, through=with_dense_norms))
 # A run's epoch as one call.
 NATIVE = Program("native", stack=functools.partial(Stack, native=True))
 # A step as a few dozen kernels of a GPU, without autograd.
@@ -85,19 +76,17 @@ def program_of(config: Config, device: torch.device, seed: int = 0) -> Program:
 def program_for(make: Make, config: Config, device: torch.device) -> Program:
     """Return what trains the networks that a function makes of seeds."""
     network = make(0)
+    # A CPU gains nothing from stacked convolutions.
+    alone = device.type == "cpu" and is_convolutional(config)
     if not is_flat(network):
-        # A CPU gains nothing from stacked convolutions.
-        alone = device.type == "cpu" and is_convolutional(config)
         return STACKED if not alone and can_be_mapped(make, config) else PLAIN
     about = config.data.about
-    # What our own kernels read: bytes, as they are stored.
+    exactly = config.train.precision == "float32"
+    # What a GPU's own kernels read: bytes, as they are stored.
     by_bytes = about.is_image and about.is_bytes and not config.data.augment
-    if config.train.precision != "float32":  # by no kernels but PyTorch's
-        return PLAIN if device.type == "cpu" and is_convolutional(config) else STACKED
-    if by_bytes and is_supported(network, device) and not config.train.label_smoothing:
+    plainly = by_bytes and not config.train.label_smoothing
+    if exactly and plainly and is_supported(network, device):
         return FUSED
-    if device.type != "cpu":
-        return STACKED
-    if by_bytes and is_native(network) and knows(config):
+    if exactly and knows(config) and is_native(network):
         return NATIVE
-    return BLOCKS if is_convolutional(config) else NORMS
+    return PLAIN if alone else STACKED

@@ -56,7 +56,6 @@ def measure(config: Config, data: Dataset, n_runs: int) -> Speed:
     else:
         size, train_s = _fastest(program, config, data, n_runs)
     few = data.test[: 4 * eval_batch(data.test)]
-    fast = program.through(network)
     stacked = None
     if program is NATIVE and program.stack:
         stacked = program.stack([network], config.data.about.shape)
@@ -65,7 +64,7 @@ def measure(config: Config, data: Dataset, n_runs: int) -> Speed:
         if stacked:
             evaluate_native(stacked, few)
         else:
-            evaluate(fast, few, eval_batch(few))
+            evaluate(network, few, eval_batch(few))
 
     eval_s = _time(evaluation) / len(few)
 
@@ -155,13 +154,12 @@ def measured_s(
 
 def _measured_alone_s(program: Program, config: Config, data: Dataset, seed: int) -> float:
     network = build(config, seed).to(data.train.images.device)
-    fast = program.through(network)
     optimizer = make_optimizer(config, network)
     order = _order(config, data.train, 1)[0]
     train = data.train.augmented(config.data, [seed])
 
     def work() -> None:
-        losses, _, _ = train_plainly(fast, optimizer, train, order, config)
+        losses, _, _ = train_plainly(network, optimizer, train, order, config)
         losses.cpu()  # waits for the device
 
     seconds = _time(work)

@@ -34,7 +34,6 @@ class Stack:
     Args:
         networks: On the device; they differ in the values of parameters and buffers alone.
         shape: Of an image.
-        through: From a network to one that computes the same, faster for many runs.
         native: See `is_native`.
         kernels: From a network to the kernels of a GPU; see `bnexp.train.gpu.network`.
 
@@ -47,7 +46,6 @@ class Stack:
         networks: Sequence[nn.Sequential],
         shape: Shape,
         *,
-        through: Callable[[nn.Sequential], nn.Sequential] = lambda network: network,
         native: bool = False,
         kernels: "Callable[[nn.Sequential], Network] | None" = None,
     ) -> None:
@@ -59,7 +57,7 @@ class Stack:
             self.parameters[name] = _laid_out(parameter.detach(), parameter.requires_grad)
         self.is_native = native
         self.kernels = kernels(networks[0]) if kernels else None
-        self._network = through(networks[0])
+        self._network = networks[0]
         self._steps = 0
         self._images_dim = 1 + len(shape)
         shapes = input_shapes(self._network, shape)

@@ -22,8 +22,8 @@ SMALL = (
 )
 PROGRAMS = {
     "native": ("model=mlp", "model.hidden=[16]", "norm=batch"),
-    "stacked": ("model=mlp", "model.hidden=[16]", "norm=batch", "model.dropout=0.2"),
-    "blocks": ("model=lenet", "model.activation=relu", "norm=batch", "norm.noise=0.1"),
+    "stacked": ("model=mlp", "model.hidden=[16]", "norm=forgets_statistics"),
+    "plain": ("model=lenet", "model.activation=relu", "norm=mode_by_grad", "eval.grad=true"),
 }
 
 
@@ -47,7 +47,7 @@ def trained(*runs: tuple[Config, int]) -> list[Outcome]:
     program, data = program_of(config, CPU), data_of(config)
     if program.stack:
         return train_runs(runs, data, lambda run, epoch: None, program.stack)
-    return [train_run(*run, data, lambda epoch: None, program.through) for run in runs]
+    return [train_run(*run, data, lambda epoch: None) for run in runs]
 
 
 def outcomes_of(outcome: Outcome) -> ImageOutcomes:

@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,15 +16,15 @@ from bnexp.config.schema import Config
 from bnexp.data.tensors import Split
 from bnexp.networks import build as networks
 from bnexp.networks.flat import is_flat
+from bnexp.study.cohorts import structure
+from bnexp.study.declare import open_design
 from bnexp.train import plain, program
 from bnexp.train.cohort import train_epoch
-from bnexp.train.cpu.blocks import blocked
-from bnexp.train.cpu.dense_norm import with_dense_norms
 from bnexp.train.cpu.kernels import library
 from bnexp.train.cpu.supported import is_native
 from bnexp.train.gpu.supported import is_supported
 from bnexp.train.optimizers import make_stepper
-from bnexp.train.program import BLOCKS, FUSED, NATIVE, PLAIN, STACKED, program_for, program_of
+from bnexp.train.program import FUSED, NATIVE, PLAIN, STACKED, program_for, program_of
 from bnexp.train.stack import Stack
 from tests.train.user_networks import DENSE, TWISTS, Recipe, build, recipes
 
@@ -102,8 +103,7 @@ def test_every_program_trains_the_network_that_was_meant(
             found = []
             for network in networks:
                 optimizer = plain.make_optimizer(config, network)
-                through = chosen.through(network)
-                losses, _, _ = plain.train_epoch(through, optimizer, split, order, config)
+                losses, _, _ = plain.train_epoch(network, optimizer, split, order, config)
                 found.append((losses, network.eval()(split.images.double() / 255), network))
         else:
             stack = chosen.stack(networks, (1, 28, 28))
@@ -181,46 +181,23 @@ def test_kernels_take_no_steps_that_they_do_not_know(
     assert (program_of(config, CPU).name == "fused") == is_fused
 
 
-@pytest.mark.parametrize("through", [blocked, with_dense_norms])
-def test_kernels_of_single_layers_compute_what_was_meant(
-    compose: Callable[..., Config], split: Split, through: Callable[..., nn.Sequential]
-) -> None:
-    """In single precision, the only one that they know, the logits and gradients agree."""
-    changed = 0
-
-    @settings(max_examples=100)
-    @given(recipe=recipes())
-    def check(recipe: Recipe) -> None:
-        nonlocal changed
-        meant, own = build(recipe, 0).float(), build(recipe, 0).float()
-        if not is_flat(own):
-            return
-        network = through(own)
-        changed += network is not own and list(network) != list(own)
-        images = split.images.float() / 255
-        if through is with_dense_norms:
-            stack = Stack([own], (1, 28, 28), through=through)
-            stack.prepare_step(len(images))
-            logits = stack(images)[0]
-            weights = list(stack.learned.values())
-        else:
-            logits = network.train()(images)
-            weights = [p for p in network.parameters() if p.requires_grad]
-        expected = meant(images)
-        torch.testing.assert_close(logits, expected, rtol=1e-4, atol=1e-4)
-        found = torch.autograd.grad(
-            F.cross_entropy(logits, split.labels), weights, allow_unused=True
-        )
-        right = torch.autograd.grad(
-            F.cross_entropy(expected, split.labels),
-            [p for p in meant.parameters() if p.requires_grad],
-            allow_unused=True,
-        )
-        for one, other in zip(found, right, strict=True):
-            torch.testing.assert_close(one.view_as(other), other, rtol=1e-3, atol=1e-4)
-
-    check()
-    assert library() is None or changed > 3
+@pytest.mark.thorough
+@pytest.mark.skipif(library() is None, reason="no C compiler")
+def test_what_the_shipped_studies_train_is_trained_in_c() -> None:
+    """All but a wrong level of a source, whose mode is whether gradients are wanted."""
+    own = ("custom",)
+    found: dict[str, Config] = {}
+    for path in sorted(Path("conf/study").glob("*.yaml")):
+        design = open_design([f"study={path.stem}"], multirun=False, config_dir=None)
+        for cell in design.cells:
+            found.setdefault(structure(cell.config), cell.config)
+    assert len(found) > 100
+    others = {
+        config.norm.name
+        for config in found.values()
+        if config.model.name not in own and program_of(config, CPU) != NATIVE
+    }
+    assert others == {"mode_by_grad"}
 
 
 class ByTheLastCall(nn.Module):
@@ -235,19 +212,17 @@ class ByTheLastCall(nn.Module):
 def test_kernels_take_no_norm_that_they_do_not_know(
     compose: Callable[..., Config], composer: Composer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Kernels of a CPU or a GPU train PyTorch's batch normalization, and no other norm."""
+    """A GPU's train PyTorch's batch normalization, a CPU's also formulas and PyTorch's others."""
     monkeypatch.setenv("TRITON_INTERPRET", "1")
-    taken = set()
+    of_gpu = {"batch", "blog", "fastai", "keras"}
+    of_cpu = of_gpu | {"group", "instance", "layer", "noisy", "scratch", "variance_not_sd"}
     names = [name for name in composer.options("norm") if name != "none"]
     for name in names:
         network = networks.build(compose("model=lenet", f"norm={name}"), 0)
-        kinds = {type(layer) for key, layer in network.named_children() if "_norm" in key}
-        if kinds == {nn.BatchNorm1d, nn.BatchNorm2d} and name != "noisy":
-            taken.add(name)
         assert is_flat(network)
-        assert is_native(network) == (name in taken), name
-        assert is_supported(network, CPU) in (False, name in taken), name
-    assert taken == {"batch", "blog", "fastai", "keras"}
+        assert is_native(network) == (name in of_cpu), name
+        assert is_supported(network, CPU) in (False, name in of_gpu), name
+    assert set(names) > of_cpu
     assert len(names) > 20
 
 
@@ -278,7 +253,7 @@ def test_kernels_that_read_bytes_train_no_augmented_images(
 ) -> None:
     """What reads the images as they are stored leaves augmented ones to PyTorch's steps."""
     plain, augmented = compose("norm=batch"), compose("norm=batch", "data.augment=flip")
-    assert (program_of(plain, CPU), program_of(augmented, CPU)) == (NATIVE, BLOCKS)
+    assert (program_of(plain, CPU), program_of(augmented, CPU)) == (NATIVE, PLAIN)
     monkeypatch.setattr("bnexp.train.program.is_supported", lambda network, device: True)
     gpu = torch.device("cuda")
     assert (program_of(plain, gpu), program_of(augmented, gpu)) == (FUSED, STACKED)

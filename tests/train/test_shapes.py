@@ -13,11 +13,10 @@ from bnexp.networks.build import build
 from bnexp.networks.examine import examine
 from bnexp.train.cohort import train_epoch
 from bnexp.train.evaluate import evaluate, population_statistics
-from bnexp.train.measure import Through
 from bnexp.train.optimizers import make_stepper
 from bnexp.train.plain import make_optimizer
 from bnexp.train.plain import train_epoch as train_plainly
-from bnexp.train.program import BLOCKS, NATIVE, NORMS, PLAIN, STACKED, Program, program_of
+from bnexp.train.program import NATIVE, PLAIN, STACKED, Program, program_of
 
 CPU = torch.device("cpu")
 SOURCE = """
@@ -41,39 +40,39 @@ MLP = ("model=mlp", "model.hidden=[9,8]")
 CASES = {
     "colour": ((COLOUR, "model=lenet", "model.pool=max", "norm=batch"), NATIVE),
     "colour, standardized": ((COLOUR, "data.standardize=true", *MLP, "norm=batch"), NATIVE),
-    "colour, dropout": ((COLOUR, "model=lenet", "model.dropout=0.2", "norm=batch"), BLOCKS),
-    "colour floats": ((COLOUR, FLOATS, "model=lenet", "norm=batch"), BLOCKS),
+    "colour, dropout": ((COLOUR, "model=lenet", "model.dropout=0.2", "norm=batch"), NATIVE),
+    "colour floats": ((COLOUR, FLOATS, "model=lenet", "norm=batch"), NATIVE),
     "four channels": (("data.args.shape=[4,16,16]", "model=fastai_cnn", "norm=batch"), NATIVE),
     "frozen features": (
         (COLOUR, "model=dense_head", "model.features=frozen_conv", "model.hidden=[9]"),
-        BLOCKS,
+        NATIVE,
     ),
-    "vectors": ((VECTOR, *MLP, "norm=batch"), NORMS),
-    "vector floats": ((VECTOR, FLOATS, "data.standardize=true", *MLP, "norm=batch"), NORMS),
+    "vectors": ((VECTOR, *MLP, "norm=batch"), NATIVE),
+    "vector floats": ((VECTOR, FLOATS, "data.standardize=true", *MLP, "norm=batch"), NATIVE),
     "normalized vectors": (
         (VECTOR, FLOATS, *MLP, "norm=batch", "norm.where=[input,fc1]"),
-        NORMS,
+        NATIVE,
     ),
     "normalized images": ((COLOUR, *MLP, "norm=batch", "norm.where=[input,fc2]"), NATIVE),
-    "augmented": ((COLOUR, AUGMENTED, "model=lenet", "norm=batch"), BLOCKS),
+    "augmented": ((COLOUR, AUGMENTED, "model=lenet", "norm=batch"), PLAIN),
     "augmented, dense": (
         (COLOUR, AUGMENTED, "data.standardize=true", *MLP, "norm=batch"),
-        NORMS,
+        STACKED,
     ),
     "augmented floats": (
         (COLOUR, FLOATS, AUGMENTED, "model=custom", "norm=group"),
         STACKED,
     ),
-    "whitened": ((COLOUR, "model=lenet", "norm=whiten", "norm.placement=after_pool"), BLOCKS),
-    "standardized weights": ((COLOUR, "model=lenet", "norm=weight_standardization"), BLOCKS),
-    "ranks and an input": ((VECTOR, *MLP, "norm=rank", "norm.where=[input,fc2]"), NORMS),
+    "whitened": ((COLOUR, "model=lenet", "norm=whiten", "norm.placement=after_pool"), PLAIN),
+    "standardized weights": ((COLOUR, "model=lenet", "norm=weight_standardization"), PLAIN),
+    "ranks and an input": ((VECTOR, *MLP, "norm=rank", "norm.where=[input,fc2]"), STACKED),
     "one's own, with ghosts": (
         (COLOUR, "model=custom", "norm=ghost", "norm.virtual_batch=7"),
         STACKED,
     ),
     "one's own": (
         (COLOUR, "model=custom", "model.args.width=5", "norm=group", "norm.groups=5"),
-        STACKED,
+        NATIVE,
     ),
 }
 pytestmark = pytest.mark.usefixtures("narrow")
@@ -119,9 +118,8 @@ def trained(
     split.begin(1)
     network = build(config, 0)
     if program.stack is None:
-        through: Through = program.through
         optimizer = make_optimizer(config, network)
-        losses, _, _ = train_plainly(through(network), optimizer, split, order, config)
+        losses, _, _ = train_plainly(network, optimizer, split, order, config)
         return losses, network
     stack = program.stack([network, build(config, 1)], config.data.about.shape)
     stepper = make_stepper(list(stack.learned.values()), [config] * 2)

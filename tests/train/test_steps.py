@@ -14,16 +14,16 @@ from bnexp.train.plain import train_run
 from bnexp.train.program import program_of
 
 CPU = torch.device("cpu")
-# Three steps an epoch, of 20, 20 and 10 images; by the C kernels, stacked, and by a BLOCKS.
+# Three steps an epoch, of 20, 20 and 10 images; by the C kernels, stacked, and plainly.
 COMMON = ("data.train_size=50", "train.batch_size=20", "optimizer.lr=0.1")
-NETWORKS = [("model=mlp",), ("model=mlp", "norm=layer"), ("model=lenet",)]
+NETWORKS = [("model=mlp",), ("model=mlp", "norm=rms"), ("model=lenet", "norm=rms")]
 
 
 def trained(config: Config) -> Outcome:
     """Train a run as it trains in a study."""
     data, program = load(config.data, CPU), program_of(config, CPU)
     if program.stack is None:
-        return train_run(config, 0, data, lambda _: None, program.through)
+        return train_run(config, 0, data, lambda _: None)
     (outcome,) = train_runs([(config, 0)], data, lambda *_: None, program.stack)
     return outcome
 

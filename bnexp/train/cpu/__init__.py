@@ -1,1 +1,1 @@
-"""What makes training fast on a CPU: kernels in C, and the blocks that use them."""
+"""What makes training fast on a CPU: whole networks in C, for one thread."""

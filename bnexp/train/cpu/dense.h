@@ -66,43 +66,101 @@ static void NAME(row_moments)(const REAL *restrict X, int64_t N, int64_t C, REAL
     for (int64_t c = 0; c < C; c++) V[c] /= N;
 }
 
-/* Batch normalization of x (N, C). `M` and `V` are the batch's moments, V the biased one. */
-static void NAME(norm)(const REAL *restrict X, int64_t N, int64_t C, const REAL *gamma,
-                       const REAL *beta, REAL epsilon, REAL *restrict Y, REAL *restrict M,
-                       REAL *restrict V) {
-    REAL a[C], b[C];
-    NAME(row_moments)(X, N, C, M, V);
-    for (int64_t c = 0; c < C; c++) a[c] = gamma[c] / SQRT(V[c] + epsilon), b[c] = beta[c];
+/* y = (x - mean) / divisor * gamma + beta, by channel of x (N, C). */
+static void NAME(normalize_rows)(const struct NAME(layer) *l, const REAL *restrict X, int64_t N,
+                                 const REAL *M, const REAL *V, REAL *restrict Y) {
+    int64_t C = l->out;
+    REAL m[C], a[C], b[C];
+    for (int64_t c = 0; c < C; c++) {
+        m[c] = l->centers ? M[c] : 0;
+        a[c] = NAME(gamma)(l, c) / NAME(divisor)(l, V[c]), b[c] = NAME(beta)(l, c);
+    }
     for (int64_t n = 0; n < N; n++)
-        for (int64_t c = 0; c < C; c++) Y[n * C + c] = (X[n * C + c] - M[c]) * a[c] + b[c];
+        for (int64_t c = 0; c < C; c++) Y[n * C + c] = (X[n * C + c] - m[c]) * a[c] + b[c];
 }
 
-/* The way back: G is the gradient with respect to y, D that with respect to x. */
-static void NAME(norm_back)(const REAL *restrict X, const REAL *restrict G, int64_t N,
-                            int64_t C, const REAL *gamma, REAL epsilon, const REAL *M,
-                            const REAL *V, REAL *restrict D, REAL *restrict of_gamma,
-                            REAL *restrict of_beta) {
-    REAL rstd[C], scale[C];
+/* The way back: G is the gradient with respect to y, D that with respect to x; M and V are the
+   batch's moments, V the biased one. */
+static void NAME(batch_norm_rows_back)(const struct NAME(layer) *l, const REAL *restrict X,
+                                       const REAL *restrict G, int64_t N, const REAL *M,
+                                       const REAL *V, REAL *restrict D, REAL *restrict of_gamma,
+                                       REAL *restrict of_beta) {
+    int64_t C = l->out;
+    REAL rstd[C], scale[C], pull[C], center = l->centers ? 1 : 0;
     for (int64_t c = 0; c < C; c++) {
         of_gamma[c] = of_beta[c] = 0;
-        rstd[c] = 1 / SQRT(V[c] + epsilon);
-        scale[c] = gamma[c] * rstd[c];
+        rstd[c] = 1 / NAME(divisor)(l, V[c]);
+        scale[c] = NAME(gamma)(l, c) * rstd[c];
+        pull[c] = NAME(pull)(l, V[c], rstd[c]);
     }
     for (int64_t n = 0; n < N; n++)
         for (int64_t c = 0; c < C; c++) {
             of_beta[c] += G[n * C + c];
             of_gamma[c] += G[n * C + c] * (X[n * C + c] - M[c]) * rstd[c];
         }
+    for (int64_t c = 0; !l->centers && c < C; c++) of_gamma[c] += M[c] * rstd[c] * of_beta[c];
     for (int64_t n = 0; n < N; n++)
         for (int64_t c = 0; c < C; c++)
-            D[n * C + c] = scale[c] * (G[n * C + c] - of_beta[c] / N
-                                       - (X[n * C + c] - M[c]) * rstd[c] * of_gamma[c] / N);
+            D[n * C + c] = scale[c] * (G[n * C + c] - center * of_beta[c] / N
+                                       - (X[n * C + c] - M[c]) * pull[c] * of_gamma[c] / N);
+}
+
+/* Each row of x by itself, in groups of neighbouring channels; M and V hold the moments of each
+   group of each row. */
+static void NAME(group_norm_rows)(const struct NAME(layer) *l, const REAL *restrict X, int64_t N,
+                                  REAL *restrict M, REAL *restrict V, REAL *restrict Y) {
+    int64_t C = l->out, size = C / l->groups;
+    for (int64_t n = 0; n < N; n++)
+        for (int64_t k = 0; k < l->groups; k++) {
+            const REAL *x = X + n * C + k * size;
+            REAL sum = 0, square = 0;
+            for (int64_t i = 0; i < size; i++) sum += x[i];
+            REAL mean = sum / size;
+            for (int64_t i = 0; i < size; i++) square += (x[i] - mean) * (x[i] - mean);
+            REAL rstd = 1 / SQRT(square / size + (REAL)l->epsilon);
+            for (int64_t i = 0; i < size; i++) {
+                int64_t c = k * size + i;
+                Y[n * C + c] = (x[i] - mean) * rstd * NAME(gamma)(l, c) + NAME(beta)(l, c);
+            }
+            M[n * l->groups + k] = mean, V[n * l->groups + k] = square / size;
+        }
+}
+
+static void NAME(group_norm_rows_back)(const struct NAME(layer) *l, const REAL *restrict X,
+                                       const REAL *restrict G, int64_t N, const REAL *M,
+                                       const REAL *V, REAL *restrict D, REAL *restrict of_gamma,
+                                       REAL *restrict of_beta) {
+    int64_t C = l->out, size = C / l->groups;
+    for (int64_t c = 0; c < C; c++) of_gamma[c] = of_beta[c] = 0;
+    for (int64_t n = 0; n < N; n++)
+        for (int64_t k = 0; k < l->groups; k++) {
+            REAL mean = M[n * l->groups + k];
+            REAL rstd = 1 / SQRT(V[n * l->groups + k] + (REAL)l->epsilon), sum = 0, product = 0;
+            for (int64_t c = k * size; c < (k + 1) * size; c++) {
+                REAL g = G[n * C + c], unit = (X[n * C + c] - mean) * rstd;
+                of_beta[c] += g, of_gamma[c] += g * unit;
+                sum += g * NAME(gamma)(l, c), product += g * NAME(gamma)(l, c) * unit;
+            }
+            for (int64_t c = k * size; c < (k + 1) * size; c++)
+                D[n * C + c] = rstd * (G[n * C + c] * NAME(gamma)(l, c) - sum / size
+                                       - (X[n * C + c] - mean) * rstd * product / size);
+        }
+}
+
+/* Multiply or add what was drawn for n images of so many values, in rows. */
+static void NAME(apply_drawn)(const struct NAME(layer) *l, const struct NAME(step) *step,
+                              const REAL *x, int64_t n, REAL *y) {
+    const REAL *drawn = l->drawn + step->start * l->out;
+    if (l->kind == TIMES)
+        for (int64_t k = 0; k < n * l->out; k++) y[k] = x[k] * drawn[k];
+    else
+        for (int64_t k = 0; k < n * l->out; k++) y[k] = x[k] + drawn[k];
 }
 
 /* Where a network's values lie, for minibatches up to a size. */
 struct NAME(scratch) {
     REAL **values;         /* the input, then the output of each layer */
-    REAL **means, **vars;  /* a normalization's batch moments */
+    REAL **means, **vars;  /* a normalization's moments: of the batch, or of each image */
     REAL *g, *d;           /* gradients with respect to an output and an input */
     REAL *turned, *of_parameters, *row;
 };
@@ -121,11 +179,10 @@ static int64_t NAME(divide)(struct NAME(scratch) *s, char *block, int64_t batch,
         int64_t width = i ? layers[i - 1].out : layers[0].in;
         REAL *values = NAME(take)(&free, batch * width, sizeof(REAL));
         if (block) s->values[i] = values;
-        if (i && layers[i - 1].what == NAME(NORM)) {
-            REAL *mean = NAME(take)(&free, width, sizeof(REAL));
-            REAL *var = NAME(take)(&free, width, sizeof(REAL));
-            if (block) s->means[i - 1] = mean, s->vars[i - 1] = var;
-        }
+        int64_t moments = i ? NAME(moments_of)(layers + i - 1, width, batch) : 0;
+        REAL *mean = NAME(take)(&free, moments, sizeof(REAL));
+        REAL *var = NAME(take)(&free, moments, sizeof(REAL));
+        if (block && i) s->means[i - 1] = mean, s->vars[i - 1] = var;
         if (i && layers[i - 1].what == NAME(DENSE)) {
             int64_t size = layers[i - 1].in * width;
             most = size > most ? size : most;
@@ -142,7 +199,7 @@ static int64_t NAME(divide)(struct NAME(scratch) *s, char *block, int64_t batch,
 
 /* Fill values[1] to values[n_layers] from values[0]. */
 static void NAME(forward)(const struct NAME(layer) *layers, int64_t n_layers, int64_t n,
-                          int training, struct NAME(scratch) *s) {
+                          const struct NAME(step) *step, struct NAME(scratch) *s) {
     for (int64_t i = 0; i < n_layers; i++) {
         const struct NAME(layer) *l = layers + i;
         const REAL *x = s->values[i];
@@ -150,17 +207,21 @@ static void NAME(forward)(const struct NAME(layer) *layers, int64_t n_layers, in
         int64_t in = l->in, out = l->out;
         if (l->what == NAME(DENSE)) {
             NAME(product)(n, out, in, x, in, 1, l->weight.value, l->bias.value, y);
-        } else if (l->what == NAME(NORM) && training) {
+        } else if (l->what == NAME(BATCH_NORM) && step->training) {
             REAL *mean = s->means[i], *var = s->vars[i];
-            NAME(norm)(x, n, out, l->weight.value, l->bias.value, (REAL)l->epsilon, y, mean, var);
-            NAME(remember)(l, mean, var, out, n);
-        } else if (l->what == NAME(NORM)) {
-            REAL scale[out];
-            for (int64_t c = 0; c < out; c++)
-                scale[c] = l->weight.value[c] / SQRT(l->var[c] + (REAL)l->epsilon);
-            for (int64_t k = 0; k < n; k++)
-                for (int64_t c = 0; c < out; c++)
-                    y[k * out + c] = (x[k * out + c] - l->mean[c]) * scale[c] + l->bias.value[c];
+            NAME(row_moments)(x, n, out, mean, var);
+            NAME(normalize_rows)(l, x, n, mean, var, y);
+            NAME(remember)(l, step, mean, var, out, n);
+        } else if (l->what == NAME(BATCH_NORM)) {
+            NAME(normalize_rows)(l, x, n, l->mean, l->var, y);
+        } else if (l->what == NAME(GROUP_NORM)) {
+            NAME(group_norm_rows)(l, x, n, s->means[i], s->vars[i], y);
+        } else if (l->what == NAME(SCALE)) {
+            for (int64_t k = 0; k < n * out; k++) y[k] = (REAL)l->factor * x[k];
+        } else if (l->what == NAME(DRAWN) && step->training) {
+            NAME(apply_drawn)(l, step, x, n, y);
+        } else if (l->what == NAME(DRAWN)) {
+            memcpy(y, x, n * out * sizeof(REAL));
         } else if (l->kind == RELU) {
             for (int64_t k = 0; k < n * out; k++) y[k] = x[k] < 0 ? 0 : x[k];
         } else if (l->kind == SIGMOID) {
@@ -206,8 +267,9 @@ static int64_t NAME(loss)(const REAL *z, const int64_t *labels, int64_t n, int64
 /* Take the gradient with respect to the output, in s->g, back to the first layer, and with
    `to_input` through it; move every parameter as soon as nothing needs it any more. */
 static void NAME(backward)(const struct NAME(layer) *layers, int64_t n_layers, int64_t n,
-                           int to_input, const struct NAME(optimizer) *o, int64_t t,
-                           struct NAME(scratch) *s) {
+                           int to_input, const struct NAME(optimizer) *o,
+                           const struct NAME(step) *step, struct NAME(scratch) *s) {
+    int64_t t = step->number;
     for (int64_t i = n_layers - 1; i >= 0; i--) {
         const struct NAME(layer) *l = layers + i;
         const REAL *x = s->values[i], *y = s->values[i + 1];
@@ -231,9 +293,19 @@ static void NAME(backward)(const struct NAME(layer) *layers, int64_t n_layers, i
                     for (int64_t c = 0; c < out; c++) s->row[c] += g[k * out + c];
                 NAME(move)(o, t, &l->bias, 0, out, s->row);
             }
-        } else if (l->what == NAME(NORM)) {
-            NAME(norm_back)(x, g, n, out, l->weight.value, (REAL)l->epsilon, s->means[i],
-                            s->vars[i], d, s->of_parameters, s->row);
+        } else if (l->what == NAME(SCALE)) {
+            for (int64_t k = 0; k < n * out; k++) d[k] = (REAL)l->factor * g[k];
+        } else if (l->what == NAME(DRAWN) && l->kind == TIMES) {
+            NAME(apply_drawn)(l, step, g, n, d);
+        } else if (l->what == NAME(DRAWN)) {
+            continue; /* what is added has no part in the gradient */
+        } else if (l->what == NAME(BATCH_NORM) || l->what == NAME(GROUP_NORM)) {
+            if (l->what == NAME(BATCH_NORM))
+                NAME(batch_norm_rows_back)(l, x, g, n, s->means[i], s->vars[i], d,
+                                           s->of_parameters, s->row);
+            else
+                NAME(group_norm_rows_back)(l, x, g, n, s->means[i], s->vars[i], d,
+                                           s->of_parameters, s->row);
             if (l->weight.learns) NAME(move)(o, t, &l->weight, 0, out, s->of_parameters);
             if (l->bias.learns) NAME(move)(o, t, &l->bias, 0, out, s->row);
         } else if (l->kind == RELU) {

@@ -182,7 +182,7 @@ static inline int64_t NAME(filled)(int64_t n, int64_t group) {
 }
 
 /* Mean and biased variance of each channel of n images: those of each group put together by
-   the law of total variance, as in bnexp_moments. */
+   the law of total variance (Chan et al. 1983). */
 static void NAME(channel_moments)(const REAL *x, int64_t n, struct NAME(shape) s, REAL *mean,
                                   REAL *var) {
     int64_t plane = s.height * s.width;
@@ -209,26 +209,35 @@ static void NAME(channel_moments)(const REAL *x, int64_t n, struct NAME(shape) s
     }
 }
 
-/* y = (x - mean) * scale + bias, by channel, of so many groups. */
-static void NAME(channel_scale)(const REAL *x, int64_t groups, struct NAME(shape) s,
-                                const REAL *mean, const REAL *scale, const REAL *bias, REAL *y) {
-    int64_t plane = s.height * s.width * WIDTH;
+/* y = (x - mean) / divisor * gamma + beta, by channel, of so many groups of images. */
+static void NAME(normalize_channels)(const struct NAME(layer) *l, const REAL *x, int64_t groups,
+                                     const REAL *mean, const REAL *var, REAL *y) {
+    int64_t plane = l->to.height * l->to.width * WIDTH;
     for (int64_t group = 0; group < groups; group++)
-        for (int64_t c = 0; c < s.channels; c++, x += plane, y += plane)
-            for (int64_t k = 0; k < plane; k++) y[k] = (x[k] - mean[c]) * scale[c] + bias[c];
+        for (int64_t c = 0; c < l->to.channels; c++, x += plane, y += plane) {
+            REAL scale = NAME(gamma)(l, c) / NAME(divisor)(l, var[c]), bias = NAME(beta)(l, c);
+            REAL center = l->centers ? mean[c] : 0;
+            for (int64_t k = 0; k < plane; k++) y[k] = (x[k] - center) * scale + bias;
+        }
+}
+
+/* The lanes without an image have no gradient. */
+static void NAME(clear_rest)(REAL *g, int64_t planes, int64_t images) {
+    for (int64_t p = 0; images < WIDTH && p < planes; p++)
+        for (int64_t k = images; k < WIDTH; k++) g[p * WIDTH + k] = 0;
 }
 
 /* The way back through batch moments, in place: g becomes the gradient with respect to x. */
-static void NAME(channel_norm_back)(const REAL *x, int64_t n, struct NAME(shape) s,
-                                    const REAL *gamma, REAL epsilon, const REAL *mean,
-                                    const REAL *var, REAL *g, REAL *of_gamma, REAL *of_beta) {
-    int64_t plane = s.height * s.width;
+static void NAME(batch_norm_back)(const struct NAME(layer) *l, const REAL *x, int64_t n,
+                                  const REAL *mean, const REAL *var, REAL *g, REAL *of_gamma,
+                                  REAL *of_beta) {
+    int64_t plane = l->to.height * l->to.width, channels = l->to.channels;
     REAL count = (REAL)(n * plane);
-    for (int64_t c = 0; c < s.channels; c++) {
+    for (int64_t c = 0; c < channels; c++) {
         double sum = 0, product = 0;
-        REAL rstd = 1 / SQRT(var[c] + epsilon), scale = gamma[c] * rstd;
+        REAL rstd = 1 / NAME(divisor)(l, var[c]), scale = NAME(gamma)(l, c) * rstd;
         for (int64_t group = 0; group < GROUPS(n); group++) {
-            int64_t start = (group * s.channels + c) * plane * WIDTH;
+            int64_t start = (group * channels + c) * plane * WIDTH;
             NAME(vector) of_sum = {0}, of_product = {0};
             for (int64_t p = 0; p < plane; p++) {
                 NAME(vector) here = NAME(load)(g + start + p * WIDTH);
@@ -237,17 +246,94 @@ static void NAME(channel_norm_back)(const REAL *x, int64_t n, struct NAME(shape)
             }
             sum += NAME(lanes)(of_sum, WIDTH), product += NAME(lanes)(of_product, WIDTH);
         }
+        if (!l->centers) product += mean[c] * sum;
         of_beta[c] = (REAL)sum, of_gamma[c] = (REAL)(product * rstd);
-        REAL k1 = of_beta[c] / count, k2 = of_gamma[c] * rstd / count;
+        REAL k1 = l->centers ? of_beta[c] / count : 0;
+        REAL k2 = of_gamma[c] * NAME(pull)(l, var[c], rstd) / count;
         for (int64_t group = 0; group < GROUPS(n); group++) {
-            int64_t start = (group * s.channels + c) * plane * WIDTH;
-            int64_t images = NAME(filled)(n, group);
+            int64_t start = (group * channels + c) * plane * WIDTH;
             for (int64_t k = 0; k < plane * WIDTH; k++)
                 g[start + k] = scale * (g[start + k] - k1 - (x[start + k] - mean[c]) * k2);
-            for (int64_t p = 0; images < WIDTH && p < plane; p++)
-                for (int64_t k = images; k < WIDTH; k++) g[start + p * WIDTH + k] = 0;
+            NAME(clear_rest)(g + start, plane, NAME(filled)(n, group));
         }
     }
+}
+
+/* Each image by itself, in groups of neighbouring channels, all WIDTH images of a group at once;
+   `means` and `vars` hold the moments (groups of images, groups of channels, WIDTH). */
+static void NAME(group_norm)(const struct NAME(layer) *l, const REAL *x, int64_t groups,
+                             REAL *means, REAL *vars, REAL *y) {
+    int64_t plane = l->to.height * l->to.width, size = l->to.channels / l->groups * plane;
+    for (int64_t k = 0; k < groups * l->groups; k++, x += size * WIDTH, y += size * WIDTH) {
+        NAME(vector) sum = {0}, square = {0}, rstd;
+        for (int64_t p = 0; p < size; p++) sum += NAME(load)(x + p * WIDTH);
+        NAME(vector) mean = sum / (REAL)size;
+        for (int64_t p = 0; p < size; p++) {
+            NAME(vector) off = NAME(load)(x + p * WIDTH) - mean;
+            square += off * off;
+        }
+        NAME(vector) var = square / (REAL)size;
+        for (int64_t i = 0; i < WIDTH; i++) rstd[i] = 1 / SQRT(var[i] + (REAL)l->epsilon);
+        memcpy(means + k * WIDTH, &mean, sizeof mean);
+        memcpy(vars + k * WIDTH, &var, sizeof var);
+        for (int64_t p = 0; p < size; p++) {
+            int64_t c = k % l->groups * (size / plane) + p / plane;
+            NAME(vector) here = (NAME(load)(x + p * WIDTH) - mean) * rstd * NAME(gamma)(l, c)
+                                + NAME(beta)(l, c);
+            memcpy(y + p * WIDTH, &here, sizeof here);
+        }
+    }
+}
+
+/* The way back, in place, with the sums over n images that gamma and beta move by. */
+static void NAME(group_norm_back)(const struct NAME(layer) *l, const REAL *x, int64_t n,
+                                  const REAL *means, const REAL *vars, REAL *g, REAL *of_gamma,
+                                  REAL *of_beta) {
+    int64_t plane = l->to.height * l->to.width, channels = l->to.channels / l->groups;
+    REAL count = (REAL)(channels * plane);
+    for (int64_t c = 0; c < l->to.channels; c++) of_gamma[c] = of_beta[c] = 0;
+    for (int64_t k = 0; k < GROUPS(n) * l->groups; k++) {
+        const REAL *from = x + k * channels * plane * WIDTH;
+        REAL *to = g + k * channels * plane * WIDTH;
+        NAME(vector) mean = NAME(load)(means + k * WIDTH), sum = {0}, product = {0}, rstd;
+        for (int64_t i = 0; i < WIDTH; i++)
+            rstd[i] = 1 / SQRT(vars[k * WIDTH + i] + (REAL)l->epsilon);
+        for (int64_t j = 0; j < channels; j++) {
+            int64_t c = k % l->groups * channels + j;
+            NAME(vector) of_sum = {0}, of_product = {0};
+            for (int64_t p = j * plane; p < (j + 1) * plane; p++) {
+                NAME(vector) here = NAME(load)(to + p * WIDTH);
+                of_sum += here;
+                of_product += here * (NAME(load)(from + p * WIDTH) - mean) * rstd;
+            }
+            of_beta[c] += (REAL)NAME(lanes)(of_sum, WIDTH);
+            of_gamma[c] += (REAL)NAME(lanes)(of_product, WIDTH);
+            sum += of_sum * NAME(gamma)(l, c), product += of_product * NAME(gamma)(l, c);
+        }
+        NAME(vector) k1 = sum / count, k2 = product * rstd / count;
+        for (int64_t p = 0; p < channels * plane; p++) {
+            REAL gamma = NAME(gamma)(l, k % l->groups * channels + p / plane);
+            NAME(vector) off = NAME(load)(from + p * WIDTH) - mean;
+            NAME(vector) here = rstd * (NAME(load)(to + p * WIDTH) * gamma - k1 - off * k2);
+            memcpy(to + p * WIDTH, &here, sizeof here);
+        }
+        NAME(clear_rest)(to, channels * plane, NAME(filled)(n, k / l->groups));
+    }
+}
+
+/* Multiply or add what was drawn, in rows, for each of n images; x and y may be the same. */
+static void NAME(apply_drawn_to_images)(const struct NAME(layer) *l,
+                                        const struct NAME(step) *step, const REAL *x, int64_t n,
+                                        REAL *y) {
+    const REAL *drawn = l->drawn + step->start * l->out;
+    for (int64_t group = 0; group < GROUPS(n); group++)
+        for (int64_t p = 0; p < l->out; p++, x += WIDTH, y += WIDTH) {
+            for (int64_t k = 0; k < NAME(filled)(n, group); k++) {
+                REAL here = drawn[(group * WIDTH + k) * l->out + p];
+                y[k] = l->kind == TIMES ? x[k] * here : x[k] + here;
+            }
+            for (int64_t k = NAME(filled)(n, group); k < WIDTH; k++) y[k] = 0;
+        }
 }
 
 static void NAME(activation)(int64_t kind, int64_t n, REAL *y) {
@@ -327,12 +413,32 @@ static void NAME(pool_back)(const REAL *restrict x, int64_t planes, struct NAME(
 /* Where images' values lie, for minibatches up to a size. */
 struct NAME(image_scratch) {
     REAL **values;        /* the input, then the output of each layer */
-    REAL **means, **vars; /* a normalization's batch moments */
+    REAL **means, **vars; /* a normalization's moments: of the batch, or of each image */
     REAL *g, *d;          /* gradients with respect to an output and an input */
     REAL *around;         /* a group surrounded by zeros */
     REAL *packed, *sums, *of_weight, *of_bias;
     uint8_t *pixels;      /* of a group */
 };
+
+/* What a convolution in steps of two leaves of one in steps of one, and the way back. */
+static void NAME(thin)(const REAL *x, int64_t planes, struct NAME(shape) from,
+                       struct NAME(shape) to, REAL *y) {
+    for (int64_t plane = 0; plane < planes; plane++)
+        for (int64_t v = 0; v < to.height; v++)
+            for (int64_t u = 0; u < to.width; u++, y += WIDTH)
+                memcpy(y, x + ((plane * from.height + 2 * v) * from.width + 2 * u) * WIDTH,
+                       WIDTH * sizeof(REAL));
+}
+
+static void NAME(thin_back)(int64_t planes, struct NAME(shape) from, struct NAME(shape) to,
+                            const REAL *g, REAL *d) {
+    memset(d, 0, planes * from.height * from.width * WIDTH * sizeof(REAL));
+    for (int64_t plane = 0; plane < planes; plane++)
+        for (int64_t v = 0; v < to.height; v++)
+            for (int64_t u = 0; u < to.width; u++, g += WIDTH)
+                memcpy(d + ((plane * from.height + 2 * v) * from.width + 2 * u) * WIDTH, g,
+                       WIDTH * sizeof(REAL));
+}
 
 static inline int64_t NAME(larger)(int64_t a, int64_t b) { return a > b ? a : b; }
 
@@ -351,11 +457,10 @@ static int64_t NAME(divide_images)(struct NAME(image_scratch) *s, char *block, i
         if (!i || layers[i - 1].what != NAME(ACTIVATION))
             values = NAME(take)(&free, groups * NAME(size)(shape), sizeof(REAL));
         if (block) s->values[i] = values ? values : s->values[i - 1];
-        if (i && layers[i - 1].what == NAME(NORM)) {
-            REAL *mean = NAME(take)(&free, shape.channels, sizeof(REAL));
-            REAL *var = NAME(take)(&free, shape.channels, sizeof(REAL));
-            if (block) s->means[i - 1] = mean, s->vars[i - 1] = var;
-        }
+        int64_t moments = i ? NAME(moments_of)(layers + i - 1, shape.channels, groups) : 0;
+        REAL *mean = NAME(take)(&free, moments, sizeof(REAL));
+        REAL *var = NAME(take)(&free, moments, sizeof(REAL));
+        if (block && i) s->means[i - 1] = mean, s->vars[i - 1] = var;
         if (i && layers[i - 1].what == NAME(CONVOLUTION)) {
             const struct NAME(layer) *l = layers + i - 1;
             int64_t pad = l->padding, back = l->kernel - 1 - pad;
@@ -385,6 +490,17 @@ static void NAME(fill)(const struct NAME(images) *images, const int64_t *order, 
     int64_t size = images->size;
     for (int64_t group = 0; group < GROUPS(n); group++) {
         int64_t here = NAME(filled)(n, group);
+        REAL *to = s->values[0] + group * size * WIDTH;
+        if (images->numbers) {
+            if (here < WIDTH) memset(to, 0, size * WIDTH * sizeof(REAL));
+            for (int64_t k = 0; k < here; k++) {
+                int64_t at = group * WIDTH + k;
+                const REAL *of = images->numbers + (order ? order[at] : first + at) * size;
+                for (int64_t p = 0; p < size; p++) to[p * WIDTH + k] = of[p];
+            }
+            NAME(standardize)(images, size * WIDTH, to);
+            continue;
+        }
         const uint8_t *from[WIDTH];
         for (int64_t k = 0; k < here; k++) {
             int64_t at = group * WIDTH + k;
@@ -393,8 +509,7 @@ static void NAME(fill)(const struct NAME(images) *images, const int64_t *order, 
         if (here < WIDTH) memset(s->pixels, 0, size * WIDTH);
         for (int64_t p = 0; p < size; p++)
             for (int64_t k = 0; k < here; k++) s->pixels[p * WIDTH + k] = from[k][p];
-        NAME(bnexp_pixels)(images, s->pixels, size * WIDTH,
-                           s->values[0] + group * size * WIDTH);
+        NAME(bnexp_pixels)(images, s->pixels, size * WIDTH, to);
     }
 }
 
@@ -409,7 +524,8 @@ static struct NAME(window) NAME(window_of)(const struct NAME(layer) *l, const RE
 
 /* Fill values[1] to values[n_layers] from values[0]. */
 static void NAME(forward_images)(const struct NAME(layer) *layers, int64_t n_layers, int64_t n,
-                                 int training, struct NAME(image_scratch) *s) {
+                                 const struct NAME(step) *step,
+                                 struct NAME(image_scratch) *s) {
     int64_t groups = GROUPS(n);
     for (int64_t i = 0; i < n_layers; i++) {
         const struct NAME(layer) *l = layers + i;
@@ -422,18 +538,26 @@ static void NAME(forward_images)(const struct NAME(layer) *layers, int64_t n_lay
                 NAME(convolve)(&w, s->packed, l->bias.value,
                                y + group * NAME(size)(l->to) * WIDTH);
             }
-        } else if (l->what == NAME(NORM)) {
-            REAL scale[channels], *mean = l->mean, *var = l->var;
-            if (training) {
+        } else if (l->what == NAME(BATCH_NORM)) {
+            REAL *mean = l->mean, *var = l->var;
+            if (step->training) {
                 mean = s->means[i], var = s->vars[i];
                 NAME(channel_moments)(x, n, l->from, mean, var);
-                NAME(remember)(l, mean, var, channels, n * l->to.height * l->to.width);
+                NAME(remember)(l, step, mean, var, channels, n * l->to.height * l->to.width);
             }
-            for (int64_t c = 0; c < channels; c++)
-                scale[c] = l->weight.value[c] / SQRT(var[c] + (REAL)l->epsilon);
-            NAME(channel_scale)(x, groups, l->from, mean, scale, l->bias.value, y);
+            NAME(normalize_channels)(l, x, groups, mean, var, y);
+        } else if (l->what == NAME(GROUP_NORM)) {
+            NAME(group_norm)(l, x, groups, s->means[i], s->vars[i], y);
         } else if (l->what == NAME(ACTIVATION)) {
-            NAME(activation)(l->kind, groups * NAME(size)(l->to) * WIDTH, y);
+            NAME(activation)(l->kind, groups * l->out * WIDTH, y);
+        } else if (l->what == NAME(SCALE)) {
+            for (int64_t k = 0; k < groups * l->out * WIDTH; k++) y[k] = (REAL)l->factor * x[k];
+        } else if (l->what == NAME(DRAWN) && step->training) {
+            NAME(apply_drawn_to_images)(l, step, x, n, y);
+        } else if (l->what == NAME(DRAWN)) {
+            memcpy(y, x, groups * l->out * WIDTH * sizeof(REAL));
+        } else if (l->kind == FIRST) {
+            NAME(thin)(x, groups * channels, l->from, l->to, y);
         } else {
             NAME(pool)(x, groups * channels, l->from, l->to, l->kind, y);
         }
@@ -481,8 +605,10 @@ static void NAME(convolution_back)(const struct NAME(layer) *l, const REAL *x, i
 /* Take the gradient with respect to the output, in s->g, back to the first layer that learns;
    move every parameter as soon as nothing needs it any more. */
 static void NAME(backward_images)(const struct NAME(layer) *layers, int64_t n_layers, int64_t n,
-                                  const struct NAME(optimizer) *o, int64_t t,
+                                  const struct NAME(optimizer) *o,
+                                  const struct NAME(step) *step,
                                   struct NAME(image_scratch) *s) {
+    int64_t t = step->number;
     int64_t groups = GROUPS(n), first = NAME(first_learner)(layers, n_layers);
     for (int64_t i = n_layers - 1; i >= first; i--) {
         const struct NAME(layer) *l = layers + i;
@@ -491,14 +617,24 @@ static void NAME(backward_images)(const struct NAME(layer) *layers, int64_t n_la
         if (l->what == NAME(CONVOLUTION)) {
             swap = i > first;
             NAME(convolution_back)(l, x, n, swap, o, t, s);
-        } else if (l->what == NAME(NORM)) {
-            NAME(channel_norm_back)(x, n, l->from, l->weight.value, (REAL)l->epsilon,
-                                    s->means[i], s->vars[i], s->g, s->of_weight, s->of_bias);
+        } else if (l->what == NAME(BATCH_NORM) || l->what == NAME(GROUP_NORM)) {
+            if (l->what == NAME(BATCH_NORM))
+                NAME(batch_norm_back)(l, x, n, s->means[i], s->vars[i], s->g, s->of_weight,
+                                      s->of_bias);
+            else
+                NAME(group_norm_back)(l, x, n, s->means[i], s->vars[i], s->g, s->of_weight,
+                                      s->of_bias);
             if (l->weight.learns) NAME(move)(o, t, &l->weight, 0, l->to.channels, s->of_weight);
             if (l->bias.learns) NAME(move)(o, t, &l->bias, 0, l->to.channels, s->of_bias);
         } else if (l->what == NAME(ACTIVATION)) {
-            NAME(activation_back)(l->kind, groups * NAME(size)(l->to) * WIDTH,
-                                  s->values[i + 1], s->g);
+            NAME(activation_back)(l->kind, groups * l->out * WIDTH, s->values[i + 1], s->g);
+        } else if (l->what == NAME(SCALE)) {
+            for (int64_t k = 0; k < groups * l->out * WIDTH; k++) s->g[k] *= (REAL)l->factor;
+        } else if (l->what == NAME(DRAWN)) {
+            if (l->kind == TIMES) NAME(apply_drawn_to_images)(l, step, s->g, n, s->g);
+        } else if (l->kind == FIRST) {
+            swap = 1;
+            NAME(thin_back)(groups * l->to.channels, l->from, l->to, s->g, s->d);
         } else {
             swap = 1;
             NAME(pool_back)(x, groups * l->to.channels, l->from, l->to, l->kind, s->g, s->d);

@@ -14,8 +14,11 @@ struct NAME(parameter) {
     double decay;
 };
 
+/* BATCH_NORM is over a minibatch, GROUP_NORM over groups of channels of one image. A DRAWN
+   layer multiplies or adds what was drawn for it, a SCALE multiplies by a factor. */
 enum NAME(what) {
-    NAME(DENSE) = 0, NAME(NORM) = 1, NAME(ACTIVATION) = 2, NAME(CONVOLUTION) = 3, NAME(POOL) = 4
+    NAME(DENSE) = 0, NAME(BATCH_NORM) = 1, NAME(ACTIVATION) = 2, NAME(CONVOLUTION) = 3,
+    NAME(POOL) = 4, NAME(GROUP_NORM) = 5, NAME(SCALE) = 6, NAME(DRAWN) = 7
 };
 
 /* Of an image; a layer behind the images has none. */
@@ -24,15 +27,25 @@ struct NAME(shape) {
 };
 
 /* One layer, from images of a shape to those of another or from so many values to so many.
-   `weight` and `bias` are gamma and beta of a normalization, whose running moments are `mean`
-   and `var`; a dense layer's weights lie as (in, out), a convolution's as (out, in, K, K). */
+   `weight` and `bias` are gamma and beta of a normalization, if it has them, whose running
+   moments are `mean` and `var`; a dense layer's weights lie as (in, out), a convolution's as
+   (out, in, K, K). A momentum below 0 is the average of all batches, `tracked` so far. `drawn`
+   begins with what was drawn for the first image of the call. */
 struct NAME(layer) {
     int64_t what, kind, in, out;
     struct NAME(shape) from, to;
     int64_t kernel, padding;
     struct NAME(parameter) weight, bias;
     REAL *mean, *var;
-    double epsilon, momentum;
+    double epsilon, momentum, factor;
+    int64_t centers, divisor, groups, tracked;
+    const REAL *drawn;
+};
+
+/* What is done with a minibatch: the number of the step, and of its first image. */
+struct NAME(step) {
+    int training;
+    int64_t number, start;
 };
 
 /* SGD, or Adam with what corrects its moments at each step: 1 - beta1^t, sqrt(1 - beta2^t);
@@ -44,10 +57,12 @@ struct NAME(optimizer) {
     const REAL *root;
 };
 
-/* The images of a split, of so many values in so many channels. Of each channel, where they
-   are standardized, what is subtracted from a pixel in [0, 1] and what it is divided by. */
+/* The images of a split, of so many values in so many channels: bytes, or numbers as they are.
+   Of each channel, where they are standardized, what is subtracted from a number, or from a
+   pixel in [0, 1], and what it is divided by. */
 struct NAME(images) {
     const uint8_t *pixels;
+    const REAL *numbers;
     const int64_t *labels;
     int64_t size, channels;
     const REAL *mean, *sd;
@@ -59,15 +74,20 @@ static inline NAME(vector) NAME(load)(const REAL *x) {
     return v;
 }
 
-/* Bytes as pixels in [0, 1], or standardized by channel; there are n of them in all. */
-void NAME(bnexp_pixels)(const struct NAME(images) *images, const uint8_t *restrict from,
-                        int64_t n, REAL *restrict to) {
-    for (int64_t i = 0; i < n; i++) to[i] = UNIT(from[i]);
+/* Standardize n numbers, of one image or of a group of them, by channel where that is asked. */
+static void NAME(standardize)(const struct NAME(images) *images, int64_t n, REAL *restrict to) {
     int64_t of_one = n / images->channels;
     for (int64_t c = 0; images->sd && c < images->channels; c++) {
         REAL *of = to + c * of_one, mean = images->mean[c], sd = images->sd[c];
         for (int64_t i = 0; i < of_one; i++) of[i] = (of[i] - mean) / sd;
     }
+}
+
+/* n bytes, of one image or of a group of them, as pixels in [0, 1] or standardized. */
+void NAME(bnexp_pixels)(const struct NAME(images) *images, const uint8_t *restrict from,
+                        int64_t n, REAL *restrict to) {
+    for (int64_t i = 0; i < n; i++) to[i] = UNIT(from[i]);
+    NAME(standardize)(images, n, to);
 }
 
 /* Adam's update of n values; size = lr / (1 - beta1^t), root = sqrt(1 - beta2^t). */
@@ -131,11 +151,50 @@ static int64_t NAME(first_learner)(const struct NAME(layer) *layers, int64_t n_l
 }
 
 /* Update running moments by a batch's, of so many values a channel. */
-static void NAME(remember)(const struct NAME(layer) *l, const REAL *mean, const REAL *var,
-                           int64_t channels, int64_t n) {
-    REAL new = (REAL)l->momentum, unbiased = (REAL)((double)n / (n - 1));
+static void NAME(remember)(const struct NAME(layer) *l, const struct NAME(step) *step,
+                           const REAL *mean, const REAL *var, int64_t channels, int64_t n) {
+    int64_t count = l->tracked + step->number + 1;
+    REAL new = l->momentum < 0 ? 1 / (REAL)count : (REAL)l->momentum;
+    REAL unbiased = (REAL)((double)n / (n - 1));
     for (int64_t c = 0; c < channels; c++) {
         l->mean[c] += new * (mean[c] - l->mean[c]);
         l->var[c] += new * (var[c] * unbiased - l->var[c]);
     }
+}
+
+static inline REAL NAME(gamma)(const struct NAME(layer) *l, int64_t c) {
+    return l->weight.value ? l->weight.value[c] : 1;
+}
+
+static inline REAL NAME(beta)(const struct NAME(layer) *l, int64_t c) {
+    return l->bias.value ? l->bias.value[c] : 0;
+}
+
+/* What a batch normalization divides by where the variance is v. */
+static inline REAL NAME(divisor)(const struct NAME(layer) *l, REAL v) {
+    REAL epsilon = (REAL)l->epsilon;
+    switch (l->divisor) {
+    case ROOT: return SQRT(v + epsilon);
+    case ROOT_PLUS_EPSILON: return SQRT(v > TINY ? v : TINY) + epsilon;
+    case VARIANCE: return v + epsilon;
+    default: return 1;
+    }
+}
+
+/* The way back through a variance: with s = 1 / divisor, -2 ds/dv / s^2. */
+static inline REAL NAME(pull)(const struct NAME(layer) *l, REAL v, REAL s) {
+    switch (l->divisor) {
+    case ROOT: return s;
+    case ROOT_PLUS_EPSILON: return v < TINY ? 0 : 1 / SQRT(v);
+    case VARIANCE: return 2;
+    default: return 0;
+    }
+}
+
+/* How many moments a normalization of so many channels keeps: of each for the batch, or of each
+   group for so many images. */
+static inline int64_t NAME(moments_of)(const struct NAME(layer) *l, int64_t channels,
+                                       int64_t images) {
+    if (l->what == NAME(BATCH_NORM)) return channels;
+    return l->what == NAME(GROUP_NORM) ? images * l->groups : 0;
 }

@@ -5,6 +5,8 @@
 
 #define EVALUATED 32 /* images at a time: their values stay in the second cache */
 
+static const struct NAME(step) NAME(still) = {0}; /* no step at all: evaluation */
+
 /* A network: layers of images, if any, then dense ones. */
 struct NAME(network) {
     const struct NAME(layer) *of_images, *dense;
@@ -35,14 +37,14 @@ static int NAME(open)(struct NAME(network) *net, const struct NAME(layer) *layer
 /* Pass n images, in the given order or from a first one on, through the first layers;
    return what comes out, in groups or in rows. */
 static const REAL *NAME(pass)(struct NAME(network) *net, const struct NAME(images) *images,
-                              const int64_t *order, int64_t first, int64_t n, int training,
-                              int64_t n_layers) {
+                              const int64_t *order, int64_t first, int64_t n,
+                              const struct NAME(step) *step, int64_t n_layers) {
     int64_t of_images = net->n_of_images, size = net->dense[0].in;
     REAL *rows = net->rows.values[0];
     if (of_images) {
         int64_t passed = n_layers < of_images ? n_layers : of_images;
         NAME(fill)(images, order, first, n, &net->images);
-        NAME(forward_images)(net->of_images, passed, n, training, &net->images);
+        NAME(forward_images)(net->of_images, passed, n, step, &net->images);
         const REAL *values = net->images.values[passed];
         if (n_layers < of_images) return values;
         for (int64_t k = 0; k < n; k++) {
@@ -50,20 +52,26 @@ static const REAL *NAME(pass)(struct NAME(network) *net, const struct NAME(image
             for (int64_t p = 0; p < size; p++) rows[k * size + p] = from[p * WIDTH];
         }
     } else {
-        for (int64_t k = 0; k < n; k++)
-            NAME(bnexp_pixels)(images, images->pixels + (order ? order[k] : first + k) * size,
-                               size, rows + k * size);
+        for (int64_t k = 0; k < n; k++) {
+            int64_t at = (order ? order[k] : first + k) * size;
+            if (images->numbers) {
+                memcpy(rows + k * size, images->numbers + at, size * sizeof(REAL));
+                NAME(standardize)(images, size, rows + k * size);
+            } else {
+                NAME(bnexp_pixels)(images, images->pixels + at, size, rows + k * size);
+            }
+        }
     }
-    NAME(forward)(net->dense, n_layers - of_images, n, training, &net->rows);
+    NAME(forward)(net->dense, n_layers - of_images, n, step, &net->rows);
     return net->rows.values[n_layers - of_images];
 }
 
 /* Take the gradient with respect to the logits, in rows.g, back; move every parameter. */
 static void NAME(learn)(struct NAME(network) *net, int64_t n, const struct NAME(optimizer) *o,
-                        int64_t t) {
+                        const struct NAME(step) *step) {
     int64_t of_images = net->n_of_images, size = net->dense[0].in;
     int learns = NAME(first_learner)(net->of_images, of_images) < of_images;
-    NAME(backward)(net->dense, net->n_dense, n, learns, o, t, &net->rows);
+    NAME(backward)(net->dense, net->n_dense, n, learns, o, step, &net->rows);
     if (!learns) return;
     REAL *g = net->images.g;
     if (n % WIDTH) memset(g + n / WIDTH * WIDTH * size, 0, WIDTH * size * sizeof(REAL));
@@ -71,7 +79,7 @@ static void NAME(learn)(struct NAME(network) *net, int64_t n, const struct NAME(
         REAL *to = g + k / WIDTH * WIDTH * size + k % WIDTH;
         for (int64_t p = 0; p < size; p++) to[p * WIDTH] = net->rows.g[k * size + p];
     }
-    NAME(backward_images)(net->of_images, of_images, n, o, t, &net->images);
+    NAME(backward_images)(net->of_images, of_images, n, o, step, &net->images);
 }
 
 /* Train for n images in the given order, a step a minibatch, and note the loss of each step;
@@ -85,16 +93,17 @@ int64_t NAME(bnexp_train)(const struct NAME(layer) *layers, int64_t n_layers,
     int64_t correct = 0, size = images->size, labels[batch];
     for (int64_t t = 0, start = 0; start < n; t++, start += batch) {
         int64_t here = n - start < batch ? n - start : batch;
-        const REAL *logits = NAME(pass)(&net, images, order + start, 0, here, 1, n_layers);
+        struct NAME(step) step = {1, t, start};
+        const REAL *logits = NAME(pass)(&net, images, order + start, 0, here, &step, n_layers);
         for (int64_t k = 0; k < here; k++) labels[k] = images->labels[order[start + k]];
         for (int64_t k = start + batch; k < n && k < start + 2 * batch; k++)
-            for (int64_t line = 0; line < size; line += 64)
+            for (int64_t line = 0; images->pixels && line < size; line += 64)
                 __builtin_prefetch(images->pixels + order[k] * size + line, 0, 2);
         double sum;
         correct += NAME(loss)(logits, labels, here, net.classes, smoothed, net.rows.d,
                               net.rows.g, &sum, 0);
         losses[t] = (REAL)(sum / here);
-        NAME(learn)(&net, here, o, t);
+        NAME(learn)(&net, here, o, &step);
     }
     free(net.block);
     return correct;
@@ -111,7 +120,7 @@ int64_t NAME(bnexp_evaluate)(const struct NAME(layer) *layers, int64_t n_layers,
     *loss = 0;
     for (int64_t start = 0; start < n; start += batch) {
         int64_t here = n - start < batch ? n - start : batch;
-        const REAL *logits = NAME(pass)(&net, images, 0, start, here, 0, n_layers);
+        const REAL *logits = NAME(pass)(&net, images, 0, start, here, &NAME(still), n_layers);
         double sum;
         correct += NAME(loss)(logits, images->labels + start, here, net.classes, 0, net.rows.d,
                               0, &sum, right ? right + start : 0);
@@ -129,7 +138,7 @@ int64_t NAME(bnexp_population)(const struct NAME(layer) *layers, int64_t n_layer
     if (!NAME(open)(&net, layers, n_layers, EVALUATED)) return -1;
     for (int64_t i = 0; i < n_layers; i++) {
         const struct NAME(layer) *l = layers + i;
-        if (l->what != NAME(NORM)) continue;
+        if (l->what != NAME(BATCH_NORM)) continue;
         int64_t of_images = i < net.n_of_images, C = of_images ? l->to.channels : l->out;
         int64_t places = of_images ? l->to.height * l->to.width : 1;
         double count = 0, center[C], squares[C];
@@ -138,12 +147,12 @@ int64_t NAME(bnexp_population)(const struct NAME(layer) *layers, int64_t n_layer
         for (int64_t start = 0; start < n; start += EVALUATED) {
             int64_t images_here = n - start < EVALUATED ? n - start : EVALUATED;
             double here = (double)images_here * places;
-            const REAL *x = NAME(pass)(&net, images, 0, start, images_here, 0, i);
+            const REAL *x = NAME(pass)(&net, images, 0, start, images_here, &NAME(still), i);
             if (of_images)
                 NAME(channel_moments)(x, images_here, l->from, mean, var);
             else
                 NAME(row_moments)(x, images_here, C, mean, var);
-            for (int64_t c = 0; c < C; c++) { /* the law of total variance, as in bnexp_moments */
+            for (int64_t c = 0; c < C; c++) { /* the law of total variance */
                 double shift = mean[c] - center[c];
                 squares[c] += var[c] * here + shift * shift * count * here / (count + here);
                 center[c] += shift * here / (count + here);

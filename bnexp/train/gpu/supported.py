@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from bnexp.train.cpu.blocks import ACTIVATIONS, is_plain_convolution, is_plain_pooling
+from bnexp.train.cpu.supported import ACTIVATIONS, is_plain_convolution, is_plain_pooling
 
 if TYPE_CHECKING:
     from bnexp.train.gpu.network import Network
