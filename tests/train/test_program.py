@@ -212,7 +212,7 @@ class ByTheLastCall(nn.Module):
 def test_kernels_take_no_norm_that_they_do_not_know(
     compose: Callable[..., Config], composer: Composer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A GPU's train PyTorch's batch normalization, a CPU's also formulas and PyTorch's others."""
+    """A GPU's train PyTorch's batch normalization, a CPU's also formulas and groups."""
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     of_gpu = {"batch", "blog", "fastai", "keras"}
     of_cpu = of_gpu | {"group", "instance", "layer", "noisy", "scratch", "variance_not_sd"}
