@@ -8,12 +8,15 @@ line styles repeat it for readers in black and white.
 from matplotlib.figure import Figure
 
 from bnexp.plots.answer import answer
+from bnexp.plots.cells import cell_means, is_large, row_of
+from bnexp.plots.claims import claims
+from bnexp.plots.curves import learning_curves
 from bnexp.plots.effects import effects, interaction
 from bnexp.plots.heat import colours, heat_map
+from bnexp.plots.joined import arms, statistics
 from bnexp.plots.names import contrast_name, short
 from bnexp.plots.output import drawn, files, made, styled
 from bnexp.plots.panels import numbers
-from bnexp.plots.runs import cell_means, learning_curves, statistics
 from bnexp.plots.speed import cost_per_run, speeds
 from bnexp.plots.style import look
 from bnexp.plots.svg import inlined, is_ours
@@ -25,7 +28,9 @@ __all__ = [
     "Figure",
     "Limits",
     "answer",
+    "arms",
     "cell_means",
+    "claims",
     "colours",
     "contrast_name",
     "cost_per_run",
@@ -35,11 +40,13 @@ __all__ = [
     "heat_map",
     "inlined",
     "interaction",
+    "is_large",
     "is_ours",
     "learning_curves",
     "look",
     "made",
     "numbers",
+    "row_of",
     "short",
     "speeds",
     "statistics",

@@ -9,20 +9,24 @@ from matplotlib.figure import Figure
 from bnexp.metrics import describe
 from bnexp.plots.names import LETTER, cell_name, wrapped
 from bnexp.plots.says import change_of
-from bnexp.plots.style import add_note, draw_intervals, new_figure
+from bnexp.plots.style import add_noise, add_note, draw_intervals, new_figure
 from bnexp.store.given import of_text
 
 COLOUR = {"cannot_tell": "#777777"}  # of a difference whose interval holds zero
 MOST_ROWS = 40
 
 
-def answer(answers: pd.DataFrame, varied: Sequence[str]) -> Figure:
+def answer(
+    answers: pd.DataFrame, varied: Sequence[str], noise: Mapping[str, float] | None = None
+) -> Figure:
     """Return the differences that answer the question, by response, with their intervals.
 
     Args:
         answers: Differences as `stats.answer` returns them, at least one.
         varied: The factors whose levels are named.
+        noise: By how much two runs of one cell differ, by response (`stats.seed_noise`).
     """
+    noise = noise or {}
     table = answers.head(MOST_ROWS)
     responses = list(dict.fromkeys(table["response"]))
     sizes = [int((table["response"] == name).sum()) for name in responses]
@@ -55,14 +59,19 @@ def answer(answers: pd.DataFrame, varied: Sequence[str]) -> Figure:
         axes.set_yticks(rows, names_here)
         axes.set_ylim(len(here) - 0.4, -0.6)
         axes.margins(x=0.12)
+        if response in noise:
+            add_noise(axes, noise[response] * what.scale)
         better = {"higher": "right", "lower": "left"}.get(what.better)
         label = wrapped(f"change in {what.words}", what.details, what.unit_difference)
         axes.set_xlabel(label + (f"; {better} is better" if better else ""))
     cut = f"; the first {MOST_ROWS} of {len(answers)}" * (len(answers) > MOST_ROWS)
+    shaded = "; shaded: as far apart are two runs of one cell (1 SD)"
     add_note(
         figure,
         f"mean of up to {int(answers['n'].max())} paired differences; the intervals hold "
-        f"together in 95 % of studies; grey: zero lies inside{cut}",
+        f"together in 95 % of studies; grey: zero lies inside{cut}"
+        + shaded
+        * bool(noise.keys() & set(responses)),
     )
     return figure
 

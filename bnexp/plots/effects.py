@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from bnexp.metrics import describe
@@ -12,12 +13,14 @@ from bnexp.plots.says import change_of, mark_bars, of_means, of_response, series
 from bnexp.plots.style import (
     MOST_ROWS,
     add_legend,
+    add_noise,
     add_note,
     add_source,
     draw_intervals,
     handle,
     level_handles,
     look,
+    noise_handle,
     response_panels,
     share_x,
     source_handle,
@@ -33,6 +36,7 @@ def effects(
     contrasts: pd.DataFrame,
     responses: Sequence[str],
     reported: Mapping[Compared, float] | None = None,
+    noise: Mapping[str, float] | None = None,
 ) -> Figure:
     """Return main effects and interactions with their intervals, a forest plot.
 
@@ -40,11 +44,13 @@ def effects(
         contrasts: One row a response and contrast, these in one order for all responses
             (`stats.contrasts`); simple effects are left out.
         reported: Differences that the sources report, level a minus level b.
+        noise: By how much two runs of one cell differ, by response (`stats.seed_noise`).
     """
-    reported = reported or {}
+    reported, noise = reported or {}, noise or {}
     table = contrasts[contrasts["kind"] != "simple"]
     compared = table[["factor", "level_a", "level_b"]].drop_duplicates()
     names = list(compared.itertuples(index=False, name=None))
+    more = len(names) - MOST_ROWS
     names = names[:MOST_ROWS]
     responses, lacking = with_values(table.groupby("response")["estimate"].count(), responses)
     labels = np.array([contrast_name(*name) for name in names])
@@ -77,22 +83,26 @@ def effects(
         label = wrapped(f"change in {words}", what.details, what.unit_difference)
         axes.set_xlabel(label + (f"\n{better} is better" if better else ""))
         axes.margins(x=0.12)
+        if response in noise:
+            add_noise(axes, noise[response] * what.scale)
     share_x(panels, responses)
     axes = panels[0]
     axes.set_yticks(range(len(names)), labels)
     axes.set_ylim(len(names) - 0.4, -0.6)
     figure.align_xlabels()
-    handles = [handle("o", MAIN, color="black")]
+    handles: list[Artist] = [handle("o", MAIN, color="black")]
     if (table["kind"] == "interaction").any():
         handles.append(handle("s", INTERACTION, color="#777777"))
     if any((response, *name) in reported for response in responses for name in names):
         handles.append(source_handle())
+    if noise.keys() & set(responses):
+        handles.append(noise_handle())
     add_legend(figure, handles)
     n = int(table["n"].max()) if len(table) else 0
     note = f"mean of up to {n} paired differences and its 95 % Student-t interval{lacking}"
     if table["average"].eq("interquartile mean").any():
         note += "; of interquartile means Yuen's"
-    add_note(figure, note)
+    add_note(figure, note + (f"; {more} more effects are in contrasts.csv" if more > 0 else ""))
     return figure
 
 

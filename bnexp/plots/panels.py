@@ -66,6 +66,20 @@ def panel_rows(
     return rows, len(combinations) - len(kept)
 
 
+def lines_and_panels(factors: Factors) -> tuple[str | None, list[str]]:
+    """Return the factor whose levels share a panel, and those whose combinations have one each.
+
+    It is the first; in a design of too many panels, that with the most levels.
+    """
+    first = next(iter(factors), None)
+    if first is None:
+        return None, []
+    panels = math.prod(len(levels) for levels in factors.values()) // len(factors[first])
+    if panels > MOST_PANELS:
+        first = max(factors, key=lambda key: len(factors[key]))
+    return first, [key for key in factors if key != first]
+
+
 def ended(cells: pd.DataFrame) -> "pd.Series[Any]":
     """Return how many runs of each cell ended: 0 where none diverged."""
     return (cells["n_diverged"] / cells["divergence_rate"]).round().fillna(0).astype(int)

@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
@@ -39,12 +41,13 @@ STYLE: Any = {
     "text.parse_math": False,  # a level may be called $x$
 }
 # Panels of learning curves; a larger design shows its first ones and says so.
-MOST_PANELS = 12
+MOST_PANELS = 24
 MOST_ROWS = 60
 MOST_BESIDE = 4  # responses: with more, a page shows them too small
 # Hollow and larger than what it may lie upon, which stays to be seen.
 SOURCE: Any = {"mfc": "none", "mec": "#555555", "ms": 8, "mew": 1.2}
 
+NOISE = "two runs of one cell (\N{PLUS-MINUS SIGN}1 SD)"
 REPORTED = "reported by a source"
 
 
@@ -144,6 +147,14 @@ def handle(marker: str, label: str, **style: Any) -> Line2D:
     return Line2D([], [], marker=marker, label=label, **{"linestyle": "none", **style})
 
 
+def add_noise(axes: Axes, size: float) -> None:
+    """Shade the differences that two runs of one cell have, as far as the axis goes."""
+    ends = axes.get_xlim()
+    span = axes.axvspan(-size, size, color="#777777", alpha=0.13, linewidth=0, zorder=0)
+    mark(span, series=NOISE)
+    axes.set_xlim(*ends)
+
+
 def add_source(axes: Axes, row: float, value: float) -> None:
     """Mark the number that a source reports."""
     says = {"value": [value]}
@@ -152,12 +163,17 @@ def add_source(axes: Axes, row: float, value: float) -> None:
     )
 
 
+def noise_handle() -> Patch:
+    """Return the legend entry of the noise."""
+    return Patch(color="#777777", alpha=0.13, linewidth=0, label=NOISE)
+
+
 def source_handle() -> Line2D:
     """Return the legend entry of the sources' numbers."""
     return handle("D", REPORTED, **SOURCE)
 
 
-def add_legend(figure: Figure, handles: Sequence[Line2D]) -> None:
+def add_legend(figure: Figure, handles: Sequence[Artist]) -> None:
     """Put a legend above the panels, in as many columns as fit."""
     if handles:
         widest = max(len(str(handle.get_label())) for handle in handles)

@@ -134,7 +134,6 @@ def _join_dots(root: ET.Element, marks: Mapping[str, Mark]) -> None:
         size = f"stroke-width: {what.dots:g}; stroke-linecap: round"
         for use in uses:
             inner.remove(use)
-        group.remove(group[0])
         inner.append(ET.Element(PATH, d=line, style=f"fill: none; {ink}; {size}"))
 
 

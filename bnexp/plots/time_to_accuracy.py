@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 from bnexp.metrics import EPOCHS_TO
 from bnexp.plots.marks import Says, mark
 from bnexp.plots.names import Factors, panel_title
-from bnexp.plots.panels import MOST_COLUMNS, name_epochs, panel_rows
+from bnexp.plots.panels import MOST_COLUMNS, lines_and_panels, name_epochs, panel_rows
 from bnexp.plots.says import cells_of, interval, series_of
 from bnexp.plots.style import add_legend, add_note, level_handles, look, new_figure
 from bnexp.store.frames import where
@@ -15,15 +15,14 @@ from bnexp.store.frames import where
 def time_to_accuracy(shares: pd.DataFrame, factors: Factors) -> Figure:
     """Return the share of runs that have reached each threshold, by epoch, with its interval.
 
-    A line for each level of the first factor, a row of panels for each threshold, a panel
-    for each combination of the other factors. More combinations than fit beside each other
-    leave room for one threshold: the one that runs differ most in.
+    A line for each level of a factor (`lines_and_panels`), a row of panels for each threshold,
+    a panel for each combination of the other factors. If there are more than fit beside each
+    other, there is room for one threshold alone: the one that runs differ most in.
 
     Args:
         shares: One row a threshold, cell and epoch (`stats.reached`).
     """
-    first = next(iter(factors), None)
-    others = list(factors)[1:]
+    first, others = lines_and_panels(factors)
     telling = _telling(shares)
     rows, more = panel_rows(telling, {key: factors[key] for key in others})
     kept = {threshold for threshold, _ in rows}

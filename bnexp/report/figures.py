@@ -8,6 +8,7 @@ import pandas as pd
 
 from bnexp import plots, stats
 from bnexp.config.study import DifferenceClaim, ValueClaim
+from bnexp.report import captions
 from bnexp.report.figure_pool import ReportFigure
 from bnexp.report.figures_by_epoch import POPULATION, RUNNING, by_epoch
 from bnexp.report.tables.learning_rates import TRAINS
@@ -16,6 +17,8 @@ from bnexp.stats.tables import Tables
 from bnexp.store.study_file import Declared
 
 FEWEST = 3  # levels of a curve
+CLAIMS = "claims"  # the figure beside them
+MOST_ARMS = 12  # panels of seeds joined
 ANSWER = "answer"  # the figure that stands right below the answer
 MOST_EFFECTS = 24  # rows of a forest plot: with more, the main effects alone
 
@@ -23,14 +26,22 @@ MOST_EFFECTS = 24  # rows of a forest plot: with more, the main effects alone
 def draw(study: Declared, tables: Tables) -> Iterator[ReportFigure]:
     """Yield the figures that this design has data for, the answer first."""
     factors, responses = study.factors, list(tables.responses)
+    noise = stats.seed_noise(tables.cells)
     answers = tables.answers
     compared = answers[(answers["kind"] == "difference") & (answers["outcome"] != "reversal")]
     if len(compared):
         yield ReportFigure(
             ANSWER,
             "The differences that answer the question.",
-            partial(plots.answer, compared, study.varied),
+            partial(plots.answer, compared, study.varied, noise),
         )
+    if len(tables.claims):
+        yield ReportFigure(
+            CLAIMS,
+            "What would support each claim of the sources, and what came out.",
+            partial(plots.claims, tables.claims, [one.is_difference for one in study.claims]),
+        )
+    yield from _arms(study, tables)
     if len(tables.max_lr):
         yield from _swept(study, tables, [LR])
     if len(tables.contrasts):
@@ -53,14 +64,15 @@ def draw(study: Declared, tables: Tables) -> Iterator[ReportFigure]:
                 if differences
                 else ""
             ),
-            partial(plots.effects, mains if too_many else compared, responses, differences),
+            partial(
+                plots.effects, mains if too_many else compared, responses, differences, noise
+            ),
         )
     if len(study.varied) > 1:
-        lines, axis = study.varied[:2]
+        lines, axis = captions.crossed(study, tables)
         yield ReportFigure(
             "interaction",
-            f"Parallel lines: {plots.short(lines)} does the same at every level of "
-            f"{plots.short(axis)}.",
+            captions.interaction(tables, lines, axis),
             partial(
                 plots.interaction,
                 _averaged(study, tables, (lines, axis)),
@@ -74,10 +86,7 @@ def draw(study: Declared, tables: Tables) -> Iterator[ReportFigure]:
     yield from _maps(study, tables)
     yield ReportFigure(
         "cells",
-        "Every trained network is a dot. Diamonds are the numbers that the sources report, "
-        "from one run each."
-        if any(isinstance(claim, ValueClaim) for claim in study.claims)
-        else "Every trained network is a dot.",
+        captions.cells(study, tables),
         partial(
             plots.cell_means,
             tables.cells,
@@ -92,11 +101,25 @@ def draw(study: Declared, tables: Tables) -> Iterator[ReportFigure]:
     if factors and POPULATION in tables.runs and _differ(tables.runs):
         yield ReportFigure(
             "statistics",
-            "The same trained weights, evaluated with the running statistics and with those "
-            "of the whole training set. The drop of a line is what the running statistics "
-            "of the last batches cost.",
+            captions.statistics(tables.runs, next(iter(factors)), (RUNNING, POPULATION)),
             partial(plots.statistics, tables.runs, factors, (RUNNING, POPULATION)),
         )
+
+
+def _arms(study: Declared, tables: Tables) -> Iterator[ReportFigure]:
+    """Yield the seeds of a factor of two levels, joined, if a design has few panels of them."""
+    factors, response = study.factors, tables.responses[0]
+    pairs = [key for key in study.varied if len(factors[key]) == 2]
+    if not pairs or len(study.seeds) == 1 or len(study.cells) > 2 * MOST_ARMS:
+        return
+    left, right = factors[pairs[0]]
+    yield ReportFigure(
+        "arms",
+        f"Each seed with {plots.short(pairs[0])} {left} and with {right}: they start from the "
+        "same weights and see the same images in the same order, so lines of one slope are an "
+        "effect that every seed has.",
+        partial(plots.arms, tables.runs, factors, response, (pairs[0], left, right), MOST_ARMS),
+    )
 
 
 def _swept(study: Declared, tables: Tables, keys: Sequence[str]) -> Iterator[ReportFigure]:

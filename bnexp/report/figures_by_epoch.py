@@ -6,6 +6,7 @@ from functools import partial
 from bnexp import plots, stats
 from bnexp.metrics import describe
 from bnexp.metrics.probes.shift import UNIT_INPUTS
+from bnexp.report import captions
 from bnexp.report.figure_pool import ReportFigure
 from bnexp.stats.tables import Tables
 from bnexp.store.study_file import Declared
@@ -25,7 +26,7 @@ def by_epoch(study: Declared, tables: Tables) -> Iterator[ReportFigure]:
         study,
         tables,
         "test_accuracy",
-        "Learning curves, one panel for each combination of the other factors."
+        captions.curves(study)
         + (
             " Running and population statistics evaluate the same weights; the population "
             "curve is taken from 10,000 training images before the last epoch and from all of "
@@ -39,7 +40,7 @@ def by_epoch(study: Declared, tables: Tables) -> Iterator[ReportFigure]:
         study,
         tables,
         "train_loss",
-        "Learning curves, one panel for each combination of the other factors.",
+        captions.curves(study),
         {"train_loss": ""},
     )
     for name, lines in _asked(tables):
@@ -61,7 +62,8 @@ def by_epoch(study: Declared, tables: Tables) -> Iterator[ReportFigure]:
             ),
         )
     shares = stats.reached(tables.runs, tables.epochs, factors)
-    if shares["share"].gt(0).any():
+    enough = shares["epoch"].max() >= captions.FEWEST_EPOCHS
+    if enough and shares["share"].gt(0).any():
         yield ReportFigure(
             "time_to_accuracy",
             "How many of the runs have reached an accuracy by each epoch. A curve that ends "
@@ -86,7 +88,9 @@ def _curves(
         label: What they are together; "" for the first's own.
     """
     shown = list(lines)
-    curves = stats.curves(tables.epochs, study.factors, shown)
+    per_run = tables.epochs.groupby([*study.factors, "seed"])["epoch"].transform("nunique")
+    epochs = tables.epochs[per_run > 1]  # a single one is a dot, which the cells show
+    curves = stats.curves(epochs, study.factors, shown)
     if len(curves):
         names = tuple(lines.values()) if len(lines) > 1 else ()
         yield ReportFigure(

@@ -16,6 +16,7 @@ from bnexp.report.comparison import Comparison
 from bnexp.report.embedded import packed, tables_data
 from bnexp.report.figure_data import figure_data
 from bnexp.report.figure_pool import ReportFigure
+from bnexp.report.figures import CLAIMS
 from bnexp.report.glossary import Glossary
 from bnexp.report.links import Linked
 from bnexp.report.numbers import Marked, listed, typeset
@@ -29,7 +30,6 @@ NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)( \[.*\].*| to .*)?|< \.0001")
 SCRIPTS = ("page.js", "tables.js", "run.js", "figures.js")
 STYLES = ("page.css", "figures.css", "print.css")
 LINK = Markup('<a href="{address}">{shown}</a>')
-CLAIMS = "claims"  # the figure that is seen at once besides the first
 # A cell with more letters is a sentence, which may not be squeezed into a narrow column.
 LONG_TEXT = 30
 

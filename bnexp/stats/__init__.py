@@ -15,7 +15,7 @@ cells are compared; `codebook` says what all columns mean; the others make one t
 
 from bnexp.stats.asks import answer
 from bnexp.stats.caveats import caveats
-from bnexp.stats.cells import cells, curves
+from bnexp.stats.cells import cells, curves, seed_noise
 from bnexp.stats.claims import REGIONS, RULE, judge
 from bnexp.stats.contrasts import contrasts
 from bnexp.stats.divergence import divergence
@@ -43,5 +43,6 @@ __all__ = [
     "outcomes",
     "reached",
     "reversals",
+    "seed_noise",
     "shares",
 ]

@@ -142,6 +142,18 @@ def _labels(factors: Factors, index: Sequence[int]) -> Iterator[tuple[str, str]]
         yield key, levels[level]
 
 
+def seed_noise(cells: pd.DataFrame) -> dict[str, float]:
+    """Return by how much two runs of one cell differ, by response: one standard deviation.
+
+    Of the median cell: a few whose runs fall apart would make noise of everything.
+
+    Args:
+        cells: As `cells` returns them; a response without two seeds in a cell has none.
+    """
+    spread = cells.groupby("response", sort=False)["sd"].median().dropna()
+    return {str(name): math.sqrt(2) * float(sd) for name, sd in spread.items()}
+
+
 def curves(epochs: pd.DataFrame, factors: Factors, responses: Sequence[str]) -> pd.DataFrame:
     """Return mean, lowest and highest value over the seeds by cell, epoch and response."""
     present = [name for name in responses if name in epochs]

@@ -124,7 +124,7 @@ def test_a_single_epoch_is_no_curve(weird_path: Path) -> None:
     study = store.read_study()
     once = [replace(one, history=one.history[:1]) for one in store.load(study.run_ids)]
     names = {drawn.name for drawn in draw(study, Tables(study, once))}
-    assert names == {"answer", "effects", "interaction", "cells"}
+    assert names == {"answer", "arms", "effects", "interaction", "cells"}
 
 
 @pytest.mark.usefixtures("unprinted")

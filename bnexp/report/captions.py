@@ -1,0 +1,115 @@
+"""What is said below a figure, where it depends on what the runs show."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from bnexp import plots
+from bnexp.config.study import ValueClaim
+from bnexp.metrics import describe
+from bnexp.plots.panels import lines_and_panels
+from bnexp.report.numbers import each, listed
+from bnexp.stats.tables import Tables
+from bnexp.store.given import of_text
+from bnexp.store.study_file import Declared
+
+FEWEST_EPOCHS = 3  # of a curve that shows when accuracies are reached
+MOST_NAMED = 4
+
+
+def crossed(study: Declared, tables: Tables) -> tuple[str, str]:
+    """Return the factor of the lines and that of the axis: of the question, if it has two.
+
+    A question that compares levels of one factor at levels of another is about these two.
+    """
+    answers = tables.answers[tables.answers["kind"] == "difference"]
+    for row in each(answers):
+        beside = [key for key in of_text(row.given) if key in study.varied]
+        if row.factor in study.varied and beside:
+            return beside[0], row.factor
+    first, second = study.varied[:2]
+    return first, second
+
+
+def interaction(tables: Tables, lines: str, axis: str) -> str:
+    """Return in which responses one factor's effect depends on another, as intervals tell."""
+    contrasts = tables.contrasts
+    names = (f"{lines}:{axis}", f"{axis}:{lines}")
+    rows = contrasts[contrasts["factor"].isin(names) & (contrasts["kind"] == "interaction")]
+    settled = rows[(rows["sim_low"] > 0) | (rows["sim_high"] < 0)]
+    depends = [name for name in tables.responses if name in set(settled["response"])]
+    rest = [name for name in tables.responses if name not in depends]
+    one, other = plots.short(lines), plots.short(axis)
+    said = [
+        f"A line for each {one}; parallel lines would mean that it does the same everywhere."
+    ]
+    if depends:
+        said.append(
+            f"What {one} does depends on {other} in {_labels(depends)}: an interval of the "
+            "interaction excludes zero."
+        )
+    if rest and len(rows):
+        said.append(f"In {_labels(rest)} the lines cannot be told from parallel ones.")
+    return " ".join(said)
+
+
+def cells(study: Declared, tables: Tables) -> str:
+    """Return what the dots are, how a large design is laid out, and what has no figure."""
+    said = "Every trained network is a dot."
+    if any(isinstance(claim, ValueClaim) for claim in study.claims):
+        said += " Diamonds are the numbers that the sources report, from one run each."
+    if plots.is_large(study.factors, len(study.cells)):
+        first = next(iter(study.factors))
+        row = plots.row_of(study.factors)
+        said += (
+            f" A row for each {plots.short(row)}, with the levels of {plots.short(first)} in "
+            f"it{_panels([key for key in study.factors if key not in (first, row)])}."
+        )
+    n = int(tables.epochs["epoch"].max()) if len(tables.epochs) else 0
+    if n < FEWEST_EPOCHS:
+        said += (
+            f" Runs of {n} epochs are too short for a figure of when they reach an accuracy."
+            if n > 1
+            else " Runs without a second epoch have no curves."
+        )
+    return said
+
+
+def curves(study: Declared) -> str:
+    """Return what a line and a panel of learning curves are."""
+    lines, panels = lines_and_panels(study.factors)
+    of = f", a line for each {plots.short(lines)}" if lines in study.varied else ""
+    return f"Learning curves{of}{_panels(panels)}."
+
+
+def statistics(runs: pd.DataFrame, factor: str, pair: tuple[str, str]) -> str:
+    """Return what the population statistics change on average, by level of a factor.
+
+    Args:
+        runs: One row a run.
+        pair: The metrics with running and with population statistics.
+    """
+    what = describe(pair[0])
+    gains = (runs[pair[1]] - runs[pair[0]]).groupby(runs[factor], sort=False).mean()
+    told = [
+        f"{what.show(gain, difference=True)} with {plots.short(factor)} {level}"
+        for level, gain in gains[gains.abs() > 0].items()
+    ]
+    cut = f", and so on ({len(told)} levels)" if len(told) > MOST_NAMED else ""
+    return (
+        "The same trained weights, evaluated with the running statistics and with those of the "
+        "whole training set. From the first to the second, accuracy changes on average by "
+        f"{listed(told[:MOST_NAMED])}{cut} ({what.unit_difference}): a line that rises shows "
+        "what the running statistics cost, one that falls what they gain."
+    )
+
+
+def _panels(keys: Sequence[str]) -> str:
+    if not keys:
+        return ""
+    names = listed([plots.short(key) for key in keys])
+    return f", and a panel for each {'combination of ' * (len(keys) > 1)}{names}"
+
+
+def _labels(responses: Sequence[str]) -> str:
+    return listed([describe(name).label for name in responses])
