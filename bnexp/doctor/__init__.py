@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from bnexp.config.schema import Config
-from bnexp.doctor import data, learning, machine, numerics, settings
+from bnexp.doctor import data, learning, machine, numerics, other_norms, settings
 from bnexp.doctor.finding import Finding, Section
 
 __all__ = ["Finding", "Section", "completed", "examine"]
@@ -42,6 +42,8 @@ def examine(config: Config, devices: list[str]) -> Iterator[Section]:
     for device in devices:
         yield Section(f"arithmetic on {device}", numerics.arithmetic(device))
         yield Section(f"batch normalization on {device}", numerics.normalization(device))
+        other = other_norms.normalizations(device)
+        yield Section(f"other normalizations on {device}", other)
     yield Section("data", data.files(config.data))
     for device in devices:
         yield Section(f"training on {device}", learning.training(config, device))

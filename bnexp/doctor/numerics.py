@@ -31,17 +31,17 @@ def arithmetic(device_name: str) -> Iterator[Finding]:
         "It computes with fewer bits than float32 has, or wrongly: a driver or a build of "
         "PyTorch that does not know this device"
     )
-    left, right = _drawn("left", (256, 256)), _drawn("right", (256, 256))
-    images, filters = _drawn("images", (16, 6, 12, 12)), _drawn("filters", (16, 6, 5, 5))
+    left, right = drawn("left", (256, 256)), drawn("right", (256, 256))
+    images, filters = drawn("images", (16, 6, 12, 12)), drawn("filters", (16, 6, 5, 5))
     for what, found, expected in (
-        ("matrix product", _on(device, left) @ _on(device, right), left @ right),
+        ("matrix product", on(device, left) @ on(device, right), left @ right),
         (
             "convolution",
-            F.conv2d(_on(device, images), _on(device, filters)),
+            F.conv2d(on(device, images), on(device, filters)),
             F.conv2d(images, filters),
         ),
     ):
-        yield near(what, _error(found, expected), ROUNDING, otherwise)
+        yield near(what, error(found, expected), ROUNDING, otherwise)
 
 
 @careful
@@ -62,10 +62,10 @@ def normalization(device_name: str) -> Iterator[Finding]:
     errors, far_errors, faults = [], [], []
     for layer, shape in layers:
         name = f"{type(layer).__name__} of {len(shape)} axes"
-        x, upstream = 3 + 2 * _drawn("x", shape), _drawn("upstream", shape)
+        x, upstream = 3 + 2 * drawn("x", shape), drawn("upstream", shape)
         errors.append((_training_error(layer.to(device), x, upstream), name))
         far_errors.append((_training_error(layer, x + FAR, upstream, only_output=True), name))
-        faults += [f"{name}: {fault}" for fault in _broken_laws(layer, _on(device, x))]
+        faults += [f"{name}: {fault}" for fault in _broken_laws(layer, on(device, x))]
     for what, limit, found in (
         ("output, gradients and running statistics", ROUNDING, errors),
         (f"output for inputs around {FAR:,.0f}", FAR_ROUNDING, far_errors),
@@ -91,16 +91,16 @@ def _training_error(
     assert layer.weight is not None
     assert layer.bias is not None
     device = layer.weight.device
-    gamma, beta = 1 + _drawn("gamma", (CHANNELS,)) / 4, _drawn("beta", (CHANNELS,))
+    gamma, beta = 1 + drawn("gamma", (CHANNELS,)) / 4, drawn("beta", (CHANNELS,))
     expected = _expected(x, upstream, gamma, beta)
     with torch.no_grad():
         layer.weight.copy_(gamma)
         layer.bias.copy_(beta)
-    here = _on(device, x).requires_grad_()
+    here = on(device, x).requires_grad_()
     y = layer(here)
     if only_output:
-        return _error(y, expected.y)
-    y.backward(_on(device, upstream))
+        return error(y, expected.y)
+    y.backward(on(device, upstream))
     pairs = (
         (y, expected.y),
         (here.grad, expected.dx),
@@ -109,7 +109,7 @@ def _training_error(
         (layer.running_mean, MOMENTUM * expected.mean),
         (layer.running_var, 1 - MOMENTUM + MOMENTUM * expected.unbiased),
     )
-    errors = [_error(found, right) for found, right in pairs]
+    errors = [error(found, right) for found, right in pairs]
     return math.nan if any(map(math.isnan, errors)) else max(errors)
 
 
@@ -121,7 +121,7 @@ def _broken_laws(layer: BatchNormLayer, x: Tensor) -> list[str]:
     if not {"running_mean", "running_var"} <= before.keys():
         faults.append("its running statistics are not saved with it")
     whole, alone = layer(x), layer(x[:2])
-    if _error(alone, whole[:2].double().cpu()) > ROUNDING:
+    if error(alone, whole[:2].double().cpu()) > ROUNDING:
         faults.append("in evaluation an image's output depends on the others of its batch")
     if any(not torch.equal(value, before[name]) for name, value in layer.state_dict().items()):
         faults.append("evaluation changes its running statistics")
@@ -167,17 +167,18 @@ def _expected(x: Tensor, upstream: Tensor, gamma: Tensor, beta: Tensor) -> _Expe
     )
 
 
-def _drawn(purpose: str, shape: tuple[int, ...]) -> Tensor:
+def drawn(purpose: str, shape: tuple[int, ...]) -> Tensor:
     """Return the same normal numbers everywhere, in float64, exact in float32."""
     source = generator(0, "doctor", purpose)
     return torch.randn(shape, generator=source, dtype=torch.float32).double()
 
 
-def _on(device: torch.device, values: Tensor) -> Tensor:
+def on(device: torch.device, values: Tensor) -> Tensor:
+    """Return the same values on a device, in float32."""
     return values.to(device, torch.float32)
 
 
-def _error(found: Tensor | None, expected: Tensor) -> float:
+def error(found: Tensor | None, expected: Tensor) -> float:
     """Return the largest deviation as a part of the largest expected value."""
     assert found is not None
     return (

@@ -96,6 +96,9 @@ def test_renormalization() -> None:
         ({"r_max": 1.5, "d_max": 1.0, "warm_up": 4}, (-1, 1)),
     ):
         check(other("renorm", x, momentum=0.0, **limits)(x), *expected)
+    # {-3.5, -2.5}: deviation 1/2 and mean -3, at the other ends -1 and 1 / 1.25.
+    low = other("renorm", x, momentum=0.0, r_max=1.25, d_max=1.0)
+    check(low(column(-3.5, -2.5)), -1.8, -0.2)
     layer = other("renorm", x, momentum=0.0, r_max=1.5, d_max=1.0, warm_up=4)
     layer(x)
     check(layer(x), -0.875, 1.375)

@@ -48,8 +48,8 @@ class KeepsATenth(FormulaBatchNorm):
 
 
 class StoresBiased(FormulaBatchNorm):
-    def _remember(self, mean: Tensor, unbiased_var: Tensor) -> None:
-        super()._remember(mean, unbiased_var * 63 / 64)
+    def remember(self, **batch: Tensor) -> None:
+        super().remember(mean=batch["mean"], var=batch["var"] * 63 / 64)
 
 
 class Cancels(FormulaBatchNorm):
@@ -63,7 +63,7 @@ class Cancels(FormulaBatchNorm):
         n = x.numel() // x.shape[1]
         mean = x.mean(axes)
         var = ((x * x).mean(axes) - mean**2).clamp_min(0)
-        self._remember(mean.detach(), var.detach() * n / (n - 1))
+        self.remember(mean=mean, var=var * n / (n - 1))
         y = (x - mean.view(shape)) / torch.sqrt(var + self.eps).view(shape)
         return self.weight.view(shape) * y + self.bias.view(shape)  # type: ignore[union-attr]
 

@@ -14,10 +14,12 @@ from torch.utils._pytree import tree_leaves
 
 from bnexp.config.schema import Config
 from bnexp.data.tensors import Split
+from bnexp.networks.build import build
 from bnexp.study.cohorts import Cohort
 from bnexp.study.design import Cell, Run
 from bnexp.train import cohort, train_cohort
 from bnexp.train.capture import CapturedStep
+from bnexp.train.stack import Stack
 from tests.train import test_equivalence
 from tests.train.test_equivalence import BATCH, CASES, STEPS
 
@@ -116,14 +118,23 @@ def replayed(monkeypatch: pytest.MonkeyPatch, without_kernels: None) -> Iterator
     torch.set_default_dtype(torch.float32)
 
 
-# What draws at each step, or counts on the host, is not captured.
+# What draws at each step, counts on the host, or waits for eigenvectors, is not captured.
 FIXED = [
     case
     for case in CASES
     if case.values[0] in ("lenet", "mlp")
-    and not str(case.values[1]).endswith(("cumulative", "noise"))
+    and not str(case.values[1]).endswith(("cumulative", "noise", "whiten"))
     and not case.marks
 ]
+
+
+@pytest.mark.parametrize(("norm", "can"), [("whiten", False), ("rank", True), ("batch", True)])
+def test_what_waits_for_its_device_is_not_captured(
+    compose: Callable[..., Config], norm: str, can: bool
+) -> None:
+    """An eigendecomposition asks its device whether it has converged; a graph cannot."""
+    network = build(compose("model=mlp", "model.hidden=[8]", f"norm={norm}"), 0)
+    assert Stack([network], (1, 28, 28)).can_be_captured == can
 
 
 @pytest.mark.usefixtures("narrow")

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
+KEPT = ("running_mean", "running_quantiles")
+
+
 def batch_moments(
     network: nn.Module, batches: Iterable[Tensor]
 ) -> dict[str, tuple[Tensor, Tensor]]:
@@ -41,7 +44,7 @@ def batch_moments(
         if isinstance(layer, nn.Linear | nn.Conv2d) and layer.weight.requires_grad:
             weighted[name] = layer
         # Whatever keeps running statistics is a batch normalization.
-        elif isinstance(getattr(layer, "running_mean", None), Tensor):
+        elif any(isinstance(getattr(layer, kept, None), Tensor) for kept in KEPT):
             # One of several time steps is a use of what they all are.
             norms.append((re.sub(r"_norm(\.\d+)?$", "", name), layer))
     seen: dict[str, list[tuple[Tensor, Tensor]]] = {}
