@@ -3,6 +3,8 @@
 import textwrap
 from collections.abc import Mapping, Sequence
 
+from bnexp.store.given import parted
+
 LETTER = 0.075  # inches of a name's width
 
 Factors = Mapping[str, Sequence[str]]
@@ -30,12 +32,11 @@ def panel_title(levels: Mapping[str, str], inches: float) -> str:
 
 def contrast_name(factor: str, a: str, b: str) -> str:
     """Return a comparison as one reads it: pool: max - avg."""
-    keys, of_a, of_b = factor.split(":"), a.split(":"), b.split(":")
+    keys = factor.split(":")
     names = " \N{MULTIPLICATION SIGN} ".join(short(key) for key in keys)
-    # A level may hold a colon itself; then nobody can tell where it ends.
-    if len(keys) == 1 or not len(keys) == len(of_a) == len(of_b):
+    if len(keys) == 1:
         return f"{names}: {a} \N{MINUS SIGN} {b}"
-    levels = [f"({x} \N{MINUS SIGN} {y})" for x, y in zip(of_a, of_b, strict=True)]
+    levels = [f"({x} \N{MINUS SIGN} {y})" for x, y in zip(parted(a), parted(b), strict=True)]
     return f"{names}: {' by '.join(levels)}"
 
 

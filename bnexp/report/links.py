@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import quote, urlencode
 
 from bnexp.config.study import AnyClaim, EquivalenceClaim, InteractionClaim, ThresholdClaim
+from bnexp.store.given import joined
 
 Factors = Mapping[str, Sequence[str]]
 # What is asked of the table of runs: each column holds one of these levels.
@@ -85,5 +86,5 @@ def _assignments(factors: Factors) -> Iterator[tuple[str, str, str]]:
 
 
 def _halves(one: Sequence[str], two: Sequence[str], text: str) -> tuple[str, str] | None:
-    """Read `level:level`; a level may itself hold a colon."""
-    return next(((x, y) for x in one for y in two if text == f"{x}:{y}"), None)
+    """Return the two levels of a text, None if the factors have no such levels."""
+    return next(((x, y) for x in one for y in two if text == joined(x, y)), None)

@@ -21,7 +21,10 @@ WasDeclared = Callable[[Contrast, str], bool]
 
 COLUMNS = {
     "factor": Column("The factor whose levels are compared, or of an interaction the two."),
-    "level_a": Column("The level whose response comes first in the difference."),
+    "level_a": Column(
+        "The level whose response comes first in the difference; of an interaction the two "
+        "that differ from level b, with \\: for a colon of their own."
+    ),
     "level_b": Column("The level whose response is subtracted."),
     "given": Column("Levels of other factors that are fixed; the rest is averaged over."),
     "response": Column("The number that is compared, a column of runs.csv."),

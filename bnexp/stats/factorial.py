@@ -9,7 +9,7 @@ import numpy as np
 from bnexp.stats.cells import Factors
 from bnexp.stats.estimate import Values
 from bnexp.stats.lattice import weighted_sum
-from bnexp.store.given import as_text
+from bnexp.store.given import as_text, joined
 
 # All pairs of a factor's levels up to that many; beyond, each level against the first.
 ALL_PAIRS_UP_TO = 4
@@ -56,8 +56,8 @@ def all_contrasts(factors: Factors) -> list[Contrast]:
                 Contrast(
                     "interaction",
                     f"{one}:{two}",
-                    f"{factors[one][a]}:{factors[two][c]}",
-                    f"{factors[one][0]}:{factors[two][0]}",
+                    joined(factors[one][a], factors[two][c]),
+                    joined(factors[one][0], factors[two][0]),
                     "",
                     at_c - at_0,
                     tuple(

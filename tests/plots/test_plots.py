@@ -15,6 +15,7 @@ from matplotlib.transforms import Bbox
 
 from bnexp import metrics, plots, stats
 from bnexp.plots.panels import panel_rows
+from bnexp.stats.factorial import all_contrasts
 from tests.fabricate import frame_of
 
 FACTORS = {"norm": ("none", "batch"), "model.pool": ("avg", "max")}
@@ -655,12 +656,14 @@ def test_rows_of_panels_begin_at_the_same_level(n_levels: int, columns: int) -> 
 
 
 def test_a_level_with_a_colon_can_be_named() -> None:
-    """Where a colon in a level hides where it ends, an interaction is named unsplit."""
+    """An interaction is named by its levels, whether or not these hold colons."""
+    factors = {"norm": ("none", "batch"), "data.corrupt": ("null", "noise:3")}
+    (one,) = (each for each in all_contrasts(factors) if each.kind == "interaction")
     by, minus = "\N{MULTIPLICATION SIGN}", "\N{MINUS SIGN}"
-    factor = "norm:model.pool"
-    split = f"norm {by} pool: (a {minus} b) by (x {minus} y)"
-    assert plots.contrast_name(factor, "a:x", "b:y") == split
-    assert plots.contrast_name(factor, "a:1:2", "b:y") == f"norm {by} pool: a:1:2 {minus} b:y"
+    expected = f"norm {by} corrupt: (batch {minus} none) by (noise:3 {minus} null)"
+    assert plots.contrast_name(one.factor, one.level_a, one.level_b) == expected
+    alone = f"corrupt: noise:3 {minus} null"
+    assert plots.contrast_name("data.corrupt", "noise:3", "null") == alone
 
 
 def test_a_thousand_dots_are_a_path_a_series() -> None:

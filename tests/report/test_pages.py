@@ -16,6 +16,7 @@ from bnexp.report.opening import openings
 from bnexp.report.reports import build
 from bnexp.stats.tables import Tables
 from bnexp.store.folder import Store
+from bnexp.store.given import joined
 from bnexp.study.design import Run
 from tests.fabricate import planted, redeclared
 from tests.report.embedded import data_of, said
@@ -205,7 +206,7 @@ def test_levels_may_hold_commas_colons_and_signs() -> None:
         "a": ["1, b=2"],
     }
     assert of_contrast(factors, "b", "2, a=1", "2", "a=1") == {"b": ["2, a=1", "2"], "a": ["1"]}
-    assert of_contrast(factors, "a:b", "x:y:2", "1:2, a=1", "") == {
+    assert of_contrast(factors, "a:b", joined("x:y", "2"), "1:2, a=1", "") == {
         "a": ["x:y", "1"],
         "b": ["2", "2, a=1"],
     }
