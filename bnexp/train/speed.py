@@ -60,22 +60,25 @@ def measure(config: Config, data: Dataset, n_runs: int) -> Speed:
     if program is NATIVE and program.stack:
         stacked = program.stack([network], config.data.about.shape)
 
-    def evaluation() -> None:
+    def evaluation(n: int) -> None:
         if stacked:
-            evaluate_native(stacked, few)
+            evaluate_native(stacked, few[:n])
         else:
-            evaluate(network, few, eval_batch(few))
+            evaluate(network, few[:n], eval_batch(few))
 
-    eval_s = _time(evaluation) / len(few)
-
-    def population() -> None:
+    def population(n: int) -> None:
         statistics = (
-            population_native(stacked, few) if stacked else population_statistics(network, few)
+            population_native(stacked, few[:n])
+            if stacked
+            else population_statistics(network, few[:n])
         )
         with statistics:
             pass
 
-    population_s = _time(population) / len(few)
+    batch = min(len(few), eval_batch(few))
+    eval_s = _seconds_of_one(evaluation, batch, len(few))
+    asked = "population" in config.eval.statistics
+    population_s = _seconds_of_one(population, batch, len(few)) if asked else 0.0
     asked_s = Probes(config, 0, data).seconds(network)
     return Speed(size, train_s, eval_s, population_s, asked_s)
 
@@ -105,6 +108,8 @@ def _fastest(
         of_a_run = room.taken() / size
         if seconds * WORTH <= best_s:
             best, best_s = size, seconds
+        if seconds * size * config.train.batch_size > ENOUGH_S:
+            break  # such a step is no longer held up by starting what it computes
     if not best:
         raise MemoryError(f"one network alone does not fit into the memory of {device}")
     return best, best_s
@@ -140,16 +145,17 @@ def measured_s(
     train = data.train.augmented(config.data, [seed] * size)
     captured = capture(stack, stepper, train, config)
 
-    def work() -> None:
-        losses, _, _ = train_epoch(stack, stepper, train, order, config, captured=captured)
+    def work(n: int) -> None:
+        part = order[:, : n // size]
+        losses, _, _ = train_epoch(stack, stepper, train, part, config, captured=captured)
         losses.cpu()  # waits for the device
 
-    seconds = _time(work)
+    seconds = _seconds_of_one(work, size * config.train.batch_size, order.numel())
     if not stack.is_native:
         stack.train(mode=False)
         batch_size = eval_batch(data.test, size, stack.widest)
         totals(stack, data.test[:batch_size], batch_size)
-    return seconds / order.numel()
+    return seconds
 
 
 def _measured_alone_s(program: Program, config: Config, data: Dataset, seed: int) -> float:
@@ -158,12 +164,11 @@ def _measured_alone_s(program: Program, config: Config, data: Dataset, seed: int
     order = _order(config, data.train, 1)[0]
     train = data.train.augmented(config.data, [seed])
 
-    def work() -> None:
-        losses, _, _ = train_plainly(network, optimizer, train, order, config)
+    def work(n: int) -> None:
+        losses, _, _ = train_plainly(network, optimizer, train, order[:n], config)
         losses.cpu()  # waits for the device
 
-    seconds = _time(work)
-    return seconds / order.numel()
+    return _seconds_of_one(work, config.train.batch_size, order.numel())
 
 
 def _order(config: Config, split: Split, size: int, steps: int = STEPS) -> torch.Tensor:
@@ -175,6 +180,15 @@ def _order(config: Config, split: Split, size: int, steps: int = STEPS) -> torch
     steps = min(steps, max(2, MOST_EXAMPLES // (size * batch_size)))
     n = min(len(split), steps * batch_size)
     return torch.randint(len(split), (size, n), device=split.images.device)
+
+
+def _seconds_of_one(work: Callable[[int], object], few: int, n: int) -> float:
+    """Return the seconds of one example of n, or of a few where these alone take long."""
+    few = min(few, n)
+    start = time.perf_counter()
+    work(few)
+    seconds = time.perf_counter() - start
+    return seconds / few if seconds > ENOUGH_S else _time(lambda: work(n)) / n
 
 
 def _time(work: Callable[[], object]) -> float:

@@ -79,6 +79,27 @@ def test_it_computes_what_is_written_by_hand(
     torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("skip", ["true", "false"])
+def test_110_layers_compute_what_is_written_by_hand(
+    compose: Callable[..., Config], skip: str
+) -> None:
+    """The deepest preset and its plain twin do so too, and a step changes every weight."""
+    narrow = ("model=resnet110", "model.width=2", "norm=batch", f"model.skip={skip}")
+    network = build(compose(*narrow), 0)
+    names = [(stage, block) for stage in (1, 2, 3) for block in range(1, 19)]
+    blocks = {f"stage{stage}_block{n}": stage > 1 and n == 1 for stage, n in names}
+    x = torch.rand(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    logits = network(x)
+    expected = by_hand(network, x, blocks, skip=skip == "true")
+    # Through 109 normalizations rounding grows: the plain twin's gradients explode.
+    torch.testing.assert_close(logits, expected, rtol=1e-6, atol=1e-6)
+    layers = [one for one in network.modules() if isinstance(one, nn.Conv2d | nn.Linear)]
+    assert len(layers) == 110
+    weights = [layer.weight for layer in layers]
+    gradients = torch.autograd.grad(F.cross_entropy(logits, torch.arange(5)), weights)
+    assert all(gradient.isfinite().all() and gradient.any() for gradient in gradients)
+
+
 def test_a_residual_mlp_computes_what_is_written_by_hand(
     compose: Callable[..., Config], images: Tensor
 ) -> None:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from bnexp.config.compose import Composer
 from bnexp.config.schema import Config
-from bnexp.data.tensors import load
+from bnexp.data.tensors import Dataset, load
 from bnexp.errors import UsageError
+from bnexp.train import plain
 from bnexp.train.program import PLAIN, STACKED, program_of
 from tests.train.test_shapes import SOURCE, trained, values
 
@@ -105,3 +106,34 @@ def test_a_stack_trains_as_the_plain_trainer(composed: Callable[..., Config], n:
 
     check()
     assert min(seen.values()) >= n // 10, seen
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("skip", ["true", "false"])
+def test_110_layers_train(compose: Callable[..., Config], skip: str) -> None:
+    """A residual network of 110 layers and its plain twin train, and are evaluated."""
+    config = compose(
+        *("model=resnet110", "model.width=2", "norm=batch", f"model.skip={skip}"),
+        *("train.epochs=1", "train.batch_size=16", "optimizer.lr=0.01", "data.train_size=32"),
+    )
+    outcome = plain.train_run(config, 0, few(config), lambda _: None)
+    assert outcome.status == "ok"
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("statistics", ["per_step", "shared"])
+def test_an_lstm_with_bn_reads_digits(compose: Callable[..., Config], statistics: str) -> None:
+    """Row by row, it classifies far more of them than one in ten."""
+    config = compose(
+        *("model=rnn", "model.hidden=[24]", "norm=batch", f"model.statistics={statistics}"),
+        *("train.epochs=8", "train.batch_size=25", "optimizer=adam", "optimizer.lr=0.02"),
+        "data.train_size=300",
+    )
+    outcome = plain.train_run(config, 0, few(config), lambda _: None)
+    assert outcome.metrics["test_accuracy"] > 0.5
+
+
+def few(config: Config) -> Dataset:
+    """Return the data of a configuration with 100 images to test on."""
+    found = load(config.data, CPU)
+    return Dataset(found.train, found.test[:100], None)

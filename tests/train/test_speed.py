@@ -10,7 +10,7 @@ from bnexp.metrics import PROBES
 from bnexp.metrics.metric import Measured, Metric, When
 from bnexp.metrics.probe import Look, Probe
 from bnexp.networks.build import build
-from bnexp.train import probes
+from bnexp.train import probes, speed
 from bnexp.train.speed import measure
 from tests.metrics.probes.test_gradients import SMALL, data_of
 
@@ -59,3 +59,29 @@ def test_a_probe_takes_what_each_look_takes(
     network = build(config, 0)
     assert probes.Probes(config, 0, data_of(config)).seconds(network) == seconds
     assert timed[0] <= probes.TIMED
+
+
+@pytest.mark.parametrize(("seconds", "examples"), [(0.001, 10 + 4 * 100), (0.5, 10)])
+def test_a_network_that_takes_long_is_timed_with_a_few_examples(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, examples: int
+) -> None:
+    """What a minibatch takes is said by one, once that alone takes more than a second."""
+    clock, seen = [0.0], [0]
+
+    def work(n: int) -> None:
+        clock[0] += n * seconds
+        seen[0] += n
+
+    monkeypatch.setattr(speed.time, "perf_counter", lambda: clock[0])
+    found = speed._seconds_of_one(work, 10, 100)
+    assert found == pytest.approx(seconds)
+    assert examples <= seen[0] <= 2 * examples
+
+
+def test_population_statistics_take_time_where_they_are_asked_for(
+    compose: Callable[..., Config],
+) -> None:
+    """Where no run asks for them they are not even timed."""
+    for statistics, timed in (("running", False), ("running,population", True)):
+        config = compose(*SMALL, "model=mlp", "norm=batch", f"eval.statistics=[{statistics}]")
+        assert (measure(config, data_of(config), 1).population_s > 0) == timed
