@@ -139,3 +139,24 @@ def test_a_lost_network_has_no_number(
     }
     assert kept == {"gradient_ratio_start"}
     assert lost.metrics["gradient_ratio_start"] == fine.metrics["gradient_ratio_start"]
+
+
+@pytest.mark.parametrize(
+    ("model", "layer"),
+    [
+        (("model=resnet", "model.depth=[1]", "model.width=2"), "stage1_block1_conv2"),
+        (("model=residual_mlp", "model.depth=4", "model.width=4"), "block1_fc2"),
+        (("model=rnn", "model.hidden=[3]"), "rnn1_cell"),
+    ],
+)
+def test_probes_look_into_blocks_and_recurrences(
+    compose: Callable[..., Config], model: tuple[str, ...], layer: str
+) -> None:
+    """All that is asked is measured there, by layer under the names that `norm.where` has."""
+    probes = [f"eval.{key}=true" for key in PROBES]
+    config = compose(*SMALL, *model, "norm=batch", "train.epochs=1", *probes)
+    metrics = alone(config, 0).metrics
+    for probe in PROBES.values():
+        assert all(metrics[key] is not None for key in probe.responses), probe.does
+    assert metrics.keys() >= {f"gamma_mean_{layer}", f"batch_mean_noise_{layer}"}
+    assert not any("." in key for key in metrics)

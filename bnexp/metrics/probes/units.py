@@ -63,7 +63,8 @@ def activity(network: nn.Module, batches: Iterable[Tensor]) -> Measured:
     """
     import torch
 
-    seen: dict[nn.Module, _Seen] = {}
+    # By the number of units too: one activation may serve layers of several widths.
+    seen: dict[tuple[nn.Module, int], _Seen] = {}
     hooks = [
         layer.register_forward_hook(lambda layer, x, y: _look(seen, layer, x[0], y))
         for layer in network.modules()
@@ -97,17 +98,20 @@ def _summary(one: _Seen) -> tuple[float, float, float]:
     return float(one.saturated) / one.n, float(mean.mean()), float(variance.sqrt().mean())
 
 
-def _look(seen: dict[nn.Module, _Seen], layer: nn.Module, x: Tensor, y: Tensor) -> None:
+def _look(
+    seen: dict[tuple[nn.Module, int], _Seen], layer: nn.Module, x: Tensor, y: Tensor
+) -> None:
     least, most = limits()[type(layer)]
     x, y = (side.transpose(0, 1).flatten(1) for side in (x, y.double()))
     low, high = x <= least, x >= most
     now = _Seen(
         low.sum() + high.sum(), x.numel(), low.all(1), high.all(1), y.sum(1), y.square().sum(1)
     )
-    if layer not in seen:
-        seen[layer] = now
+    key = (layer, len(x))
+    if key not in seen:
+        seen[key] = now
         return
-    one = seen[layer]
+    one = seen[key]
     one.saturated, one.n = one.saturated + now.saturated, one.n + now.n
     one.low, one.high = one.low & now.low, one.high & now.high
     one.total, one.squares = one.total + now.total, one.squares + now.squares

@@ -111,3 +111,15 @@ def test_measuring_leaves_no_trace(compose: Callable[..., Config]) -> None:
     assert not any(layer._forward_pre_hooks for layer in network.modules())
     after: dict[str, Tensor] = network.state_dict()
     assert all(torch.equal(value, before[name]) for name, value in after.items())
+
+
+def test_an_activation_of_two_layers_counts_the_units_of_both() -> None:
+    """One that layers of different widths share counts as one for each of them would."""
+    shared, own = nn.ReLU(), [nn.ReLU(), nn.ReLU()]
+    first, second = nn.Linear(4, 3), nn.Linear(3, 5)
+    x = torch.randn(7, 4, generator=torch.Generator().manual_seed(0))
+    found, expected = (
+        activity(nn.Sequential(first, one, second, other), [x[:3], x[3:]])
+        for one, other in ((shared, shared), own)
+    )
+    assert found == expected
