@@ -170,10 +170,9 @@ def faulty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture
 def unprinted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make a report's figures without laying out and printing them: most of what it takes."""
-    empty = (
-        b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><defs><style/></defs></svg>'
-    )
-    monkeypatch.setattr("bnexp.plots.output.files", lambda _: {"svg": empty, "png": b""})
+    from tests.fabricate import UNPRINTED
+
+    monkeypatch.setattr("bnexp.plots.output.files", lambda _: UNPRINTED)
 
 
 @pytest.fixture
