@@ -11,6 +11,7 @@ from bnexp.metrics import describe
 from bnexp.plots.marks import mark
 from bnexp.plots.names import Factors, panel_title, wrapped
 from bnexp.plots.panels import (
+    MOST_BANDS,
     aligned,
     is_wide,
     lines_and_panels,
@@ -19,7 +20,6 @@ from bnexp.plots.panels import (
 )
 from bnexp.plots.says import of_epochs, of_response, series_of
 from bnexp.plots.style import (
-    COLOURS,
     LINES,
     MOST_PANELS,
     add_legend,
@@ -32,7 +32,6 @@ from bnexp.plural import counted
 from bnexp.store.frames import where
 
 DOT = 3.5  # points
-MOST_BANDS = len(COLOURS)
 
 
 def learning_curves(

@@ -19,9 +19,10 @@ from matplotlib.ticker import (
 
 from bnexp.metrics.metric import Metric
 from bnexp.plots.names import Factors
-from bnexp.plots.style import MOST_PANELS
+from bnexp.plots.style import COLOURS, MOST_PANELS
 
 MOST_COLUMNS = 4
+MOST_BANDS = len(COLOURS)  # more would hide each other
 MOST_DECADES = 5  # with a tick each
 WIDE_RANGE = 30
 

@@ -6,7 +6,13 @@ from matplotlib.figure import Figure
 from bnexp.metrics import EPOCHS_TO
 from bnexp.plots.marks import Says, mark
 from bnexp.plots.names import Factors, panel_title
-from bnexp.plots.panels import MOST_COLUMNS, lines_and_panels, name_epochs, panel_rows
+from bnexp.plots.panels import (
+    MOST_BANDS,
+    MOST_COLUMNS,
+    lines_and_panels,
+    name_epochs,
+    panel_rows,
+)
 from bnexp.plots.says import cells_of, interval, series_of
 from bnexp.plots.style import add_legend, add_note, level_handles, look, new_figure
 from bnexp.store.frames import where
@@ -37,6 +43,7 @@ def time_to_accuracy(shares: pd.DataFrame, factors: Factors) -> Figure:
     figure = new_figure(max(2.4 * columns, 4.4) + 0.8, 2.0 * n_rows + 1.2)
     grid = figure.subplots(n_rows, columns, sharex=True, sharey=True, squeeze=False)
     levels_of_first = factors[first] if first else [""]
+    banded = len(levels_of_first) <= MOST_BANDS
     for (name, levels), axes in zip(panels, grid.flat, strict=False):
         here = where(shares[shares["threshold"] == name], levels)
         goal = f"{name.removeprefix(EPOCHS_TO)} % accuracy"
@@ -44,15 +51,18 @@ def time_to_accuracy(shares: pd.DataFrame, factors: Factors) -> Figure:
             line = here[here[first] == level] if first else here
             style = look(first, level, factors)
             trained = line[line["epoch"] > 0]  # before, nothing can have been reached
-            band = axes.fill_between(
-                trained["epoch"],
-                trained["low"] * 100,
-                trained["high"] * 100,
-                step="post",
-                color=style.colour,
-                alpha=0.15,
-                linewidth=0,
-            )
+            series = series_of(first, level)
+            if banded:
+                drawn_band = axes.fill_between(
+                    trained["epoch"],
+                    trained["low"] * 100,
+                    trained["high"] * 100,
+                    step="post",
+                    color=style.colour,
+                    alpha=0.15,
+                    linewidth=0,
+                )
+                mark(drawn_band, series=series)
             drawn = axes.plot(
                 line["epoch"],
                 line["share"] * 100,
@@ -64,8 +74,6 @@ def time_to_accuracy(shares: pd.DataFrame, factors: Factors) -> Figure:
                 # Lines that coincide stay visible: the later ones are thinner.
                 linewidth=1.2 + 1.6 * (1 - (i + 1) / len(levels_of_first)),
             )
-            series = series_of(first, level)
-            mark(band, series=series)
             mark(
                 drawn,
                 series=series,
@@ -80,11 +88,11 @@ def time_to_accuracy(shares: pd.DataFrame, factors: Factors) -> Figure:
         axes.set_ylabel("runs that reached it (%)")
     add_legend(figure, level_handles(first, factors, lines=True) if first else [])
     n = int(shares["n"].max())
+    band = ", band: its 95 % Wilson interval" if banded else ""
     add_note(
         figure,
-        f"line: share of up to {n} runs, band: its 95 % Wilson interval; runs that never reach "
-        "it, diverged or not, keep it below 100 %"
-        + (f"; {more} more combinations are in runs.csv" if more else ""),
+        f"line: share of up to {n} runs{band}; runs that never reach it, diverged or not, keep "
+        "it below 100 %" + (f"; {more} more combinations are in runs.csv" if more else ""),
     )
     return figure
 

@@ -32,6 +32,7 @@ def test_every_cell_and_run_of_a_large_design_is_drawn() -> None:
     dots = [run for one in points for run in one["says"].get("run", [])]
     means = [cell for one in points if "n" in one["says"] for cell in one["says"]["cell"]]
     assert sorted(dots) == sorted(runs["run_id"])
+    assert made["svg"].count(b"h0") == len(runs)  # each is drawn, in whichever panel
     assert len(set(means)) == len(means) == 64
     (diamond,) = (one["says"] for one in points if one["of"].startswith("reported"))
     assert diamond["value"] == [50]
