@@ -16,6 +16,8 @@ from bnexp.config.schema import Config
 from bnexp.data.tensors import Split
 from bnexp.networks import build as networks
 from bnexp.networks.flat import is_flat
+from bnexp.networks.random_layers import Noise
+from bnexp.norms import FormulaBatchNorm
 from bnexp.study.cohorts import structure
 from bnexp.study.declare import open_design
 from bnexp.train import plain, program
@@ -214,16 +216,18 @@ def test_kernels_take_no_norm_that_they_do_not_know(
 ) -> None:
     """A GPU's train PyTorch's batch normalization, a CPU's also formulas and groups."""
     monkeypatch.setenv("TRITON_INTERPRET", "1")
-    of_gpu = {"batch", "blog", "fastai", "keras"}
-    of_cpu = of_gpu | {"group", "instance", "layer", "noisy", "scratch", "variance_not_sd"}
-    names = [name for name in composer.options("norm") if name != "none"]
-    for name in names:
+    of_gpu = {nn.BatchNorm1d, nn.BatchNorm2d}
+    of_cpu = of_gpu | {nn.GroupNorm, nn.InstanceNorm2d, FormulaBatchNorm, Noise}
+    seen = set()
+    for name in set(composer.options("norm")) - {"none", "mode_by_grad", "forgets_statistics"}:
         network = networks.build(compose("model=lenet", f"norm={name}"), 0)
+        kinds = {type(m) for key, m in network.named_children() if "_no" in key}
+        kinds |= {type(m) for m in network if isinstance(m, nn.Conv2d)} - {nn.Conv2d}
         assert is_flat(network)
-        assert is_native(network) == (name in of_cpu), name
-        assert is_supported(network, CPU) in (False, name in of_gpu), name
-    assert set(names) > of_cpu
-    assert len(names) > 20
+        assert is_native(network) == (kinds <= of_cpu), name
+        assert is_supported(network, CPU) in (False, kinds <= of_gpu), name
+        seen |= kinds
+    assert len(seen - of_cpu) > 10
 
 
 def test_what_a_call_leaves_in_a_class_is_the_runs_own(compose: Callable[..., Config]) -> None:
