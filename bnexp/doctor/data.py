@@ -17,9 +17,10 @@ def files(wanted: Data) -> Iterator[Finding]:
         what = f"{about.n_train:,} + {about.n_test:,} {about} in {about.classes} classes"
         yield Finding("ok", f"{wanted.name}: {what}, content {about.fingerprint}")
         return
-    own = wanted.model_dump(include={"root", "train_size", "standardize"}) | {"val_size": 0}
+    whole = {"train_size": None, "val_size": 0, "standardize": False}
+    unchanged = {"augment": None, "corrupt": None}
     others = [
-        Published.model_validate({**own, "name": name, "train_size": None})
+        Published.model_validate({**whole, **unchanged, "root": wanted.root, "name": name})
         for name in PUBLISHED
         if name != wanted.name
     ]
