@@ -13,7 +13,7 @@ from bnexp.train.cohort import train_epoch
 from bnexp.train.optimizers import make_stepper
 from bnexp.train.plain import make_optimizer
 from bnexp.train.plain import train_epoch as train_plainly
-from bnexp.train.precision import in_precision
+from bnexp.train.precision import NORMALIZATIONS, in_precision
 from bnexp.train.program import PLAIN, program_of
 from bnexp.train.stack import Stack
 
@@ -51,19 +51,30 @@ def test_normalizations_compute_in_single_precision(
         product = isinstance(layer, nn.Linear | nn.Conv2d)
         kept = [given[0].dtype] if not product else []
         kept += [one.dtype for one in layer.buffers() if one.is_floating_point()]
-        name = "product" if product else type(layer).__module__.rpartition(".")[2]
+        normalizes = type(layer).__module__.startswith(NORMALIZATIONS)
+        name = "product" if product else "normalization" if normalizes else "other"
         seen.setdefault(name, set()).update([out.dtype, *kept])
 
     with in_precision(network, config, CPU):
         hooks = [layer.register_forward_hook(look) for layer in network]
         network(split.batch(slice(0, 8))[0])
     assert seen.pop("product") == {torch.bfloat16}
-    (normalization,) = seen.keys() & {"batchnorm", "formula", "normalization"}
-    assert seen[normalization] == {torch.float32}
+    assert seen["normalization"] == {torch.float32}
     assert not torch.is_autocast_enabled("cpu")
     for hook in hooks:
         hook.remove()
     assert not any(layer._forward_hooks or layer._forward_pre_hooks for layer in network)
+
+
+def test_matrices_of_a_normalization_are_not_rounded(compose: Callable[..., Config]) -> None:
+    """Whitening, which multiplies some, gives what it gives without autocast, to the bit."""
+    network = build(configured(compose, "mlp", "whiten", "bf16"), 0).train()
+    layer = next(one for one in network if type(one).__module__.startswith(NORMALIZATIONS))
+    x = torch.randn(64, 32, generator=torch.Generator().manual_seed(0))
+    expected = layer(x)
+    with in_precision(network, configured(compose, "mlp", "whiten", "bf16"), CPU):
+        assert torch.equal(layer(x), expected)
+        assert (x @ x.T).dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("norm", NORMS)
