@@ -191,7 +191,8 @@ def _caveats(tables: Tables) -> list[str]:
             skewed.append(f"{counted(int(row.value), 'comparison')} of {what.label}")
         else:
             text = str(row.text)
-            text = text if what is None else text.replace(str(row.response), what.label)
+            for name in sorted(responses, key=len, reverse=True):  # one may begin another
+                text = text.replace(name, responses[name].label)
             found.append(f"{text[0].upper()}{text[1:]}.")
     if skewed:
         found.append(
