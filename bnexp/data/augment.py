@@ -1,5 +1,6 @@
 """Training images as an epoch shows them: each cropped, flipped or turned by its own draw."""
 
+import copy
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -46,6 +47,12 @@ class Augmentation:
             for row, seed in enumerate(self._seeds):
                 stream = generator(seed, f"augment {name}", epoch)
                 drawn[row] = torch.rand(drawn[row].shape, generator=stream, dtype=torch.float32)
+
+    def of_run(self, row: int) -> "Augmentation":
+        """Return what one of the runs draws."""
+        own = copy.copy(self)
+        own._row = self._row[row : row + 1]
+        return own
 
     def __call__(self, images: Tensor, index: Tensor) -> Tensor:
         """Return the images as they are shown.

@@ -76,6 +76,17 @@ class Split:
         drawn = Augmentation(asked, seeds, len(self), self.images.device)
         return replace(self, augmentation=drawn)
 
+    def shown(self, row: int, index: Tensor) -> "Split":
+        """Return images, floats, as the training of a run sees them, in the order of an index.
+
+        Args:
+            row: The run's place among those that the split was augmented for.
+            index: Shape (n,).
+        """
+        assert self.augmentation is not None
+        own = replace(self, augmentation=self.augmentation.of_run(row))
+        return Split(*own.batch(index))
+
     def begin(self, epoch: int) -> None:
         """Draw what an epoch, counted from 1, makes of the images."""
         if self.augmentation is not None:

@@ -32,7 +32,7 @@ from bnexp.train.stack import Stack
 from bnexp.train.stepper import Stepper
 
 SUFFIXES = {torch.float32: "float", torch.float64: "double"}
-# Values that are drawn ahead of the steps that need them.
+# Values that are drawn, and of images that are augmented, ahead of the steps that need them.
 MOST_DRAWN = 2**23
 
 
@@ -63,7 +63,9 @@ def train_native(
             raise ValueError("expected more than one image in every minibatch")
         drawing = _drawing(stack, row, layers)
         values = sum(layers[at].outputs for at in drawing) * batch_size
-        part = max(1, MOST_DRAWN // values) if drawing else steps
+        if train.augmentation is not None:
+            values += train.images[0].numel() * batch_size
+        part = max(1, MOST_DRAWN // values) if values else steps
         for first in range(0, steps, part):
             done = first * batch_size
             here = min(part * batch_size, n - done)
@@ -75,8 +77,12 @@ def train_native(
                 layers[at].drawn = values_of.data_ptr()
             numbers = (rates[row, first:], correction[first:], root[first:])
             settings = _settings(stepper, row, *numbers)
-            network = (layers, c_int64(len(layers)), byref(settings), byref(images))
-            where = (order[row, done:], losses[row, first:])
+            seen, index = images, order[row, done : done + here]
+            if train.augmentation is not None:
+                shown, index = train.shown(row, index), torch.arange(here)
+                seen, _also_alive = _images(shown, dtype)
+            network = (layers, c_int64(len(layers)), byref(settings), byref(seen))
+            where = (index, losses[row, first:])
             pointers = [c_void_p(one.data_ptr()) for one in where]
             counts = (c_int64(here), c_int64(batch_size))
             smoothed = c_double(stepper.configs[row].train.label_smoothing)

@@ -87,6 +87,6 @@ def program_for(make: Make, config: Config, device: torch.device) -> Program:
     plainly = by_bytes and not config.train.label_smoothing
     if exactly and plainly and is_supported(network, device):
         return FUSED
-    if exactly and knows(config) and is_native(network):
+    if device.type == "cpu" and exactly and knows(config) and is_native(network):
         return NATIVE
     return PLAIN if alone else STACKED

@@ -255,9 +255,10 @@ def test_networks_that_use_their_modules_otherwise_are_no_stack() -> None:
 def test_kernels_that_read_bytes_train_no_augmented_images(
     compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What reads the images as they are stored leaves augmented ones to PyTorch's steps."""
+    """A GPU's kernels leave augmented images to PyTorch's steps; a CPU's are given them."""
     plain, augmented = compose("norm=batch"), compose("norm=batch", "data.augment=flip")
-    assert (program_of(plain, CPU), program_of(augmented, CPU)) == (NATIVE, PLAIN)
-    monkeypatch.setattr("bnexp.train.program.is_supported", lambda network, device: True)
+    assert (program_of(plain, CPU), program_of(augmented, CPU)) == (NATIVE, NATIVE)
     gpu = torch.device("cuda")
+    assert program_of(compose("norm=layer"), gpu) == STACKED  # the C is for a CPU
+    monkeypatch.setattr("bnexp.train.program.is_supported", lambda network, device: True)
     assert (program_of(plain, gpu), program_of(augmented, gpu)) == (FUSED, STACKED)

@@ -54,14 +54,18 @@ CASES = {
         NATIVE,
     ),
     "normalized images": ((COLOUR, *MLP, "norm=batch", "norm.where=[input,fc2]"), NATIVE),
-    "augmented": ((COLOUR, AUGMENTED, "model=lenet", "norm=batch"), PLAIN),
+    "augmented": ((COLOUR, AUGMENTED, "model=lenet", "norm=batch"), NATIVE),
     "augmented, dense": (
-        (COLOUR, AUGMENTED, "data.standardize=true", *MLP, "norm=batch"),
+        (COLOUR, AUGMENTED, "data.standardize=true", *MLP, "norm=batch", "model.dropout=0.2"),
+        NATIVE,
+    ),
+    "augmented, clipped": (
+        (COLOUR, AUGMENTED, *MLP, "norm=batch", "train.clip=1.0"),
         STACKED,
     ),
     "augmented floats": (
         (COLOUR, FLOATS, AUGMENTED, "model=custom", "norm=group"),
-        STACKED,
+        NATIVE,
     ),
     "whitened": ((COLOUR, "model=lenet", "norm=whiten", "norm.placement=after_pool"), PLAIN),
     "standardized weights": ((COLOUR, "model=lenet", "norm=weight_standardization"), PLAIN),

@@ -21,9 +21,8 @@ MOST_WEIGHTS, MOST_OF_CONVOLUTION = 2**20, 2**17
 
 
 def knows(config: Config) -> bool:
-    """Return whether the kernels take steps as they are configured, on images as they are."""
-    usual = isinstance(config.optimizer, Sgd | Adam | AdamW) and config.train.clip is None
-    return usual and not config.data.augment
+    """Return whether the kernels take steps as they are configured."""
+    return isinstance(config.optimizer, Sgd | Adam | AdamW) and config.train.clip is None
 
 
 def is_native(network: nn.Module) -> bool:
