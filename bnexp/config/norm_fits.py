@@ -141,6 +141,8 @@ def _groups_of_one(
 def _without_image(norm: ByChannel, layers: Sequence[Layer], shape: Shape) -> str | None:
     """Return which layer has no image for a channel to be normalized over, or None."""
     normalized, what = norm.normalized(layers), f"norm={norm.name}"
+    if not layers:
+        return None
     if not normalized:
         return f"{what} needs a convolution, which this model does not have"
     convs = [layer.name for layer in layers if layer.is_conv]

@@ -427,6 +427,8 @@ def test_what_cannot_be_normalized(
             "norm.placement=after_flatten",
         ),
         ("norm=rank", "norm.where=[input,fc1]"),
+        ("norm=frn", "model=custom"),
+        ("norm=instance", "model=custom"),
         ("norm=weight_standardization", "model=mlp", "model.hidden=[8,12]", "norm.groups=4"),
         ("norm=renorm", "eval.statistics=[running,population]"),
         ("norm=ghost", "norm.virtual_batch=1", "norm.where=[conv1,conv2]"),
