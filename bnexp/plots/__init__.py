@@ -12,7 +12,7 @@ from bnexp.plots.cells import cell_means, is_large, row_of
 from bnexp.plots.claims import claims
 from bnexp.plots.curves import learning_curves
 from bnexp.plots.effects import effects, interaction
-from bnexp.plots.heat import colours, heat_map
+from bnexp.plots.heat import heat_map
 from bnexp.plots.joined import arms, statistics
 from bnexp.plots.names import contrast_name, short
 from bnexp.plots.output import drawn, files, made, styled
@@ -31,7 +31,6 @@ __all__ = [
     "arms",
     "cell_means",
     "claims",
-    "colours",
     "contrast_name",
     "cost_per_run",
     "drawn",

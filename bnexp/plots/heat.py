@@ -30,7 +30,7 @@ INKS = ("#010101", "#ffffff")  # on a light and a dark cell; what is black takes
 def heat_map(
     cells: pd.DataFrame, factors: Factors, responses: Sequence[str], by: tuple[str, str]
 ) -> Figure:
-    """Return the mean of every cell as a colour and a number; see `colours` for the colours.
+    """Return the mean of every cell as a colour and a number; see `_colours` for the colours.
 
     A row of panels for each response, a panel for each combination of the other factors, each
     with its own scale: what differs little within it would be hidden by what lies far off.
@@ -53,11 +53,12 @@ def heat_map(
     for (response, combinations), line in zip(rows, grid, strict=True):
         what = describe(response)
         of_it = cells[cells["response"] == response]
+        signed = _signed(of_it["mean"])
         title = wrapped(what.words, what.details, what.unit)
         for levels, axes in itertools.zip_longest(combinations, line):
             axes.set_visible(levels is not None)
             if levels is not None:
-                _map(axes, where(of_it, levels), names, by, factors)
+                _map(axes, where(of_it, levels), names, by, factors, signed=signed)
                 axes.set_title("\n".join(filter(None, (title, panel_title(levels, wide)))))
                 axes.set_xlabel(short(by[1]))
                 axes.set_ylabel(short(by[0]) if axes is line[0] else "")
@@ -69,13 +70,13 @@ def heat_map(
     if flattered(shown).any():
         lost += ", the mean is of the others"
     n = int(shown["n"].max())
-    meant = colours(shown, [response for response, _ in rows])
+    meant = _colours(shown, [response for response, _ in rows])
     note = f"mean of up to {counted(n, 'seed')}; in each panel, {meant}{lost}{left_out}"
     add_note(figure, note)
     return figure
 
 
-def colours(cells: pd.DataFrame, responses: Sequence[str]) -> str:
+def _colours(cells: pd.DataFrame, responses: Sequence[str]) -> str:
     """Return what the colours mean in a map of these responses."""
     if all(_signed(cells[cells["response"] == response]["mean"]) for response in responses):
         return "orange is below 0, purple above, white 0"
@@ -92,13 +93,19 @@ def _signed(means: "pd.Series[float]") -> bool:
     return bool((means < 0).any() and (means > 0).any())
 
 
-def _scale(cells: pd.DataFrame) -> Callable[[float], tuple[float, float, float, float]]:
-    """Return the colour of a mean among those of its panel."""
+def _scale(
+    cells: pd.DataFrame, *, signed: bool
+) -> Callable[[float], tuple[float, float, float, float]]:
+    """Return the colour of a mean among those of its panel.
+
+    Args:
+        signed: Whether zero is the middle, as in all panels of its response.
+    """
     what = describe(str(cells["response"].iloc[0]))
     least, most = cells["mean"].min(), cells["mean"].max()
     name = "cividis_r" if what.better == "lower" else "cividis"
-    if _signed(cells["mean"]):
-        most = max(-least, most)
+    if signed:
+        most = max(abs(least), abs(most))
         least, name = -most, "PuOr"
     norm = Normalize(least, most)
     return lambda mean: mpl.colormaps[name](float(norm(mean)))
@@ -110,9 +117,11 @@ def _map(
     names: list[list[str]],
     by: tuple[str, str],
     factors: Factors,
+    *,
+    signed: bool,
 ) -> None:
-    """Draw one grid of cells."""
-    colour = _scale(cells)
+    """Draw one grid of cells; see `_scale`."""
+    colour = _scale(cells, signed=signed)
     for (_, cell), n_ended in zip(cells.iterrows(), ended(cells), strict=True):
         what = describe(str(cell["response"]))
         row, column = names[0].index(cell[by[0]]), names[1].index(cell[by[1]])

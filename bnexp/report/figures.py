@@ -166,8 +166,7 @@ def _maps(study: Declared, tables: Tables) -> Iterator[ReportFigure]:
         rows, columns = sorted(most, key=many.index)
         yield ReportFigure(
             f"map_{_file_name(rows)}_{_file_name(columns)}",
-            f"The mean of each combination of {plots.short(rows)} and "
-            f"{plots.short(columns)}; {plots.colours(tables.cells, responses)}.",
+            f"The mean of each combination of {plots.short(rows)} and {plots.short(columns)}.",
             partial(plots.heat_map, tables.cells, factors, responses, (rows, columns)),
         )
 

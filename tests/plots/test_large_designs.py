@@ -106,3 +106,16 @@ def test_two_runs_of_a_cell_tell_the_noise() -> None:
     cells = pd.DataFrame({"response": ["a"] * 3 + ["b"], "sd": [1.0, 2.0, 50.0, np.nan]})
     noise = stats.seed_noise(cells)
     assert noise == {"a": 2.0 * np.sqrt(2)}
+
+
+def test_zero_is_the_middle_of_every_panel_of_a_response_with_both_signs() -> None:
+    """A panel of one sign alone has the colours of the others: orange below 0, purple above."""
+    factors = {"a": ("x", "y"), "b": ("u", "v"), "c": ("1", "2")}
+    values = {cell: [-1.0 - i] for i, cell in enumerate(itertools.product(*factors.values()))}
+    values["x", "u", "1"] = [3.0]
+    runs = frame_of(values, list(factors)).rename(columns={"y": "gradient_ratio_start"})
+    cells = stats.cells(runs, factors, range(1), ["gradient_ratio_start"])
+    figure = plots.heat_map(cells, factors, ["gradient_ratio_start"], ("a", "b"))
+    colours = [patch.get_facecolor() for axes in figure.axes for patch in axes.patches]
+    assert sum(blue > red for red, _, blue, _ in colours) == 1
+    assert len(colours) == 8
