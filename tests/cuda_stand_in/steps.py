@@ -18,7 +18,7 @@ from bnexp.config.transforms import AUGMENTATIONS
 from bnexp.data.tensors import Dataset, Split
 from bnexp.networks.build import build
 from bnexp.train import cohort, plain
-from bnexp.train.measure import on_test, on_train, unchanged
+from bnexp.train.measure import on_test, on_train
 from bnexp.train.optimizers import StackedSgd, make_stepper
 from bnexp.train.stack import Stack
 from tests.cuda_stand_in.watch import Fault, Watch, watched
@@ -67,7 +67,7 @@ def examine(configs: list[Config], watch: Watch) -> None:
     train = data.train.augmented(config.data, [0])
     plain.train_epoch(network, optimizer, train, order[0], config)
     watch.in_epoch = False
-    on_test(network, data, config, unchanged, exact=True, rights=[{}])
+    on_test(network, data, config, exact=True, rights=[{}])
     on_train(network, data, config)
 
 
