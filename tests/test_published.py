@@ -9,12 +9,12 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bnexp import plots
 from bnexp.cli import main
 from bnexp.report.reports import build
 from bnexp.store.folder import Store
 from bnexp.study.declare import open_design
 from tests.conftest import real_root
+from tests.fabricate import UNPRINTED
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 STUDIES = sorted(path.parent.name for path in RESULTS.glob("*/study.json"))
@@ -52,7 +52,7 @@ def test_published_tables_are_those_of_the_runs(
 ) -> None:
     """Rebuilding the report from the published runs gives the published tables and page."""
     # Without figures: their files differ between fonts, and they take two thirds of the time.
-    monkeypatch.setattr(plots, "made", lambda _: {"svg": b"", "png": b""})
+    monkeypatch.setattr("bnexp.plots.output.files", lambda _: UNPRINTED)
     published = RESULTS / study
     copy = tmp_path / study
     made = shutil.ignore_patterns("tables", "figures", "report.*")

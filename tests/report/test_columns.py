@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bnexp import plots
 from bnexp.report.reports import build
 from bnexp.stats.codebook import CODEBOOK
 from bnexp.stats.tables import Tables
@@ -16,7 +15,7 @@ from bnexp.store.columns import explained as explained_columns
 from bnexp.store.folder import Store
 from bnexp.store.image_outcomes import Bits
 from bnexp.study.design import Run
-from tests.fabricate import planted_by_image, redeclared
+from tests.fabricate import UNPRINTED, planted_by_image, redeclared
 from tests.report.embedded import data_of
 
 RATES = ("0.1", "1.0", "10.0")
@@ -52,7 +51,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Store:
     store = planted_by_image(SWEEP, tmp_path_factory.mktemp("columns"), right)
     redeclared(store, asks=[{"response": "test_accuracy"} | ask for ask in ASKS])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plots, "made", lambda _: {"svg": b"", "png": b""})  # most of the time
+        patch.setattr("bnexp.plots.output.files", lambda _: UNPRINTED)  # most of the time
         build(store)
     return store
 
