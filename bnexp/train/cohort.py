@@ -57,20 +57,22 @@ def train_runs(
     config = runs[0][0]
     networks = [build(config, seed).to(device) for config, seed in runs]
     stack = stacked(networks, config.data.about.shape)
-    stepper = make_stepper(list(stack.learned.values()), [config for config, _ in runs])
+    training = list(range(len(runs)))  # positions of the runs that still train, by row
+    rows = _in_company(training, stack)
+    stack.keep(torch.tensor(rows, device=device))
+    stepper = make_stepper(list(stack.learned.values()), [runs[run][0] for run in rows])
     logs = [Log(config, seed, data) for config, seed in runs]
     for row in range(len(runs)) if config.eval.looks_at("start") else ():
         logs[row].look("start", stack.network(row))
     outcomes: dict[int, Outcome] = {}
-    train = data.train.augmented(config.data, [seed for _, seed in runs])
+    train = data.train.augmented(config.data, [runs[run][1] for run in rows])
     captured = capture(stack, stepper, train, config)
-    training = list(range(len(runs)))  # positions of the runs that still train, by row
     for epoch in range(1, config.epochs + 1):
         orders = {
             seed: epoch_order(config.train, seed, epoch, data.train)
             for seed in {runs[run][1] for run in training}
         }
-        order = torch.stack([orders[runs[run][1]] for run in training])
+        order = torch.stack([orders[runs[run][1]] for run in rows])
         train.begin(epoch)
         start = time.perf_counter()
         losses, sizes, correct = train_epoch(
@@ -89,18 +91,18 @@ def train_runs(
             if not finite:
                 break
             training = [training[row] for row in finite]
-            rows = torch.tensor(finite, device=device)
-            stack.keep(rows)
-            stepper.keep(rows, list(stack.learned.values()))
+            rows = _in_company(training, stack)
+            kept = torch.tensor(_in_company(finite, stack), device=device)
+            stack.keep(kept)
+            stepper.keep(kept, list(stack.learned.values()))
             captured = None  # its memory first: a graph keeps all that its step needs
-            train = data.train.augmented(config.data, [runs[run][1] for run in training])
+            train = data.train.augmented(config.data, [runs[run][1] for run in rows])
             captured = capture(stack, stepper, train, config)
         last = epoch == config.epochs
-        rights = [one for run in training for one in logs[run].rights(last=last)]
+        rights = [one for run in rows for one in logs[run].rights(last=last)]
         tested = _tests(stack, data, config, exact=last, rights=rights)
-        for row, metrics in enumerate(tested):
-            run = training[row]
-            logs[run].tested(metrics)
+        for row, run in enumerate(training):
+            logs[run].tested(tested[row])
             if config.eval.looks_at("epoch"):
                 logs[run].look("epoch", stack.network(row))
             on_epoch(run, epoch)
@@ -109,6 +111,11 @@ def train_runs(
         for row, run in enumerate(training):
             outcomes[run] = logs[run].outcome(results[row], stack.network(row))
     return [outcomes[run] for run in range(len(runs))]
+
+
+def _in_company(rows: list[int], stack: Stack) -> list[int]:
+    """Return rows as they train, a single one twice where `Stack.is_mapped_on_cpu` asks it."""
+    return rows * 2 if len(rows) == 1 and stack.is_mapped_on_cpu else rows
 
 
 def train_epoch(

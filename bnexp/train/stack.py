@@ -4,6 +4,7 @@
 layer that the plain trainer has works here as it stands.
 """
 
+import copy
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,9 @@ class Stack:
         buffers: By name, each of shape (R, ...).
         is_native: Whether the kernels of a CPU train them.
         kernels: Those of a GPU, where they train them.
+        is_mapped_on_cpu: Whether PyTorch's kernels of a CPU train them. Those multiply a single
+            matrix in another order than one of several: alone a run would have other last bits
+            than in any company.
         widest: The largest number of values that a layer is given of an image.
 
     Args:
@@ -57,7 +61,9 @@ class Stack:
             self.parameters[name] = _laid_out(parameter.detach(), parameter.requires_grad)
         self.is_native = native
         self.kernels = kernels(networks[0]) if kernels else None
-        self._network = networks[0]
+        device = next(iter(self.parameters.values())).device
+        self.is_mapped_on_cpu = device.type == "cpu" and not native and self.kernels is None
+        self._network = apart(networks[0]) if self.is_mapped_on_cpu else networks[0]
         self._steps = 0
         self._images_dim = 1 + len(shape)
         shapes = input_shapes(self._network, shape)
@@ -152,13 +158,40 @@ class Stack:
         """Go on with some of the networks alone.
 
         Args:
-            rows: Their positions, in order.
+            rows: Their positions, in order. The same twice gives it a twin.
         """
+        if rows.tolist() == list(range(len(self))):
+            return
         for state in (self.parameters, self.buffers):
             for name, value in state.items():
                 cut = value.detach()[rows.to(value.device)]
                 state[name] = _laid_out(cut, value.requires_grad)
-        self.networks = [self.networks[row] for row in rows.tolist()]
+        chosen = [self.networks[row] for row in rows.tolist()]
+        self.networks = [
+            # What draws counts its draws, each for itself.
+            copy.deepcopy(network) if network in chosen[:place] else network
+            for place, network in enumerate(chosen)
+        ]
+
+
+def apart(network: nn.Sequential) -> nn.Sequential:
+    """Return a network of the same layers whose batch normalizations are formulas.
+
+    PyTorch's, mapped, takes the channels of all runs for one layer's, and how it adds them up
+    depends on how many there are.
+    """
+    found = copy.deepcopy(network)
+    formulas: dict[nn.Module, FormulaBatchNorm] = {}
+    for name, layer in [*found.named_modules(remove_duplicate=False)]:
+        if type(layer) not in (nn.BatchNorm1d, nn.BatchNorm2d) or layer.running_mean is None:
+            continue
+        if layer not in formulas:
+            own = FormulaBatchNorm(layer.num_features, layer.eps, layer.momentum)
+            # The same tensors, which layers may share.
+            own._parameters, own._buffers = layer._parameters, layer._buffers
+            formulas[layer] = own.train(layer.training)
+        found.set_submodule(name, formulas[layer])
+    return found
 
 
 def _laid_out(value: Tensor, requires_grad: bool) -> Tensor:

@@ -18,7 +18,7 @@ from bnexp.train.cohort import train_runs
 from bnexp.train.cpu.kernels import library
 from bnexp.train.log import Outcome
 from bnexp.train.plain import train_run
-from bnexp.train.program import program_of
+from bnexp.train.program import STACKED, program_of
 
 CPU = torch.device("cpu")
 SMALL = (
@@ -53,7 +53,16 @@ def numbers(outcome: Outcome) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    "overrides", [("optimizer=sgd",), ("optimizer=adam",), (AUGMENTED,)], ids=str
+    "overrides",
+    [
+        ("optimizer=sgd",),
+        ("optimizer=adam",),
+        (AUGMENTED,),
+        ("train.clip=1",),
+        ("train.clip=1", "norm.momentum=null", "eval.outcomes=true"),
+        ("norm=rms", "model.dropout=0.3"),
+    ],
+    ids=str,
 )
 def test_a_run_does_not_depend_on_its_mates(
     compose: Callable[..., Config], overrides: tuple[str, ...]
@@ -105,6 +114,18 @@ def test_a_diverged_run_leaves_and_the_others_stay_as_they_are(
     assert lost.metrics.keys() == plain.metrics.keys()
     assert len(lost.history) == len(plain.history) == 1
     assert [o.status for o in together(wild, wild)] == ["diverged"] * 2
+
+
+def test_the_last_of_a_stack_stays_as_it_is(compose: Callable[..., Config]) -> None:
+    """A run whose only mate diverges gives the bits that it gives alone, and among three."""
+    data, *rest = (one for one in SMALL if not one.startswith(("model", "norm", "eval")))
+    common = (data, *rest, "model=residual_mlp", "model.depth=4", "norm=none")
+    fine = [(compose(*common, f"optimizer.lr={lr}"), 0) for lr in (0.01, 0.02, 0.05)]
+    wild = (compose(*common, "optimizer.lr=1e20"), 0)
+    assert program_of(wild[0], CPU) == STACKED
+    left, lost = together(fine[0], wild)
+    assert (left.status, lost.status) == ("ok", "diverged")
+    assert numbers(left) == numbers(together(fine[0])[0]) == numbers(together(*fine)[0])
 
 
 def runs_of(config: Config, n: int) -> tuple[Run, ...]:
