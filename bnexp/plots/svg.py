@@ -14,6 +14,7 @@ G, PATH, USE, TEXT = (f"{{{SVG}}}{name}" for name in ("g", "path", "use", "text"
 SHEET = f"{{{SVG}}}defs/{{{SVG}}}style"
 # All that a figure is made of: a page takes in nothing else.
 TAGS = ("svg", "g", "defs", "style", "clipPath", "rect", "path", "use", "text", "tspan")
+TAGS += ("pattern",)  # hatches
 
 # A hundredth of a point is a seventieth of a pixel.
 _LONG = re.compile(r"-?\d+\.\d{3,}")
@@ -25,6 +26,7 @@ _FONTS = "font-family: 'DejaVu Sans', 'Bitstream Vera Sans', Verdana, sans-serif
 _NO_TURN = re.compile(r"rotate\(-?0 .*\)")
 _RULE = re.compile(r"^\.(\w+)\{(.*)\}$", re.MULTILINE)
 _BY_ID = re.compile(r"#(\w+)")
+_FILLED_BY_ID = re.compile(r"url\(#(\w+)\)")
 FIXED = "k"  # the first letter of classes whose colours stay the same on any ground
 
 
@@ -90,7 +92,8 @@ def inlined(svg: bytes, prefix: str, title: str) -> str:
         f".{prefix}{name}{{{style if name.startswith(FIXED) else on_any_ground(style)}}}"
         for name, style in _RULE.findall(sheet.text or "")
     ]
-    sheet.text = "\n".join(rules)
+    # Not every # is before an id: colours have one, too.
+    sheet.text = _FILLED_BY_ID.sub(rf"url(#{prefix}\1)", "\n".join(rules))
     for element in root.iter():
         name = element.tag.removeprefix(f"{{{SVG}}}")
         if name not in TAGS or any(key.lower().startswith("on") for key in element.keys()):  # noqa: SIM118

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from bnexp import plots
-from bnexp.plots.svg import is_ours, smaller
+from bnexp.plots.svg import inlined, is_ours, smaller
 from tests.report import chromium
 from tests.report.chromium import Tab
 
@@ -168,3 +168,16 @@ def test_no_label_runs_into_another_or_out_of_the_frame(
                 wide = min(end, end_2) - max(left, left_2)
                 high = min(low, low_2) - max(top, top_2)
                 assert wide < 1 or high < 3, (one, other)  # boxes of lines touch, letters not
+
+
+def test_a_hatch_keeps_its_pattern_in_a_page() -> None:
+    """A pattern gets the figure's prefix, and so does what is filled with it."""
+    figure = Figure()
+    figure.subplots().bar([0], [1], hatch="//", facecolor="#e8e8e8")
+    buffer = io.BytesIO()
+    unsaid = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    FigureCanvasSVG(figure).print_svg(buffer, metadata=unsaid)
+    drawing = inlined(smaller(buffer.getvalue()), "f7", "hatched")
+    (pattern,) = re.findall(r'<pattern id="(\w+)"', drawing)
+    assert pattern.startswith("f7")
+    assert f"fill: url(#{pattern})" in drawing
