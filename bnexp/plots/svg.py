@@ -13,8 +13,10 @@ ET.register_namespace("xlink", LINK[1:].partition("}")[0])
 G, PATH, USE, TEXT = (f"{{{SVG}}}{name}" for name in ("g", "path", "use", "text"))
 SHEET = f"{{{SVG}}}defs/{{{SVG}}}style"
 # All that a figure is made of: a page takes in nothing else.
-TAGS = ("svg", "g", "defs", "style", "clipPath", "rect", "path", "use", "text", "tspan")
-TAGS += ("pattern",)  # hatches
+TAGS = (
+    *("svg", "g", "defs", "style", "clipPath", "rect", "path", "use", "text", "tspan"),
+    "pattern",  # of hatches
+)
 
 # A hundredth of a point is a seventieth of a pixel.
 _LONG = re.compile(r"-?\d+\.\d{3,}")
