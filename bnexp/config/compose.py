@@ -6,7 +6,7 @@ import functools
 import importlib.metadata
 import os
 import shlex
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,6 +143,8 @@ class Composer:
                 part.setdefault(
                     name, {}
                 )  # a file of one's own need not say that there are none
+        for key in (*_without_value(plain, ""), *_without_value(study, "study.")):
+            raise UsageError(f"{key} has no value (???): set it")
         if not self.allow_code:
             self._check_code(plain)  # checking the rest calls a function of data
         config = _checked(Config, plain, "")
@@ -291,6 +293,15 @@ def _explain(error: Exception, settings: Sequence[Setting]) -> str:
                 "that only some levels have, bundle it with the level in a study file"
             )
     return text
+
+
+def _without_value(part: object, prefix: str) -> Iterator[str]:
+    """Yield the keys that OmegaConf has no value for: a file leaves them to be set."""
+    if isinstance(part, dict | list):
+        for key, value in part.items() if isinstance(part, dict) else enumerate(part, 1):
+            if value == "???":
+                yield f"{prefix}{key}"
+            yield from _without_value(value, f"{prefix}{key}.")
 
 
 T = TypeVar("T", bound=BaseModel)
