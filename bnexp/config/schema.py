@@ -1,10 +1,12 @@
 """What may be configured: every key with its type and range.
 
 The YAML files under `conf/` hold the defaults; this file holds what is allowed. Both
-name every key, so that a key missing from either is an error before anything trains.
+name every key. A file of a user's may lack the keys that were added after it was written: they
+have the values that mean what bnexp did before, `NEUTRAL`.
 """
 
 import re
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, create_model, model_validator
@@ -111,6 +113,21 @@ class Config(Part):
     name: Annotated[str, Field(min_length=1)] | None
     budget: Budget
     results_dir: Annotated[str, Field(min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_later_keys(cls, values: Any) -> Any:
+        """Return values in which a file of a user's may lack the keys that came after it."""
+        if not isinstance(values, dict):
+            return values
+        found = dict(values)
+        for section, keys in NEUTRAL.items():
+            part = found.get(section)
+            if isinstance(part, dict):
+                allowed = _keys_of(cls.model_fields[section].annotation, part.get("name"))
+                later = {key: value for key, value in keys.items() if key in allowed}
+                found[section] = later | part
+        return found
 
     @model_validator(mode="after")
     def _networks_fit(self) -> Self:
@@ -268,6 +285,17 @@ NEUTRAL: dict[str, dict[str, Any]] = {
     "eval": {"grad": False, "outcomes": False, **dict.fromkeys(PROBES, False)},
 }
 ABSENT = object()
+
+
+def _keys_of(kinds: Any, name: object) -> Collection[str]:
+    """Return the keys of a section, where it is one of several kinds those of the named one."""
+    for kind in get_args(kinds) or (kinds,):
+        named = kind.model_fields.get("name")
+        if named is None or name in get_args(named.annotation):
+            return frozenset(kind.model_fields)
+    return ()
+
+
 # Sections and keys that do not determine a result: a run that has it had the time for it.
 NOT_IDENTITY = ("engine", "device", "name", "budget", "results_dir")
 NOT_IDENTITY_KEYS = ("data.root", "train.max_minutes")

@@ -527,6 +527,23 @@ def test_a_file_that_is_not_yaml_is_told_in_words(tmp_path: Path) -> None:
         own.compose(["study=own"])
 
 
+def test_a_file_of_a_users_may_lack_later_keys(tmp_path: Path) -> None:
+    """A network and an optimizer written before a key was there are what they were."""
+    old = {
+        "model/own.yaml": "{name: mlp, hidden: [8], activation: relu, init: default, "
+        "init_gain: 1.0}",
+        "optimizer/own.yaml": "{name: sgd, lr: 0.1, momentum: 0.0, weight_decay: 0.0}",
+    }
+    for name, content in old.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_text(content)
+    with Composer(tmp_path) as composer:
+        found, _ = composer.compose(["model=own", "optimizer=own"])
+        written = ["model=mlp", "model.hidden=[8]", "model.activation=relu", "optimizer=sgd"]
+        now, _ = composer.compose([*written, "model.init=default", "optimizer.lr=0.1"])
+    assert found == now
+
+
 def test_every_later_key_is_tried() -> None:
     """The tests below know each key that has a neutral value, and no other."""
     assert LATER.keys() == NEUTRAL_VALUES.keys()

@@ -135,7 +135,7 @@ def refused(folder: Path, content: str, *typed: str) -> str:
         (change("question: Q?", "question: 3"), "study.question=3"),
         ("# @package _global_\ntrain: {epochs: 1}\n", "it has no study: section"),
         (change("question: Q?", "question: ???"), r"study.question has no value \(\?\?\?\)"),
-        (claim("higher: ???"), r"study.claims.1.higher has no value \(\?\?\?\)"),
+        (claim("higher: '???'"), r"study.claims.1.higher has no value \(\?\?\?\)"),
         ("# @package _global_\nstudy: [1]\n", "valid dictionary"),
     ],
 )
