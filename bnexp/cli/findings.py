@@ -54,7 +54,8 @@ def _effects(summary: dict[str, Any], width: int) -> Iterator[str]:
         beside = [names, *tables[-1], column, n]
         fits = sum(max(map(len, one)) + 2 for one in beside) - 2 <= width
         tables = [*tables[:-1], [*tables[-1], column]] if fits else [*tables, [column]]
-    for table in tables[:MOST_TABLES]:
+    for number, table in enumerate(tables[:MOST_TABLES]):
+        yield from [""] * (number > 0)
         yield from aligned(list(zip(names, *table, n, strict=True))).splitlines()
     n_responses = sum(map(len, tables[MOST_TABLES:]))
     left = [
