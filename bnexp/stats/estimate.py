@@ -116,12 +116,14 @@ def at_least(values: Values, reach: float) -> float:
 def log_sd_error(values: Values) -> float:
     """Return the standard error of log SD, each value left out in turn.
 
-    Infinite where what is left has no spread, as with two values.
+    Infinite where what is left has no spread, as with two values, and where it makes no
+    difference which is left out, as with two of one value and two of another: then nothing is
+    known of the error.
     """
     n = len(values)
     squares = (values - values.mean()) ** 2
     left = squares.sum() - squares * n / (n - 1)
-    if left.min() <= squares.sum() * 1e-12:
+    if min(left.min(), np.ptp(left)) <= squares.sum() * 1e-12:
         return math.inf
     logs = np.log(left) / 2
     return float(math.sqrt((n - 1) * logs.var()))

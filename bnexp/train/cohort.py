@@ -59,7 +59,7 @@ def train_runs(
     stack = stacked(networks, config.data.about.shape)
     training = list(range(len(runs)))  # positions of the runs that still train, by row
     rows = _in_company(training, stack)
-    stack.keep(torch.tensor(rows, device=device))
+    stack.keep(rows)
     stepper = make_stepper(list(stack.learned.values()), [runs[run][0] for run in rows])
     logs = [Log(config, seed, data) for config, seed in runs]
     for row in range(len(runs)) if config.eval.looks_at("start") else ():
@@ -92,9 +92,10 @@ def train_runs(
                 break
             training = [training[row] for row in finite]
             rows = _in_company(training, stack)
-            kept = torch.tensor(_in_company(finite, stack), device=device)
+            kept = _in_company(finite, stack)
             stack.keep(kept)
-            stepper.keep(kept, list(stack.learned.values()))
+            parameters = list(stack.learned.values())
+            stepper.keep(torch.tensor(kept, device=device), parameters)
             captured = None  # its memory first: a graph keeps all that its step needs
             train = data.train.augmented(config.data, [runs[run][1] for run in rows])
             captured = capture(stack, stepper, train, config)

@@ -154,19 +154,19 @@ class Stack:
         return network
 
     @torch.no_grad()
-    def keep(self, rows: Tensor) -> None:
+    def keep(self, rows: Sequence[int]) -> None:
         """Go on with some of the networks alone.
 
         Args:
             rows: Their positions, in order. The same twice gives it a twin.
         """
-        if rows.tolist() == list(range(len(self))):
+        if list(rows) == list(range(len(self))):
             return
         for state in (self.parameters, self.buffers):
             for name, value in state.items():
-                cut = value.detach()[rows.to(value.device)]
+                cut = value.detach()[torch.tensor(rows, device=value.device)]
                 state[name] = _laid_out(cut, value.requires_grad)
-        chosen = [self.networks[row] for row in rows.tolist()]
+        chosen = [self.networks[row] for row in rows]
         self.networks = [
             # What draws counts its draws, each for itself.
             copy.deepcopy(network) if network in chosen[:place] else network

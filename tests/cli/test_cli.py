@@ -220,7 +220,8 @@ def test_config_prints_what_composes_again(capsys: pytest.CaptureFixture[str]) -
     printed = yaml.safe_load(capsys.readouterr().out)
     assert printed["model"]["pool"] == "max"
     assert printed["optimizer"] == {
-        "name": "sgd", "lr": 0.5, "momentum": 0.0, "weight_decay": 0.0,
+        "name": "sgd", "lr": 0.5, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0,
+        "decay_norms": True,
     }  # fmt: skip
     assert printed["norm"]["name"] == "batch"
 

@@ -1,7 +1,6 @@
 """`bnexp pack` and `bnexp unpack`, as they are typed."""
 
 import gzip
-import re
 from pathlib import Path
 
 import pytest
@@ -49,10 +48,7 @@ def test_a_packed_study_is_planned_resumed_and_reported(
         assert main([command, str(store.folder)]) == 0
         assert main(["report", str(store.folder)]) == 0
         pages.append((store.folder / "report.html").read_text())
-        files = set(re.findall(r'href="(runs[^"]+)"', pages[-1]))
-        assert len(files) == (6 if command == "unpack" else 1)
-        assert all((store.folder / file).is_file() for file in files)
-    assert re.sub(r'"runs/\w+\.json"', '"runs.jsonl.gz"', pages[0]) == pages[1]
+    assert pages[0] == pages[1]
     capsys.readouterr()
     same = ["-m", *SWEEP, f"results_dir='{weird_path}'"]
     assert main(["run", *same]) == 0

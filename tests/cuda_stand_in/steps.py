@@ -50,8 +50,8 @@ def examine(configs: list[Config], watch: Watch) -> None:
     cohort.train_epoch(stack, stepper, train, order, config)
     watch.in_epoch = False
     cohort._tests(stack, data, config, exact=True, rights=[{} for _ in configs])
+    stack.keep(range(RUNS - 1))
     rows = torch.arange(RUNS - 1, device=DEVICE)
-    stack.keep(rows)
     stepper.keep(rows, list(stack.learned.values()))
     watch.in_epoch = True
     cohort.train_epoch(stack, stepper, data.train, order[:-1], config)

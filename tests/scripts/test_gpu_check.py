@@ -75,7 +75,7 @@ def test_without_a_folder_it_says_how(tmp_path: Path) -> None:
         assert setting in done.stderr
 
 
-@pytest.mark.thorough
+@pytest.mark.long
 def test_what_was_prepared_is_enough(tmp_path: Path) -> None:
     """Every stage passes in a tree unpacked elsewhere, on the packages that came with it."""
     prepared, tree, out = (tmp_path / name for name in ("prepared", "tree", "out"))

@@ -43,7 +43,12 @@ def test_a_seed_does_not_choose_for_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    ("n", "studies"), [(10, 120), pytest.param(30, 500, marks=pytest.mark.thorough)]
+    ("n", "studies"),
+    [
+        (10, 120),
+        pytest.param(30, 120, marks=pytest.mark.thorough),
+        pytest.param(30, 500, marks=pytest.mark.long),
+    ],
 )
 @pytest.mark.parametrize("step", [0.0, 0.3, 3.0])
 def test_own_best_intervals_cover(

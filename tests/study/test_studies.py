@@ -48,7 +48,9 @@ def test_every_study_runs_at_smoke(
     """One command trains every run of a study, without a failure, and writes its report."""
     # Figures are laid out, not printed, which takes a quarter of the time and fails no sooner.
     monkeypatch.setattr(FigureCanvasAgg, "print_png", lambda *_: None)
-    empty = b'<svg xmlns="http://www.w3.org/2000/svg"><defs><style/></defs></svg>'
+    empty = (
+        b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><defs><style/></defs></svg>'
+    )
     monkeypatch.setattr(FigureCanvasSVG, "print_svg", lambda _, f, **__: f.write(empty))
     # Which number of runs is the fastest at a time takes longer to find out than to train them.
     engine = ["engine=inline", "engine.cohort=16"]

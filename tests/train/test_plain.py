@@ -104,7 +104,7 @@ def loop(config: Config, seed: int, data: Dataset) -> list[dict[str, float]]:
         drawn = build(config, seed).parameters()
         for ours, theirs in zip(drawn, network.parameters(), strict=True):
             theirs.copy_(ours)
-    settings = config.optimizer.model_dump(exclude={"name"})
+    settings = config.optimizer.model_dump(exclude={"name", "decay_norms"})
     kind = torch.optim.SGD if config.optimizer.name == "sgd" else torch.optim.Adam
     optimizer = kind(network.parameters(), **settings)
     criterion = nn.CrossEntropyLoss()
@@ -188,9 +188,9 @@ def test_cells_of_a_seed_share_the_order_of_images(
     orders: list[Tensor] = []
     original = plain.train_epoch
 
-    def watched(*arguments: object) -> object:
+    def watched(*arguments: object, **more: object) -> object:
         orders.append(arguments[3])
-        return original(*arguments)
+        return original(*arguments, **more)
 
     monkeypatch.setattr(plain, "train_epoch", watched)
     train(compose(*SMALL, "norm=none", "model.pool=avg"), 1)
@@ -211,8 +211,8 @@ def test_divergence_is_an_outcome(
     losses: list[float] = []
     original = plain.train_epoch
 
-    def watched(*arguments: object) -> tuple[Tensor, list[int], Tensor]:
-        found = original(*arguments)
+    def watched(*arguments: object, **more: object) -> tuple[Tensor, list[int], Tensor]:
+        found = original(*arguments, **more)
         losses.extend(found[0].tolist())
         return found
 
