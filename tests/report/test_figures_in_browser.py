@@ -263,3 +263,10 @@ def test_a_figure_fits_a_narrow_window_and_a_dark_one(tab: Tab) -> None:
     finally:
         tab.resize(1280, 900)
         tab.media()
+
+
+def test_a_link_to_a_figure_opens_what_it_lies_in(tab: Tab) -> None:
+    """The address of a figure that lies in a closed part opens that part."""
+    fold = f'{FIGURE}.closest("details")'
+    tab.run(f'{fold}.open = false; location.hash = "#figure-cells"; 0')
+    tab.wait(f"{fold}.open")

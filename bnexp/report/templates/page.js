@@ -69,9 +69,10 @@ async function follow() {
   const fold = [...document.querySelectorAll("details[data-tables]")]
     .find(one => one.dataset.tables.split(" ").includes(name));
   if (!fold) {
-    const target = document.getElementById(name);
-    if (target instanceof HTMLDetailsElement) target.open = true;
-    return;
+    const target = document.getElementById(name), around = target?.closest("details");
+    if (!around) return;
+    around.open = true;
+    return target.scrollIntoView();
   }
   fold.open = true;
   await build(fold);
