@@ -70,6 +70,8 @@ OPTIMIZERS = {
 }
 # Norms beside the usual: each with one model, with the others only when asked for.
 RARE = {name for name in NORMS if list(NORMS).index(name) >= list(NORMS).index("rms")}
+# Of these: where few values are normalized together, each step makes rounding ten times larger.
+FEWER_STEPS = 6
 
 
 def marks(at: tuple[int, ...], names: tuple[str, ...]) -> list[pytest.MarkDecorator]:
@@ -184,8 +186,7 @@ def compare(
     """Train the same runs by both trainers and compare all that they have."""
     device = split.images.device
     runs = [(composed(compose, model, norm, optimizer, seed), seed) for seed in range(RUNS)]
-    # Where few values are normalized together, each step makes rounding ten times larger.
-    steps = 6 if norm in RARE else STEPS
+    steps = FEWER_STEPS if norm in RARE else STEPS
     orders = [
         epoch_order(config.train, seed, 1, split)[: steps * BATCH] for config, seed in runs
     ]
