@@ -53,6 +53,16 @@ def real_root() -> Path | None:
     return root if all((root / name / "raw").is_dir() for name in FOLDERS.values()) else None
 
 
+@pytest.fixture
+def double() -> Iterator[None]:
+    """Compute in double precision."""
+    import torch
+
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     """Give each sum one order, and with it one last digit, as a worker does."""

@@ -54,19 +54,23 @@ def test_the_layer_has_its_own_derivatives(
     assert gradgradcheck(function, found)
 
 
+def gradient_of(layer: nn.Module, shape: tuple[int, ...]) -> Tensor:
+    """Return what a layer sends back to an input of noise."""
+    x = noise(*shape).requires_grad_()
+    layer(x).mul(noise(*shape) ** 2).sum().backward()
+    assert x.grad is not None
+    return x.grad
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_ranks_send_back_what_batch_normalization_does(shape: tuple[int, ...]) -> None:
     """Straight through: the gradient of the input is that of BN with the same gamma."""
     ours = drawn("rank", torch.zeros(shape), epsilon=0.1)
     theirs = FormulaBatchNorm(shape[1], 0.1, 0.1).double()
     theirs.weight.data = ours.weight.data
-    gradients = []
-    for layer in (ours, theirs):
-        x = noise(*shape).requires_grad_()
-        layer(x).mul(noise(*shape) ** 2).sum().backward()
-        gradients.append(x.grad)
-    torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-12)
-    assert gradients[0].abs().max() > 0.1
+    sent_back = [gradient_of(layer, shape) for layer in (ours, theirs)]
+    torch.testing.assert_close(*sent_back, rtol=1e-12, atol=1e-12)
+    assert sent_back[0].abs().max() > 0.1
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -77,12 +81,8 @@ def test_the_correction_of_a_renormalization_is_a_constant(shape: tuple[int, ...
     over = [axis for axis in range(len(shape)) if axis != 1]
     r = (noise(*shape).var(over, correction=0) + 0.1).sqrt() / (1 + 0.1) ** 0.5
     theirs.weight.data = ours.weight.data * r
-    gradients = []
-    for layer in (ours, theirs):
-        x = noise(*shape).requires_grad_()
-        layer(x).mul(noise(*shape) ** 2).sum().backward()
-        gradients.append(x.grad)
-    torch.testing.assert_close(*gradients, rtol=1e-12, atol=1e-12)
+    sent_back = [gradient_of(layer, shape) for layer in (ours, theirs)]
+    torch.testing.assert_close(*sent_back, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("gap", [0.0, 1e-12, 1e-7, 1.0])

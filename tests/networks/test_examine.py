@@ -3,7 +3,7 @@
 import itertools
 import random
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import numpy as np
@@ -279,14 +279,6 @@ NORMS = {
     "still": lambda: nn.BatchNorm1d(4, momentum=0.0),
     "cumulative": lambda: nn.BatchNorm1d(4, momentum=None),
 }
-
-
-@pytest.fixture
-def double() -> Iterator[None]:
-    """Compute in double precision."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 @pytest.mark.usefixtures("double")

@@ -1,6 +1,6 @@
 """Recurrent networks against PyTorch's, and against formulas written by hand."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,15 +16,8 @@ from bnexp.networks.build import build
 from bnexp.networks.recurrent import Recurrent, Steps
 from bnexp.train.evaluate import population_statistics
 
+pytestmark = pytest.mark.usefixtures("double")
 LSTM = ("model=rnn", "model.hidden=[5]")
-
-
-@pytest.fixture(autouse=True)
-def double() -> Iterator[None]:
-    """Compute in double precision."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Residual networks: what they compute, how they start, and their plain twins."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -14,16 +14,9 @@ from bnexp.metrics.roles import role
 from bnexp.networks.build import build
 from bnexp.networks.summary import n_parameters
 
+pytestmark = pytest.mark.usefixtures("double")
 SMALL = ("model=resnet", "model.depth=[2,1]", "model.width=4")
 DENSE = ("model=residual_mlp", "model.depth=6", "model.width=5")
-
-
-@pytest.fixture(autouse=True)
-def double() -> Iterator[None]:
-    """Compute in double precision."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """The cohort trainer against the plain one: the same networks, in double precision."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -92,15 +92,7 @@ CASES = [
     and not (names[1] in OF_IMAGES and names[0] not in ("lenet", "fastai_cnn"))
 ]
 # The widest network has fewer filters: a third of the cases are its.
-pytestmark = pytest.mark.usefixtures("narrow")
-
-
-@pytest.fixture(autouse=True)
-def double() -> Iterator[None]:
-    """Compute in double precision."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("narrow", "double")
 
 
 @pytest.fixture(scope="module")

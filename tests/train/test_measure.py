@@ -1,7 +1,7 @@
 """Which test images a run gets right: the same whatever trains it, and only where asked."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -25,14 +25,6 @@ PROGRAMS = {
     "stacked": ("model=mlp", "model.hidden=[16]", "norm=forgets_statistics"),
     "plain": ("model=lenet", "model.activation=relu", "norm=mode_by_grad", "eval.grad=true"),
 }
-
-
-@pytest.fixture
-def double() -> Iterator[None]:
-    """Compute in double precision."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 @functools.cache

@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,19 +30,12 @@ from bnexp.train.program import FUSED, NATIVE, PLAIN, STACKED, program_for, prog
 from bnexp.train.stack import Stack
 from tests.train.user_networks import DENSE, TWISTS, Recipe, build, recipes
 
+pytestmark = pytest.mark.usefixtures("double")
 CPU = torch.device("cpu")
 RELU = nn.ReLU()
 STEPS, BATCH, SEEDS = 2, 4, (0, 1)
 CLOSE = {"rtol": 1e-10, "atol": 1e-10}
 NETWORKS = 500  # that train at all
-
-
-@pytest.fixture(autouse=True)
-def double() -> Iterator[None]:
-    """Compute in double precision."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture(scope="module")

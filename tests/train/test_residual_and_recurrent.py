@@ -16,6 +16,7 @@ from bnexp.train import plain
 from bnexp.train.program import PLAIN, STACKED, program_of
 from tests.train.test_shapes import SOURCE, trained, values
 
+pytestmark = pytest.mark.usefixtures("double")
 CPU = torch.device("cpu")
 IMAGE, VECTOR = "data.args.shape=[2,6,5]", "data.args.shape=[12]"
 RESNET = ("model=resnet", "model.depth=[1,1]", "model.width=2")
@@ -39,14 +40,6 @@ REST = (
     *("model.dropout=0.3", "model.dropout=0.3 model.dropout_place=before_activation"),
     "norm.placement=after_activation",
 )
-
-
-@pytest.fixture(autouse=True)
-def double() -> Iterator[None]:
-    """Compute in double precision."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture(scope="module")

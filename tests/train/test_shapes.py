@@ -1,6 +1,6 @@
 """Images and vectors of any shape: whatever trains them agrees with the plain trainer."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -79,15 +79,7 @@ CASES = {
         NATIVE,
     ),
 }
-pytestmark = pytest.mark.usefixtures("narrow")
-
-
-@pytest.fixture(autouse=True)
-def double() -> Iterator[None]:
-    """Compute in double precision."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("narrow", "double")
 
 
 @pytest.fixture
