@@ -1,7 +1,8 @@
 """From a folder of runs to tables, figures and reports: HTML, Markdown and LaTeX."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -96,7 +97,7 @@ def _write(analysis: Analysis, pool: FigurePool) -> str:
         asked.append(one)
         pool.add(one.make)
     for name, table in tables.files().items():
-        write_bytes(store.tables / f"{name}.csv", csv_bytes(table))
+        write_bytes(store.tables / f"{name}.csv", csv_bytes(table, _ten_digits))
     report = page_of(analysis)
     files = pool.files()
     figures = {one.name: (one, endings) for one, endings in zip(asked, files, strict=True)}
@@ -120,14 +121,23 @@ def _write(analysis: Analysis, pool: FigurePool) -> str:
     return f"report: {store.page}"
 
 
-def csv_bytes(table: pd.DataFrame) -> bytes:
-    """Return what a table's CSV file holds."""
+def csv_bytes(table: pd.DataFrame, number: Callable[[Any], str] | None = None) -> bytes:
+    """Return what a table's CSV file holds.
+
+    Args:
+        number: How a number that is not whole by its type is written; None: with every digit.
+    """
     buffer = io.StringIO()
     table = table.rename(columns=_no_formula)
     texts = table.select_dtypes(exclude="number").columns
     table = table.assign(**{name: table[name].map(_no_formula) for name in texts})
-    table.to_csv(buffer, index=False, lineterminator="\n")
+    table.to_csv(buffer, index=False, lineterminator="\n", float_format=number)
     return buffer.getvalue().encode()
+
+
+def _ten_digits(value: float) -> str:
+    """Return a number without the digits that no measurement has and every checkout stores."""
+    return str(float(f"{value:.10g}"))
 
 
 def _no_formula(cell: object) -> object:
