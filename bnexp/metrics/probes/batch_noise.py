@@ -19,7 +19,7 @@ KEPT = ("running_mean", "running_quantiles")
 
 
 def batch_moments(
-    network: nn.Module, batches: Iterable[Tensor]
+    network: nn.Module, batches: Iterable[Tensor], *, training: bool = True
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Return the mean and the biased variance of each layer's channels in each minibatch.
 
@@ -28,16 +28,16 @@ def batch_moments(
     last layer, which nobody normalizes, has none. A layer that is used twice has twice its
     channels.
 
-    In training mode, as the noise comes about; the network, its running statistics and its
-    random streams stay as they are.
+    The network, its mode, its running statistics and its random streams stay as they are.
 
     Args:
         batches: Images of B minibatches, each of shape (N, ...).
+        training: In training mode, where the noise comes about, or in evaluation mode.
     """
     import torch
     from torch import Tensor, nn
 
-    network = copy.deepcopy(network).train()
+    network = copy.deepcopy(network).train(training)
     weighted, norms = {}, []
     for path, layer in network.named_modules():
         name = role(path)
