@@ -31,7 +31,7 @@ ALL = "eval.statistics=[running,population,batch]"
 # The studies that train a defect on purpose, as a level of a factor that says so.
 STUDIED = {
     "epsilon": {"variance_not_sd"},
-    "scratch_vs_framework": {"mode_by_grad", "eval.grad"},
+    "scratch_vs_framework": {"mode_by_grad", "eval.grad", "forgets_statistics"},
 }
 
 
