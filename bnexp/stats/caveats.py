@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
+from bnexp.datasets.about import about
 from bnexp.metrics import TIMES
 from bnexp.plural import counted
 from bnexp.stats.cells import Factors
@@ -24,7 +25,8 @@ COLUMNS = {
         "smallest effect that is found; skewed, comparisons whose intervals cover too little; "
         "pairs_missing, comparisons that lack seeds; exploratory, those declared after the "
         "first run; chosen_on_test, learning rates; no_change, a factor without any effect; "
-        "rounding, runs of machines or programs that round otherwise."
+        "rounding, runs of machines or programs that round otherwise; small_last_batch, runs "
+        "whose epochs end in a minibatch of less than half the size."
     ),
     "response": Column("Of which number; empty if of all."),
     "value": Column(
@@ -54,7 +56,7 @@ def caveats(
     """Return the warnings that follow from the tables and records; see `COLUMNS`."""
     main = contrasts[contrasts["kind"] != "simple"]
     rows = [*_without_effect(runs, factors), *_about_p(main, looks), *_about_responses(main)]
-    rows += _about_rounding(records)
+    rows += [*_about_rounding(records), *_about_last_batches(records)]
     n_later = int((contrasts["declared"] == "exploratory").sum())
     if n_later:
         text = (
@@ -110,6 +112,27 @@ def _about_rounding(records: Sequence[RunRecord]) -> Iterator[CaveatRow]:
             "repeat all of them bit by bit"
         )
         yield "rounding", "", len(found), text
+
+
+def _about_last_batches(records: Sequence[RunRecord]) -> Iterator[CaveatRow]:
+    """Yield how many runs take an epoch's last step, before evaluation, on a few images."""
+    found = []
+    for config in (record.config for record in records if record.status != "failed"):
+        data, train = config.get("data"), config.get("train")
+        if data is None or train is None or train["drop_last"]:
+            continue
+        n_train = data["train_size"] or about(data).n_train - data["val_size"]
+        rest = n_train % train["batch_size"]
+        if train["batch_size"] <= n_train and 0 < rest < train["batch_size"] / 2:
+            found.append((rest, train["batch_size"]))
+    if found:
+        which = " or ".join(f"{rest} of {size}" for rest, size in sorted(set(found)))
+        text = (
+            f"in {len(found)} of {counted(len(records), 'run')} an epoch ends with a minibatch "
+            f"of {which} images, whose step and statistics count as much as any other's and "
+            "come last before the test; train.drop_last=true leaves it out"
+        )
+        yield "small_last_batch", "", len(found), text
 
 
 def _about_p(main: pd.DataFrame, looks: Looks) -> Iterator[CaveatRow]:

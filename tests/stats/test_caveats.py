@@ -22,7 +22,9 @@ def caveats(n: int, rng: np.random.Generator, **changes: object) -> pd.DataFrame
     )
     footing = stats.equal_footing(frame, FACTORS, range(n), ["y"], "y")
     records = [
-        RunRecord(1, str(seed), "study", {}, seed, "ok", {}, {}, [], origin)
+        RunRecord(
+            1, str(seed), "study", {}, seed, "ok", changes.get("config", {}), {}, [], origin
+        )
         for seed, origin in enumerate(changes.get("origins", ()))
     ]
     return stats.caveats(contrasts, footing, frame, FACTORS, records=records).set_index("code")
@@ -117,6 +119,34 @@ def of(values: dict[tuple[str, str], np.ndarray]) -> pd.DataFrame:
     contrasts = stats.contrasts(frame, FACTORS, range(5), ["y"])
     footing = stats.equal_footing(frame, FACTORS, range(5), ["y"], "y")
     return stats.caveats(contrasts, footing, frame, FACTORS).set_index("code")
+
+
+@pytest.mark.parametrize(
+    ("n_train", "size", "drop_last", "warned"),
+    [
+        (5000, 64, False, True),  # 8 of 64
+        (5000, 64, True, False),
+        (5120, 64, False, False),
+        (480, 320, False, False),  # 160, just half
+        (479, 320, False, True),
+        (100, 256, False, False),  # one minibatch is all there is
+        (None, 256, False, True),  # all 60,000: 96 of 256
+    ],
+)
+def test_an_epoch_that_ends_in_a_few_images_is_said_aloud(
+    n_train: int | None, size: int, drop_last: bool, warned: bool, rng: np.random.Generator
+) -> None:
+    """A last minibatch of less than half the size is a cause that nobody asked about."""
+    config = {
+        "data": {"name": "fashion_mnist", "train_size": n_train, "val_size": 0},
+        "train": {"batch_size": size, "drop_last": drop_last},
+    }
+    found = caveats(5, rng, origins=[HERE, HERE], config=config)
+    assert ("small_last_batch" in found.index) == warned
+    if warned:
+        assert found.loc["small_last_batch", "value"] == 2
+        rest = f"{(n_train or 60_000) % size} of {size} images"
+        assert rest in found.loc["small_last_batch", "text"]
 
 
 HERE = {
