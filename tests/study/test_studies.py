@@ -21,6 +21,7 @@ ALIKE = {
     "flatten_position",
     "init_act_depth",
     "landscape",
+    "last_batch",
     "lite_bn_affine",
     "other_norms",
     "placement",
