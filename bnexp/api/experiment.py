@@ -11,11 +11,12 @@ from bnexp.api.opened import Opened
 from bnexp.api.plan import Plan
 from bnexp.api.results import Results
 from bnexp.api.training import Receive, train
+from bnexp.plural import counted
 from bnexp.study.declare import folder_of, open_design
 from bnexp.study.design import Design
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Experiment:
     """A study that was declared; nothing is trained or written yet.
 
@@ -76,13 +77,18 @@ class Experiment:
         """
         opened = Opened.of(self.design)
         opened.check_loss(replace=replace)
-        if train(opened, progress=progress, fail_fast=fail_fast).interrupted:
-            raise KeyboardInterrupt
+        ended = train(opened, progress=progress, fail_fast=fail_fast)
+        if ended.interrupted:
+            raise KeyboardInterrupt(
+                f"{counted(ended.n_done, 'run')} kept, {ended.left} to train"
+            )
         return Results(self.folder)
 
     def __str__(self) -> str:
         headline, question = Opened.of(self.design).headline, self.design.study.question
         return f"{headline}\n{question}\n{self.command}"
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(str(self))}</pre>"

@@ -59,7 +59,7 @@ class Effort:
         return f"{size}: about {duration(self.seconds)} {self.where} (a few steps were timed)"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """What a study would train; nothing is trained or written.
 
@@ -125,6 +125,8 @@ class Plan:
 
     def __str__(self) -> str:
         return "\n".join([*self._head(), "", *self._table(), "", *self._foot()])
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(str(self))}</pre>"

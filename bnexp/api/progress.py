@@ -1,4 +1,4 @@
-"""How a study's training shows: a bar in a terminal, plain lines elsewhere."""
+"""How a study's training shows: a bar in a terminal or a notebook, plain lines elsewhere."""
 
 import math
 import sys
@@ -33,15 +33,18 @@ class Progress:
         self.finished = self.diverged = 0
         self.workers = workers
         self.time_left = TimeLeft(cohorts, workers)
-        self.terminal = sys.stderr.isatty()
+        # A notebook shows what is written over; on standard error, as if it were a mistake.
+        notebook = type(sys.stdout).__module__.startswith("ipykernel.")
+        self.stream = sys.stdout if notebook else sys.stderr
+        self.bars = notebook or sys.stderr.isatty()
 
     def __enter__(self) -> Self:
         self.start = self.last_line = time.monotonic()
         self.last_look = -math.inf
         n_runs, total = len(self.epochs_of), sum(self.epochs_of.values())
-        self.bar = tqdm(total=total, bar_format=BAR, disable=not self.terminal)
+        self.bar = tqdm(total=total, bar_format=BAR, disable=not self.bars, file=self.stream)
         self._describe()
-        if not self.terminal:
+        if not self.bars:
             workers = min(self.workers, n_runs)
             self._say(
                 f"training {counted(n_runs, 'run')} ({counted(total, 'epoch')}) in "
@@ -66,7 +69,7 @@ class Progress:
             f"the work is shared with {counted(n_others, 'other command')} in this "
             "folder; what is finished there counts here"
         )
-        tqdm.write(line, file=sys.stderr if self.terminal else sys.stdout)
+        tqdm.write(line, file=self.stream if self.bars else sys.stdout)
 
     def __call__(self, message: RunRecord | EpochDone) -> None:
         """Count what a worker says."""
@@ -91,9 +94,9 @@ class Progress:
         self.finished += 1
         self.diverged += record.status == "diverged"
         self._describe()
-        if self.terminal:
+        if self.bars:
             if record.status == "failed":
-                tqdm.write(self._line(record), file=sys.stderr)
+                tqdm.write(self._line(record), file=self.stream)
             return
         now = time.monotonic()
         last = self.finished == len(self.epochs_of)
@@ -104,7 +107,7 @@ class Progress:
     def _describe(self) -> None:
         """Have the bar say how many runs there are, and how long they take, now and then."""
         now = time.monotonic()
-        if not self.terminal or now - self.last_look < SECONDS_BETWEEN_LOOKS:
+        if not self.bars or now - self.last_look < SECONDS_BETWEEN_LOOKS:
             return
         self.last_look = now
         diverged = [f"{self.diverged} diverged"] if self.diverged else []

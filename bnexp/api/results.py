@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -17,13 +18,17 @@ if TYPE_CHECKING:
     from bnexp.plots import Figure
     from bnexp.report.analysis import Analysis
 
+# A notebook shows no more of the main effects.
+MOST_EFFECTS = 12
+
 
 class Results:
     """A study's runs, what is estimated from them, and its figures.
 
     Each table is computed when it is first asked for, from the runs as they were at the first
     time; load the folder again for those that were trained since. Numbers are as they are
-    stored: an accuracy of 85 % is 0.85.
+    stored: an accuracy of 85 % is 0.85. The column of a factor holds numbers if all of its
+    levels are numbers, else texts.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -53,17 +58,17 @@ class Results:
         metrics that the README lists, `run_id` and `error`. A metric that a run has not, as
         one that diverged, is NaN.
         """
-        return self._analysis.tables.runs
+        return self._with_numbers(self._analysis.tables.runs)
 
     @property
     def epochs(self) -> pd.DataFrame:
         """One row an epoch of a network: the factors, `seed`, `epoch` from 1, its metrics."""
-        return self._analysis.tables.epochs
+        return self._with_numbers(self._analysis.tables.epochs)
 
     @property
     def cells(self) -> pd.DataFrame:
         """One row a cell and response: the factors, `response`, `n`, `mean`, its interval."""
-        return self._analysis.tables.cells
+        return self._with_numbers(self._analysis.tables.cells)
 
     @property
     def effects(self) -> pd.DataFrame:
@@ -130,24 +135,53 @@ class Results:
 
         return analyse(self._store)
 
+    def _with_numbers(self, table: pd.DataFrame) -> pd.DataFrame:
+        from pandas import to_numeric
+
+        numbers = {}
+        for key in self._study.factors:
+            with suppress(ValueError):  # a level is a word
+                numbers[key] = to_numeric(table[key])
+        return table.assign(**numbers)
+
     def __repr__(self) -> str:
         return f"Results({str(self.folder)!r})"
 
     def _repr_html_(self) -> str:
-        main = [one for one in self.summary["effects"] if one["kind"] == "main"]
+        title = escape(self.study.question or self.study.name)
+        said = "".join(map(_opening, self.summary["openings"]))
         labels = self.summary["responses"]
+        effects = [one for one in self.summary["effects"] if one["kind"] == "main"]
         rows = [
-            (one["comparison"], labels[one["response"]]["label"], one["text"], one["n"])
-            for one in main
+            (
+                one["comparison"],
+                "{label}, {unit}".format_map(labels[one["response"]]).removesuffix(", "),
+                one["text"],
+                one["n"],
+            )
+            for one in effects[:MOST_EFFECTS]
         ]
         head = ("comparison", "response", "difference [95 %]", "n")
-        cells = "".join(
-            "<tr>" + "".join(f"<{tag}>{escape(str(text))}</{tag}>" for text in row) + "</tr>"
-            for row, tag in [(head, "th"), *((row, "td") for row in rows)]
-        )
-        said = "".join(f"<p>{escape(line)}</p>" for line in self.answer.splitlines())
-        title = escape(self.study.question or self.study.name)
-        return f"<h4>{title}</h4>{said}<table>{cells}</table>"
+        cells = _row("th", head) + "".join(_row("td", row) for row in rows)
+        more = len(effects) - len(rows)
+        rest = f"<p>{more} more are in <code>effects</code>.</p>" if more else ""
+        tally = escape(self.summary["tally"])
+        return f"<h4>{title}</h4>{said}<p>{tally}</p><table>{cells}</table>{rest}"
+
+
+def _opening(opening: dict[str, Any]) -> str:
+    """Return an answer with the numbers that it rests on, where its sentence has them not."""
+    said = opening["sentence"]
+    numbers = "".join(
+        "<li>" + escape("{name}: {text} {unit}".format_map(one)) + "</li>"
+        for one in opening["numbers"]
+        if one["text"] not in said
+    )
+    return f"<p><strong>{escape(said)}</strong></p><ul>{numbers}</ul>"
+
+
+def _row(tag: str, texts: Iterable[object]) -> str:
+    return f"<tr>{''.join(f'<{tag}>{escape(str(one))}</{tag}>' for one in texts)}</tr>"
 
 
 class Plots:

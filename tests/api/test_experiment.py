@@ -43,6 +43,7 @@ def test_a_sweep_is_planned_and_run(
     monkeypatch.setattr(planning, "speeds_of", speeds_of)
     sweep = bnexp.sweep("norm=none,batch", *SHORT, seed=range(2))
     plan = sweep.plan()
+    assert repr(plan) == str(plan) != repr(sweep) == str(sweep)
     assert plan.cells.to_numpy().tolist() == [["none", 0, 2], ["batch", 0, 2]]
     # 4 runs of 2 epochs of 64 images, the worker's start, the command's and the report's.
     assert plan.seconds == 4 * 2 * 64 + 0.5 + planning.COMMAND_S + 2 * planning.REPORT_S_A_CELL
@@ -122,7 +123,7 @@ def test_an_interruption_is_one_of_pythons(monkeypatch: pytest.MonkeyPatch) -> N
             raise KeyboardInterrupt
 
     sweep = bnexp.sweep(*SHORT, seed=range(3))
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="1 run kept, 2 to train"):
         sweep.run(progress=stop)
     assert sweep.plan().to_json()["runs"]["done"] == 1
 

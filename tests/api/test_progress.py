@@ -1,5 +1,6 @@
 """What is said of a training while it goes on."""
 
+import io
 from collections.abc import Callable
 from functools import partial
 from types import SimpleNamespace
@@ -43,15 +44,27 @@ def test_other_commands_of_the_folder_are_named(
     assert f"the work is shared with {said} in this folder" in capsys.readouterr().out
 
 
-def test_a_terminal_has_one_bar_with_one_time(
+class _Cell(io.StringIO):
+    """What a notebook has below a cell, where standard output goes."""
+
+    __module__ = "ipykernel.iostream"
+
+
+@pytest.mark.parametrize("notebook", [False, True])
+def test_a_terminal_and_a_notebook_have_one_bar_with_one_time(
     compose: Callable[..., Config],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    notebook: bool,
 ) -> None:
     """It counts runs and what diverged, says how long it takes, and ends with all of them."""
     now = 100.0
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now))
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    below = _Cell()
+    if notebook:
+        monkeypatch.setattr("sys.stdout", below)
+    else:
+        monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     monkeypatch.setattr(progress, "tqdm", partial(progress.tqdm, ncols=60, mininterval=0))
     cell = Cell({}, compose("train.epochs=2"))
     runs = [Run(f"r{seed}", cell, seed) for seed in range(4)]
@@ -62,8 +75,9 @@ def test_a_terminal_has_one_bar_with_one_time(
                 bar(EpochDone(run.run_id, epoch))
             bar(run.record("study", "ok" if run.seed else "diverged", provenance={}))
     captured = capsys.readouterr()
-    shown = [line.strip() for line in captured.err.split("\r") if line.strip()]
-    assert captured.out == ""
+    written = [captured.err, below.getvalue()]
+    shown = [line.strip() for line in written[notebook].split("\r") if line.strip()]
+    assert captured.out == written[not notebook] == ""
     assert all(line.count(" left") <= 1 for line in shown)
     assert any("1/4 runs" in line and "50 s left, 1 diverged" in line for line in shown)
     assert shown[-1].startswith("4/4 runs |")

@@ -2,6 +2,7 @@
 
 import json
 import re
+from html import escape
 from pathlib import Path
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import bnexp
+from tests.fabricate import planted
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +57,17 @@ def test_the_answer_is_that_of_the_page(loaded: "bnexp.api.results.Results") -> 
         assert one["text"] in page
 
 
+def test_levels_that_are_numbers_can_be_compared_with_numbers(weird_path: Path) -> None:
+    """A factor whose levels are all numbers is a column of numbers; `null` is a word."""
+    asked = ["norm=batch", "optimizer.lr=0.1,10.0", "norm.momentum=0.1,null", "seed=range(2)"]
+    _, store = planted(asked, weird_path, lambda run: {"test_accuracy": 0.5 + run.seed / 10})
+    results = bnexp.load(store.folder)
+    for table in (results.runs, results.epochs, results.cells):
+        assert set(table["optimizer.lr"]) <= {0.1, 10.0}
+        assert set(table["norm.momentum"]) <= {"0.1", "null"}
+    assert len(results.runs.query("`optimizer.lr` == 10")) == 4
+
+
 def test_figures_are_functions(loaded: "bnexp.api.results.Results") -> None:
     """Each figure of the page, by its name; another name says which there are."""
     written = {path.stem for path in (loaded.folder / "figures").glob("*.svg")}
@@ -71,11 +84,14 @@ def test_figures_are_functions(loaded: "bnexp.api.results.Results") -> None:
 def test_a_notebook_shows_it_as_a_table(
     results: Path, loaded: "bnexp.api.results.Results"
 ) -> None:
-    """The answer and the main effects; what a folder says is no markup."""
+    """The answer with its numbers and the main effects; what a folder says is no markup."""
     html = loaded._repr_html_()
     assert html.count("<tr>") == 1 + 2 * 2
-    for line in loaded.answer.splitlines():
-        assert line.partition(": ")[2] in html
+    for opening in loaded.summary["openings"]:
+        assert escape(opening["sentence"]) in html
+        assert opening["numbers"]
+        for number in opening["numbers"]:
+            assert number["text"] in html
     file = results / "bare" / "study.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"question": "<script>"}))
     assert "<script>" not in bnexp.load(results / "bare")._repr_html_()
