@@ -66,11 +66,8 @@ class Worker:
         """End the process if a run of it does not get on, or takes longer than it may."""
         if self.cohort is None or self.stuck:
             return
-        self.stuck = self.watch.stuck()
         for run in self.cohort.runs[:1]:
-            train = run.cell.config.train
-            if train.is_too_long(self.watch.busy_s / max(1, len(self.watch.run_ids))):
-                self.stuck = train.too_long
+            self.stuck = self.watch.over(run.cell.config.train)
         if self.stuck:
             self.process.kill()
 

@@ -1,17 +1,19 @@
 """Tasks of Ray, a cohort each: on the machines of a cluster, or on this one."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
 from bnexp.config.schema import Ray
 from bnexp.engine.devices import resolve
-from bnexp.engine.messages import EpochDone
+from bnexp.engine.messages import AtWork, EpochDone
 from bnexp.engine.queue import ATTEMPTS, CohortQueue, died, without
 from bnexp.engine.ray_cluster import connected, first_sentence, join, package
-from bnexp.engine.ray_nodes import LOOK_S, NODE, HeadGone, Nodes
+from bnexp.engine.ray_nodes import NODE, HeadGone, Nodes
+from bnexp.engine.watch import LOOK_S, Watch
 from bnexp.engine.worker import stream
 from bnexp.errors import UsageError
 from bnexp.processes import n_cores
@@ -69,15 +71,20 @@ def run_in_tasks(
 
     A worker that dies, with its machine or without, costs what a child process does that
     dies; see `bnexp.engine.queue`. A run that fails is tried on another node before it is
-    recorded as failed; see `bnexp.engine.ray_nodes`.
+    recorded as failed; see `bnexp.engine.ray_nodes`. One that does not get on is ended; see
+    `bnexp.engine.watch`.
     """
     ray = package(engine)
     device = devices[0]
     with connected(ray, engine, n_workers, 0 if device == "cpu" else len(devices)):
         tasks = _Tasks(ray, engine, CohortQueue(cohorts), device, receive)
         try:
+            looked = time.monotonic()
             while tasks.queue or tasks.flying:
                 tasks.free_stranded()
+                now = time.monotonic()
+                tasks.end_stuck(now - looked)
+                looked = now
                 while tasks.queue and len(tasks.flying) < n_workers:
                     tasks.start(tasks.queue.take())
                 ready, _ = ray.wait(list(tasks.flying), num_returns=1, timeout=LOOK_S)
@@ -97,11 +104,13 @@ class Flight:
 
     Attributes:
         avoided: The nodes on which it may not run.
+        watch: What is known of its progress.
         node: Where it runs, None before it has said so.
     """
 
     cohort: Cohort
     avoided: set[str]
+    watch: Watch
     node: str | None = None
 
 
@@ -138,12 +147,24 @@ class _Tasks:
                 self.ray.cancel(speaking, force=True)
                 self.queue.waiting.append(self.flying.pop(speaking).cohort)
 
+    def end_stuck(self, seconds: float) -> None:
+        """End the tasks that do not get on; so much time has passed since the last look."""
+        for speaking, flight in list(self.flying.items()):
+            if flight.node is None or not flight.cohort.runs:
+                continue  # it waits for a node, or has nothing left to do
+            flight.watch.passed(seconds)
+            if why := flight.watch.over(flight.cohort.runs[0].cell.config.train):
+                self.ray.cancel(speaking, force=True)
+                del self.flying[speaking]
+                self._give_up(flight, why, flight.watch.run_ids, attempts=1)
+
     def start(self, cohort: Cohort) -> None:
         """Have a cohort trained on a node that suits its runs."""
         avoided = self.nodes.avoided([run.run_id for run in cohort.runs])
         labels = {NODE: f"!in({','.join(sorted(avoided))})"} if avoided else {}
         task = self.task.options(label_selector=labels)
-        self.flying[task.remote(cohort, self.device, os.getcwd())] = Flight(cohort, avoided)
+        flight = Flight(cohort, avoided, Watch(self.device))
+        self.flying[task.remote(cohort, self.device, os.getcwd())] = flight
 
     def hear(self, speaking: Any) -> None:
         """Take in the next thing that a task says, or that it says no more."""
@@ -158,9 +179,11 @@ class _Tasks:
         else:
             if isinstance(message, str):
                 flight.node = message
-            elif isinstance(message, RunRecord):
+                return
+            flight.watch.heard(message)
+            if isinstance(message, RunRecord):
                 self._take_in(flight, message)
-            else:
+            elif isinstance(message, EpochDone):
                 self.receive(message)
 
     def _take_in(self, flight: Flight, record: RunRecord) -> None:
@@ -176,18 +199,25 @@ class _Tasks:
 
     def _bury(self, flight: Flight, error: Exception) -> None:
         """Put back the runs of a task that ended before them, or give them up."""
-        host = self.nodes.hosts.get(flight.node or "", "a node that had not said which it is")
         if len(flight.cohort.runs) == 1:  # else nobody knows which of them it was
             reason = first_sentence(error)
             self.nodes.failed(flight.cohort.runs[0].run_id, flight.node, reason)
-        why = _why(self.ray, error, host)
-        for record in self.queue.bury(flight.cohort, self.device, why):
-            self.receive(replace(record, provenance={**record.provenance, "host": host}))
+        self._give_up(flight, _why(self.ray, error, self._host(flight)))
+
+    def _give_up(
+        self, flight: Flight, why: str, at: Collection[str] = (), *, attempts: int = ATTEMPTS
+    ) -> None:
+        for record in self.queue.bury(flight.cohort, self.device, why, at, attempts=attempts):
+            origin = {**record.provenance, "host": self._host(flight)}
+            self.receive(replace(record, provenance=origin))
+
+    def _host(self, flight: Flight) -> str:
+        return self.nodes.hosts.get(flight.node or "", "a node that had not said which it is")
 
 
 def _stream_from_here(
     cohort: Cohort, device_name: str, folder: str
-) -> Iterator[str | RunRecord | EpochDone]:
+) -> Iterator[str | RunRecord | EpochDone | AtWork]:
     """Yield the node that this runs on, then what `bnexp.engine.worker.stream` yields."""
     import ray
 

@@ -1,5 +1,6 @@
 """Whether a worker gets on with its runs, by what it says and by how long it says nothing."""
 
+from bnexp.config.train import Train
 from bnexp.engine.messages import AtWork, EpochDone
 from bnexp.store.records import RunRecord
 
@@ -44,6 +45,12 @@ class Watch:
         seconds = min(seconds, 2 * LOOK_S)
         self.silent_s += seconds
         self.busy_s += seconds
+
+    def over(self, train: Train) -> str | None:
+        """Return why a worker is to be ended: a run is stuck, or takes longer than it may."""
+        if train.is_too_long(self.busy_s / max(1, len(self.run_ids))):
+            return train.too_long
+        return self.stuck()
 
     def stuck(self) -> str | None:
         """Return what to record of a run that does not get on, None if all is well."""

@@ -4,7 +4,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import Queue
@@ -29,19 +29,11 @@ def child(pipe: Connection, device_name: str) -> None:
     os.environ["OMP_NUM_THREADS"] = "1"  # before torch starts its thread pool
     from bnexp.train.cpu.kernels import library  # imports torch, while the parent gets ready
     from bnexp.train.device import tune_process
-    from bnexp.train.pace import telling
 
     tune_process()
     library()  # compiled here, it is not taken for a run that does not get on
-    at: tuple[str, ...] = ()
-
-    def at_work(runs: Sequence[Run]) -> None:
-        nonlocal at
-        at = tuple(run.run_id for run in runs)
-        pipe.send(AtWork(at))
-
     try:
-        with telling(lambda epoch_s: pipe.send(AtWork(at, epoch_s))):
+        with _telling_at_what(pipe.send) as at_work:
             while True:
                 train(pipe.recv(), device_name, pipe.send, at_work)
                 pipe.send(CohortDone())
@@ -49,8 +41,10 @@ def child(pipe: Connection, device_name: str) -> None:
         return  # no more cohorts, or no parent
 
 
-def stream(cohort: Cohort, device_name: str, folder: str) -> Iterator[RunRecord | EpochDone]:
-    """Yield what `train` sends, as it comes.
+def stream(
+    cohort: Cohort, device_name: str, folder: str
+) -> Iterator[RunRecord | EpochDone | AtWork]:
+    """Yield what `train` sends, and at which runs it is, as it comes.
 
     Args:
         folder: Where the command was called: a user's own network and a relative
@@ -59,7 +53,7 @@ def stream(cohort: Cohort, device_name: str, folder: str) -> Iterator[RunRecord 
     os.environ["OMP_NUM_THREADS"] = "1"  # before torch starts its thread pool
     if os.path.isdir(folder):
         os.chdir(folder)
-    said: Queue[RunRecord | EpochDone | CohortDone] = Queue()
+    said: Queue[RunRecord | EpochDone | AtWork | CohortDone] = Queue()
 
     def send(message: RunRecord | EpochDone) -> None:
         said.put(message)
@@ -67,10 +61,13 @@ def stream(cohort: Cohort, device_name: str, folder: str) -> Iterator[RunRecord 
             said.join()  # it has left before anything can go wrong with the next run
 
     def work() -> None:
+        from bnexp.train.cpu.kernels import library
         from bnexp.train.device import tune_process  # imports torch
 
         tune_process()  # it holds for this thread only
-        train(cohort, device_name, send)
+        library()
+        with _telling_at_what(said.put) as at_work:
+            train(cohort, device_name, send, at_work)
 
     # Epochs are told by a call, which a generator cannot yield from: hence the thread.
     with ThreadPoolExecutor(1) as pool:
@@ -80,6 +77,24 @@ def stream(cohort: Cohort, device_name: str, folder: str) -> Iterator[RunRecord 
             yield message
             said.task_done()
         over.result()
+
+
+@contextmanager
+def _telling_at_what(
+    send: Callable[[AtWork], None],
+) -> Iterator[Callable[[Sequence[Run]], None]]:
+    """Send at which runs a worker is, and how long an epoch of them will take, once known."""
+    from bnexp.train.pace import telling
+
+    at: tuple[str, ...] = ()
+
+    def at_work(runs: Sequence[Run]) -> None:
+        nonlocal at
+        at = tuple(run.run_id for run in runs)
+        send(AtWork(at))
+
+    with telling(lambda epoch_s: send(AtWork(at, epoch_s))):
+        yield at_work
 
 
 def train(

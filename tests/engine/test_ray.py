@@ -14,7 +14,7 @@ import pytest
 
 from bnexp.cli import main
 from bnexp.config.schema import Config
-from bnexp.engine import devices_of, execute, n_workers, ray_tasks
+from bnexp.engine import devices_of, execute, n_workers, ray_tasks, watch
 from bnexp.engine.messages import EpochDone
 from bnexp.errors import UsageError
 from bnexp.store.folder import Store
@@ -40,6 +40,7 @@ def build(config, seed, shape, classes):
         os.kill(os.getpid(), signal.SIGKILL)
     return example(config, seed, shape, classes)
 """
+HANG = "import time; time.sleep(1000)"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -96,6 +97,28 @@ def test_a_run_that_kills_its_task_costs_no_other(
     epochs = Counter(one.epoch for one in collected.epochs if one.run_id == runs[0].run_id)
     assert epochs == {1: 1, 2: 1}
     assert "".join(capfd.readouterr()) == ""
+
+
+@pytest.mark.thorough
+def test_a_run_that_hangs_is_ended_and_costs_no_other(
+    joined: Config,
+    compose: Callable[..., Config],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A task that says nothing any more is cancelled; what waits behind it is trained."""
+    monkeypatch.setattr(watch, "AT_LEAST_S", 5.0)
+    monkeypatch.chdir(tmp_path)
+    Path("hanging.py").write_text(DEADLY.replace("os.kill(os.getpid(), signal.SIGKILL)", HANG))
+    model = ("model=custom", "model.function=hanging:build")
+    runs = runs_of(compose(*SMALL, *model), 3)
+    collected = Collected()
+    execute(portions(runs, 1), joined.engine, ["cpu"], Store(tmp_path), collected)
+    statuses = [collected.by_id[run.run_id].status for run in runs]
+    assert statuses == ["ok", "failed", "ok"]
+    stuck = collected.by_id[runs[1].run_id]
+    assert str(stuck.error).startswith("no progress for")
+    assert stuck.provenance["host"]
 
 
 def test_a_listener_that_raises_leaves_no_task(
