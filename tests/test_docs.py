@@ -4,9 +4,12 @@ import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
+import torch
+from torch import nn
 
 from bnexp.cli import main
 from bnexp.cli.arguments import parser
@@ -87,6 +90,11 @@ def a_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     colours(tmp_path / "photos")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
+    code: dict[str, Any] = {}
+    exec(FILES["my_features.py"], code)
+    images, labels = torch.rand(30, 1, 6, 6), torch.arange(30) % 3
+    for name, network in (("vgg", nn.Conv2d(1, 2, 3)), ("random", nn.AvgPool2d(2))):
+        code["write"](f"{name}.npz", network, train=(images, labels), test=(images, labels))
     return tmp_path
 
 
@@ -101,7 +109,7 @@ def test_commands_parse(command: str, a_users_folder: Path) -> None:
 OWN = [
     one
     for one in COMMANDS
-    if re.search(r"data\.root=photos|\.function=my_|data\.(augment|corrupt)", one)
+    if re.search(r"data\.(root=photos|file=)|\.function=my_|data\.(augment|corrupt)", one)
 ]
 
 
@@ -131,8 +139,8 @@ def test_what_is_ones_own_works_at_first_try(
 
 def test_there_are_commands_to_test() -> None:
     """The README shows how to run, plan, report, configure and list, and what is one's own."""
-    assert len(OWN) == 5
-    assert FILES.keys() == {"my_data.py", "my_networks.py"}
+    assert len(OWN) == 6
+    assert FILES.keys() == {"my_data.py", "my_features.py", "my_networks.py"}
     assert {command.split()[1] for command in COMMANDS} >= {"run", "plan", "report", "config"}
 
 

@@ -27,7 +27,7 @@ from bnexp.config.schema import Config, determines_result
 from bnexp.config.study import StudySpec
 from bnexp.config.until import UNTIL, Until, is_until, with_settings
 from bnexp.config.yaml_files import check_option
-from bnexp.datasets import folder, own
+from bnexp.datasets import arrays, folder, own
 from bnexp.errors import UsageError, in_one_line
 from bnexp.reading import in_short, is_folder
 from bnexp.user_code.source import file_of
@@ -83,6 +83,7 @@ class Composer:
 
     def __enter__(self) -> Self:
         GlobalHydra.instance().clear()
+        arrays.forget()
         folder.forget()
         own.forget()
         self._chosen = {}

@@ -6,7 +6,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from bnexp.config.part import ADDRESS, Args, Count, Part
 from bnexp.config.transforms import Augment, Corrupt, named
-from bnexp.datasets import folder, own
+from bnexp.datasets import arrays, folder, own
 from bnexp.datasets.about import EMNIST, PUBLISHED, About
 from bnexp.datasets.listing import Settings
 from bnexp.user_code.settings import Signature, checked, signature
@@ -110,6 +110,15 @@ class Folder(Images):
         return self._about
 
 
+class Arrays(Images):
+    name: Literal["arrays"]
+    file: str
+
+    @property
+    def about(self) -> About:
+        return arrays.about(self.file)
+
+
 class Function(Images):
     name: Literal["function"]
     function: Annotated[str, Field(pattern=ADDRESS)]
@@ -146,4 +155,4 @@ class Function(Images):
         return self._about
 
 
-Data = Annotated[Published | Emnist | Folder | Function, Field(discriminator="name")]
+Data = Annotated[Published | Emnist | Folder | Arrays | Function, Field(discriminator="name")]

@@ -3,7 +3,7 @@
 import itertools
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from bnexp.config.network import Layer, Network, Pool, Widths, dense
 from bnexp.config.normalization import AnyNorm
@@ -107,11 +107,35 @@ FROZEN = (
 )
 
 
+def _no_others(features: object) -> object:
+    """Refuse what is no network of bnexp's, with what leads to the same."""
+    said = str(features)
+    as_data = "are data, together with their labels: data=arrays data.file="
+    if said.endswith(".npz"):
+        raise ValueError(f"features in a file {as_data}{said}, model.features=pixels")
+    if said.startswith("run:"):
+        raise ValueError(
+            "of an earlier run the weights are not kept. Features that a network of yours has "
+            f"computed {as_data}FILE.npz, model.features=pixels"
+        )
+    return features
+
+
 class DenseHead(Network):
     name: Literal["dense_head"]
     hidden: Widths
-    features: Literal["pixels", "frozen_conv"]
+    features: Annotated[Literal["pixels", "frozen_conv"], BeforeValidator(_no_others)]
+    learn: Literal["head", "last", "all"]
     input_scale: Positive
+
+    @model_validator(mode="after")
+    def _something_to_learn(self) -> Self:
+        if self.learn == "all" and self.features == "pixels":
+            raise ValueError(
+                "model.learn=all lets the features learn too, and pixels cannot: choose "
+                "model.features=frozen_conv, or model.learn=head"
+            )
+        return self
 
     @property
     def layers(self) -> tuple[Layer, ...]:

@@ -225,6 +225,7 @@ class Config(Part):
             del dump[section][name]
         if self.data.about.fingerprint:
             dump["data"]["content"] = self.data.about.dump()
+            dump["data"].pop("file", None)
         if isinstance(self.data, Function):
             _put_args(dump["data"], self.data.settings, self.data.signature)
         if isinstance(self.model, Custom):
@@ -262,6 +263,7 @@ NEUTRAL: dict[str, dict[str, Any]] = {
         "dropout_place": "after_activation",
         "init_gain_where": "all",
         "init_seed": None,
+        "learn": "head",
     },
     "norm": {
         "where": "all",

@@ -9,10 +9,10 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bnexp.config.data import Data, Folder, Function
+from bnexp.config.data import Arrays, Data, Folder, Function
 from bnexp.data import torchvision_sets
 from bnexp.data.torchvision_sets import READ, fetch
-from bnexp.datasets import folder, own
+from bnexp.datasets import arrays, folder, own
 from bnexp.errors import UsageError, in_one_line
 from bnexp.reading import MOST_BYTES, read_bytes
 
@@ -128,6 +128,8 @@ def read(config: Data) -> "list[tuple[np.ndarray, np.ndarray]]":
     """
     if isinstance(config, Folder):
         return folder.arrays(config.settings, config.about)
+    if isinstance(config, Arrays):
+        return arrays.arrays(config.file, config.about)
     if isinstance(config, Function):
         return own.arrays(config.called, config.about)
     if config.name in READ:

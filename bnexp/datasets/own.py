@@ -1,26 +1,20 @@
 """Images or vectors that a function of the user returns."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bnexp.datasets.about import About
-from bnexp.datasets.memory import check_fits
+from bnexp.datasets.splits import ARRAYS, FEWER, about_of, splits_of
 from bnexp.errors import UsageError, described, in_one_line
 from bnexp.user_code.settings import Signature
 from bnexp.user_code.source import Source, function_of
 
 if TYPE_CHECKING:
-    import numpy as np
+    from bnexp.datasets.splits import Split
 
-    Split = tuple[np.ndarray, np.ndarray]
-WANTED = (
-    "it should return train images, train labels, test images and test labels: images as "
-    "uint8 or floats, (N, C, H, W) or (N, F), labels as whole numbers from 0, (N,)"
-)
-FEWER = "let it return fewer or smaller images, or bytes (uint8), which take a quarter"
+WANTED = f"it should return train images, train labels, test images and test labels: {ARRAYS}"
 
 
 @dataclass(frozen=True)
@@ -72,7 +66,7 @@ class Function:
         except (Exception, SystemExit) as error:
             raise UsageError(f"{called} fails: {described(error)}") from error
         try:
-            return _splits(found)
+            return splits_of(found)
         except UsageError as error:
             raise UsageError(f"{called}: {error}") from None
         except Exception as error:  # of whatever is no array as well
@@ -88,7 +82,7 @@ def about(function: Function) -> About:
     told = {"data": function.data.model_dump(mode="json"), "source": str(function.source)}
     key = json.dumps(told, sort_keys=True)
     if key not in _known:
-        _known[key] = _about(function.splits())
+        _known[key] = about_of(function.splits())
     return _known[key]
 
 
@@ -104,70 +98,9 @@ def arrays(function: Function, expected: About) -> "list[Split]":
         UsageError: If it is not what it returned when the configuration was made.
     """
     found = function.splits()
-    if _about(found) != expected:
+    if about_of(found) != expected:
         raise UsageError(
             f"data.function={function.address} returns something else each time it is called: "
             "let it draw from a generator of a fixed seed, as numpy.random.default_rng(0)"
         )
     return found
-
-
-def _about(splits: "list[Split]") -> About:
-    import numpy as np
-
-    (train, labels), (test, test_labels) = splits
-    said = hashlib.sha256()
-    for one in (train, labels, test, test_labels):
-        said.update(f"{one.shape} {one.dtype.str}".encode())
-        said.update(one.data)
-    counts = np.bincount(test_labels)
-    return About(
-        tuple(int(side) for side in train.shape[1:]),
-        int(max(labels.max(), test_labels.max())) + 1,
-        len(train),
-        len(test),
-        fingerprint=said.hexdigest()[:12],
-        is_bytes=train.dtype == np.uint8,
-        largest=int(counts.max()) / len(test),
-    )
-
-
-def _splits(found: Any) -> "list[Split]":
-    """Return what a function returned as arrays.
-
-    Raises:
-        ValueError: If that is not what it should return.
-    """
-    import numpy as np
-
-    if not isinstance(found, tuple | list) or len(found) != 4:
-        raise ValueError(f"it returns {_described(found)}")
-    splits = []
-    for name, images, labels in (("train", *found[:2]), ("test", *found[2:])):
-        x, y = np.asarray(images), np.asarray(labels)
-        if x.ndim not in (2, 4) or 0 in x.shape:
-            raise ValueError(f"the {name} images have the shape {x.shape}")
-        if x.dtype != np.uint8:
-            if not np.issubdtype(x.dtype, np.floating):
-                raise ValueError(f"the {name} images are {x.dtype}")
-            check_fits(4 * x.size, f"the {len(x):,} {name} images as floats", instead=FEWER)
-            x = x.astype("<f4", copy=False)
-            if not np.isfinite(x).all():
-                raise ValueError(f"the {name} images hold NaN or infinite numbers")
-        if y.shape != x.shape[:1] or not np.issubdtype(y.dtype, np.integer):
-            raise ValueError(f"the {len(x)} {name} labels are {y.dtype} of shape {y.shape}")
-        splits.append((np.ascontiguousarray(x), np.ascontiguousarray(y, "<i8")))
-    (train, labels), (test, test_labels) = splits
-    if (train.shape[1:], train.dtype) != (test.shape[1:], test.dtype):
-        kinds = [f"{one.dtype} {one.shape[1:]}" for one in (train, test)]
-        raise ValueError(f"an image is {kinds[0]} to train on and {kinds[1]} to test on")
-    lowest = min(labels.min(), test_labels.min())
-    if lowest or labels.max() == 0:
-        of_two = "labels tell two classes at least"
-        raise ValueError(f"the labels begin at {lowest}" if lowest else of_two)
-    return splits
-
-
-def _described(found: Any) -> str:
-    many = f" of {len(found)}" if isinstance(found, tuple | list) else ""
-    return f"a {type(found).__name__}{many}"

@@ -92,6 +92,8 @@ def build(config: Config, seed: int) -> nn.Sequential:
     modules = {role(path): module for path, module in network.named_modules()}
     _drop_redundant_biases(modules, config)
     start_blocks(modules, config.model)
+    if isinstance(config.model, DenseHead):
+        _freeze(network, config.model.learn)
     if isinstance(config.norm, WeightStandardization):
         for name in _normalized(config):
             standardize(modules[name], config.norm.epsilon)
@@ -170,15 +172,22 @@ def _flatten(layers: Layers, shape: Shape) -> Shape:
 
 
 def _features(layers: Layers, head: DenseHead, shape: Shape) -> Shape:
-    """Add the features of a dense head, which do not learn; return their shape."""
+    """Add the features of a dense head; return their shape."""
     for layer in FROZEN if head.features == "frozen_conv" else ():
         shape = _add_conv(layers, layer, shape)
-        layers[layer.name].requires_grad_(False)
         layers[f"{layer.name}_activation"] = nn.ReLU()
         layers[f"{layer.name}_pool"] = nn.MaxPool2d(kernel_size=2, stride=2)
     if head.input_scale != 1:
         layers["scale"] = Scale(head.input_scale)
     return shape
+
+
+def _freeze(network: nn.Sequential, learn: str) -> None:
+    """Keep as they are the features of a dense head, or all layers but the last, or none."""
+    for name, layer in network.named_children():
+        of_features = name in {one.name for one in FROZEN}
+        if (learn == "head" and of_features) or (learn == "last" and name != "output"):
+            layer.requires_grad_(False)
 
 
 def _placement(norm: AnyNorm) -> str:

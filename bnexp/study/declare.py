@@ -93,7 +93,7 @@ def declare(composer: Composer, arguments: Sequence[str], *, multirun: bool) -> 
     choice = _applied(composer.options, of_runs, choice, spec, multirun=multirun)
     said = {override.key_or_group for override in overrides}
     fixed = (*choice.fixed, *(one for one in sized if one.key not in said))
-    base, _ = composer.resolve(fixed)
+    base = _base(composer, fixed, choice.factors)
     _check_length(overrides, base, choice)
     as_declared = declared is not None and declared.identity() == base.identity()
     responses = responses_of(spec, base)
@@ -120,6 +120,18 @@ def declare(composer: Composer, arguments: Sequence[str], *, multirun: bool) -> 
     )
     _check_name(study.name)
     return study
+
+
+def _base(composer: Composer, fixed: Sequence[Setting], factors: Sequence[Factor]) -> Config:
+    """Return what all cells share; where it cannot stand by itself, in the first of them.
+
+    Vectors have no network before a level names one, and a sweep of files no default.
+    """
+    try:
+        return composer.resolve(fixed)[0]
+    except UsageError:
+        first = (one for factor in factors for one in factor.levels[0].settings)
+        return composer.resolve([*fixed, *first])[0]
 
 
 def _check_once(overrides: Sequence[Override]) -> None:

@@ -15,7 +15,7 @@ from bnexp.config.schema import NEUTRAL, NOT_IDENTITY, NOT_IDENTITY_KEYS, Config
 from bnexp.errors import UsageError
 from bnexp.metrics import PROBES
 from bnexp.study.design import Cell
-from tests.datasets.pictures import colours
+from tests.datasets.pictures import colours, vectors
 
 YAML = sorted(path.relative_to(conf_dir()) for path in conf_dir().rglob("*.yaml"))
 # 400 images leave no batch of one of the sizes below.
@@ -39,6 +39,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     beside = {
         "data=folder": (f"data.root={root}", "model=mlp"),
         "data=function": ("model=mlp",),
+        "data=arrays": (f"data.file={vectors(root.parent / 'vectors.npz')}", "model=mlp"),
     }
     return lambda option: (option, *beside.get(option, ()))
 
@@ -417,12 +418,13 @@ def test_all_other_keys_are_part_of_the_identity(
             for key, value in _dotted_items(config.model_dump(mode="json"))
             if key.partition(".")[0] not in NOT_IDENTITY
             and key not in outside
+            and key != "data.file"  # of which the content is told
             and not isinstance(value, dict)
             and not (key in NEUTRAL_VALUES and NEUTRAL_VALUES[key] == value)
         }
         found = dict(_dotted_items(config.identity()))
         content = [key for key in found if key.startswith("data.content")]
-        assert bool(content) == (option in ("data=folder", "data=function"))
+        assert bool(content) == (option in ("data=arrays", "data=folder", "data=function"))
         for key in content:
             del found[key]
         assert {k: v for k, v in found.items() if not isinstance(v, dict)} == expected
@@ -444,6 +446,7 @@ LATER = {
     "model.dropout_place": ("before_activation",),
     "model.init_gain_where": ("[conv1]", "[fc1,output]"),
     "model.init_seed": ("0", "7"),
+    "model.learn": ("last", "all"),
     "norm.where": ("[conv1]", "[fc1,fc2]", "[input]"),
     "norm.affine": ("gamma", "beta", "none"),
     "norm.epsilon_inside": ("false",),
@@ -467,6 +470,10 @@ LATER = {
 }
 # Ids of stored runs, as in tests/study/test_design.py.
 GOLDEN = {("preset=d2l_lenet", 0): "05a14477d0c0", ("preset=d2l_bn", 3): "0db44c477028"}
+# The same of a model that alone has a key, from before it had it.
+OF_ONE_MODEL = {
+    "model.learn": {("model=dense_head model.features=frozen_conv", 0): "095b374d98c2"},
+}
 
 
 def run_id(config: Config, seed: int) -> str:
@@ -555,13 +562,13 @@ def test_a_later_key_at_its_neutral_value_leaves_the_ids(
 ) -> None:
     """Said or not, the neutral value gives known runs the ids that they always had."""
     value = NEUTRAL_VALUES[key]
-    for (preset, seed), expected in GOLDEN.items():
-        assert run_id(compose(preset), seed) == expected
+    for (preset, seed), expected in (OF_ONE_MODEL.get(key) or GOLDEN).items():
+        assert run_id(compose(*preset.split()), seed) == expected
         if key.startswith("norm.") and preset == "preset=d2l_lenet":
             continue  # norm=none has no such key
         neutral = "null" if value is None else str(value).lower()
         chosen = key.removesuffix(".name")  # a section is, by its name
-        assert run_id(compose(preset, f"{chosen}={neutral}"), seed) == expected
+        assert run_id(compose(*preset.split(), f"{chosen}={neutral}"), seed) == expected
 
 
 @pytest.mark.parametrize("key", LATER)
@@ -570,8 +577,9 @@ def test_a_later_key_at_another_value_is_another_run(
 ) -> None:
     """Each other value has an id of its own, and the key stands in the identity."""
     chosen = key.removesuffix(".name")  # a section is, by its name
-    configs = [compose("preset=d2l_bn", *f"{chosen}={value}".split()) for value in LATER[key]]
-    ids = [GOLDEN["preset=d2l_bn", 3], *(run_id(config, 3) for config in configs)]
+    (preset, seed), neutral = list((OF_ONE_MODEL.get(key) or GOLDEN).items())[-1]
+    configs = [compose(*f"{preset} {chosen}={value}".split()) for value in LATER[key]]
+    ids = [neutral, *(run_id(config, seed) for config in configs)]
     assert len(set(ids)) == len(ids)
     assert all(key in set(_dotted(config.identity())) for config in configs)
 

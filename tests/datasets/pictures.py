@@ -23,3 +23,15 @@ def colours(root: Path, n_train: int = 8, n_test: int = 4, *, split: bool = True
                 folder = root / part if split else root
                 write(folder / name / f"{part}{number}.png", pixels)
     return root
+
+
+def vectors(path: Path, **others: np.ndarray) -> Path:
+    """Write 60 and 30 vectors of 8 values in three classes, or others; return the file."""
+    rng = np.random.default_rng(0)
+    found = {}
+    for part, n in (("train", 60), ("test", 30)):
+        labels = np.arange(n) % 3
+        found[f"x_{part}"] = rng.normal(labels[:, None], 0.5, (n, 8)).astype(np.float32)
+        found[f"y_{part}"] = labels
+    np.savez(path, **found | others)
+    return path

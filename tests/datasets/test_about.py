@@ -15,7 +15,7 @@ from tests.conftest import real_root
 def test_every_published_set_can_be_configured(composer: Composer) -> None:
     """Each name has a file, and its images and classes are what a stored run is read by."""
     names = set(composer.options("data"))
-    assert names == {*PUBLISHED, "emnist", "folder", "function"}
+    assert names == {*PUBLISHED, "arrays", "emnist", "folder", "function"}
     found = []
     for name, split in [*((name, "") for name in PUBLISHED), *(("emnist", s) for s in EMNIST)]:
         words = [f"data={name}", "model=mlp", "train.batch_size=57"]

@@ -24,7 +24,7 @@ from bnexp.train.evaluate import (
 )
 from bnexp.train.log import Outcome
 from bnexp.train.plain import make_optimizer, train_epoch, train_run
-from tests.datasets.pictures import colours
+from tests.datasets.pictures import colours, vectors
 
 SMALL = ("data=digits", "train.batch_size=16", "train.epochs=2", "optimizer.lr=0.1")
 ALL = "eval.statistics=[running,population,batch]"
@@ -95,7 +95,12 @@ def test_no_option_but_its_own_gives_a_defect(composer: Composer, tmp_path: Path
     assert composer.compose([])[0].norm.name == "none"
     groups = ("preset", "model", "data", "optimizer", "engine", "norm")
     photos = f"data.root={colours(tmp_path, n_train=2, n_test=1)}"
-    beside = {"data=folder": [photos, "model=mlp"], "data=function": ["model=mlp"]}
+    arrays = f"data.file={vectors(tmp_path / 'vectors.npz')}"
+    beside = {
+        "data=folder": [photos, "model=mlp"],
+        "data=function": ["model=mlp"],
+        "data=arrays": [arrays, "model=mlp"],
+    }
     for option in [f"{group}={name}" for group in groups for name in composer.options(group)]:
         own = option.removeprefix("norm=") in DEFECTS
         config, _ = composer.compose([option, *beside.get(option, [])])

@@ -397,6 +397,18 @@ def test_where_chooses_the_layers(
         (("norm=rank", "norm.quantiles=1"), r"norm\.quantiles=1: "),
         (("norm=dyt", "norm.epsilon=0.1"), r"norm\.epsilon does not exist for norm=dyt"),
         (("norm=instance", "model=dense_head"), r"norm=instance needs a convolution"),
+        (
+            ("model=dense_head", "model.features=f.npz"),
+            r"are data, .*data=arrays data\.file=f\.npz",
+        ),
+        (
+            ("model=dense_head", "model.features='run:3f'"),
+            r"weights are not kept.*data=arrays data\.file=FILE\.npz",
+        ),
+        (
+            ("model=dense_head", "model.learn=all"),
+            r"pixels cannot: choose model\.features=frozen_conv",
+        ),
         (("norm=batch", "norm.noise=-1.0"), r"norm\.noise=-1\.0: "),
         (("norm=batch", "norm.affine=all"), r"norm\.affine=all: "),
         (("norm=layer", "norm.momentum=0.1"), r"norm\.momentum does not exist for norm=layer"),

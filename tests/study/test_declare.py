@@ -1,3 +1,4 @@
+import itertools
 import shlex
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from bnexp.errors import UsageError
 from bnexp.metrics import describe
 from bnexp.study.declare import declare, folder_of, open_design
 from bnexp.study.design import Design, Study, enumerate_design
-from tests.datasets.pictures import colours
+from tests.datasets.pictures import colours, vectors
 from tests.fabricate import n_runs
 
 SHIPPED = sorted(path.stem for path in conf_dir().glob("study/*.yaml"))
@@ -490,6 +491,23 @@ def test_the_command_that_is_printed_gives_the_same_runs(
         second = design_of(composer, again[1:] if more else again, multirun=more)
     assert second.run_ids == first.run_ids
     assert second.study.name == first.study.name
+
+
+def test_what_cells_share_need_not_stand_by_itself(
+    composer: Composer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Networks for vectors, and files of these, can be levels: the defaults are of images."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("one.npz", "other.npz"):
+        vectors(tmp_path / name)
+    files = ["data=arrays", "data.file=one.npz,other.npz"]
+    design = design_of(composer, [*files, "model=mlp,dense_head"], multirun=True)
+    found = [(cell.config.data.file, cell.config.model.name) for cell in design.cells]
+    networks = ("mlp", "dense_head")
+    assert found == list(itertools.product(("one.npz", "other.npz"), networks))
+    assert design.study.base == design.cells[0].config
+    with pytest.raises(UsageError, match=r"model=lenet needs images"):
+        design_of(composer, [*files, "model=lenet,mlp"], multirun=True)
 
 
 def test_a_study_of_a_folder_is_told_where_it_lies(own: Path) -> None:

@@ -24,7 +24,7 @@ MODELS = {
     "mlp": ("model=mlp", "model.hidden=[12,8]"),
     "mlp, dropout": ("model=mlp", "model.hidden=[12,8]", "model.dropout=0.3"),
     "fastai_cnn": ("model=fastai_cnn", "model.dropout=0.5"),
-    "dense_head": ("model=dense_head", "model.hidden=[12]"),
+    "dense_head": ("model=dense_head", "model.hidden=[12]", "model.learn=last"),
 }
 NORMS = {
     "none": (),

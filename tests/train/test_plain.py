@@ -1,4 +1,5 @@
 import functools
+import itertools
 import json
 import math
 from collections.abc import Callable
@@ -438,7 +439,7 @@ def test_epochs_to_a_threshold(compose: Callable[..., Config]) -> None:
 def test_frozen_features_do_not_learn(
     compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Through a whole run, decay included, frozen features get no gradient and no update."""
+    """Through a whole run, decay included, what does not learn gets no gradient, no update."""
     networks: list[nn.Sequential] = []
 
     def watched(config: Config, seed: int) -> nn.Sequential:
@@ -447,11 +448,20 @@ def test_frozen_features_do_not_learn(
 
     monkeypatch.setattr(plain, "build", watched)
     head = ("model=dense_head", "model.features=frozen_conv", "model.hidden=[16]")
-    for optimizer in ("sgd", "adam"):
+    # 256 values to 16 units with gamma and beta, to 10 classes; 6 and 16 filters of 5 x 5.
+    last, hidden, convs = 17 * 10, 257 * 16 + 2 * 16, 26 * 6 + 151 * 16
+    learns = {
+        "head": (("fc1", "output"), last + hidden),
+        "last": (("output",), last),
+        "all": (("frozen", "fc1", "output"), last + hidden + convs),
+    }
+    for optimizer, learn in itertools.product(("sgd", "adam"), learns):
+        learned, n_parameters = learns[learn]
         config = compose(
             *SMALL[:4],
             *head,
             "norm=batch",
+            f"model.learn={learn}",
             f"optimizer={optimizer}",
             "optimizer.lr=0.01",
             "optimizer.weight_decay=0.1",
@@ -459,12 +469,11 @@ def test_frozen_features_do_not_learn(
         outcome = train(config)
         found, fresh = networks[-1], dict(build(config, 0).named_parameters())
         for name, parameter in found.named_parameters():
-            frozen = name.startswith("frozen")
+            frozen = not name.startswith(learned)
             assert parameter.requires_grad is not frozen
             assert (parameter.grad is None) == frozen
             assert torch.equal(parameter, fresh[name]) == frozen, name
-        # 256 values to 16 units with gamma and beta, to 10 classes.
-        assert outcome.metrics["n_parameters"] == 257 * 16 + 2 * 16 + 17 * 10
+        assert outcome.metrics["n_parameters"] == n_parameters
         assert outcome.status == "ok"
 
 
