@@ -144,8 +144,8 @@ def test_the_command_names_the_seeds_that_joined(
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
-        (["study=bias", "budget=smoke"], "; 1 seed x 6 cells of other settings would take"),
-        (["study=bias", "train.epochs=1"], "; 5 seeds x 6 cells of other settings would take"),
+        (["study=bias", "budget=smoke"], "; 1 seed x 16 cells of other settings would take"),
+        (["study=bias", "train.epochs=1"], "; 5 seeds x 24 cells of other settings would take"),
     ],
 )
 def test_a_smaller_design_of_other_settings_says_what_would_be_lost(
@@ -157,7 +157,7 @@ def test_a_smaller_design_of_other_settings_says_what_would_be_lost(
     said = there.loss(design)
     assert said is not None
     assert "\n" not in said
-    assert said.startswith(f"{weird_path / 'bias'} reports 7 seeds x 6 cells")
+    assert said.startswith(f"{weird_path / 'bias'} reports 7 seeds x 24 cells")
     assert says in said
     assert "name=OTHER" in said
     assert "--replace" in said
