@@ -178,11 +178,11 @@ def faulty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture
-def unprinted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make a report's figures without laying out and printing them: most of what it takes."""
-    from tests.fabricate import UNPRINTED
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make reports without drawing their figures, which is most of what they take."""
+    from tests.fabricate import UNDRAWN
 
-    monkeypatch.setattr("bnexp.plots.output.files", lambda _: UNPRINTED)
+    monkeypatch.setattr("bnexp.plots.made", lambda _: UNDRAWN)
 
 
 @pytest.fixture

@@ -21,11 +21,12 @@ from bnexp.study.design import Design, Run, Study
 STARTED = "2100-01-01T00:00:00+00:00"
 
 ACCURACY = "test_accuracy"
-# A figure that nobody laid out and printed, which is most of what a report takes.
-UNPRINTED = {
+# The files of a figure that nobody drew: figures are most of what a report takes.
+UNDRAWN = {
     "svg": b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"><defs><style/></defs>'
     b"</svg>",
     "png": b"",
+    "json": b"[]",
 }
 Measure = Callable[[Run], dict[str, float | None]]
 

@@ -9,7 +9,7 @@ from bnexp.report.reports import build
 from bnexp.store.folder import Store
 from bnexp.store.packing import pack
 from bnexp.study.design import Run
-from tests.fabricate import UNPRINTED, planted
+from tests.fabricate import UNDRAWN, planted
 
 SWEEP = ["norm=none,batch", "model.pool=avg,max", "seed=range(3)"]
 
@@ -27,7 +27,7 @@ def plant(results: Path) -> None:
     """Make `reported`, `packed`, `bare` and `damaged` below a folder."""
     _, store = planted([*SWEEP, "name=reported"], results, measure)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bnexp.plots.output.files", lambda _: UNPRINTED)
+        patch.setattr("bnexp.plots.made", lambda _: UNDRAWN)
         build(store)
     shutil.copytree(store.folder, results / "packed")
     pack(Store(results / "packed"))

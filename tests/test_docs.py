@@ -113,7 +113,7 @@ OWN = [
 ]
 
 
-@pytest.mark.usefixtures("unprinted", "narrow")
+@pytest.mark.usefixtures("undrawn", "narrow")
 @pytest.mark.parametrize("command", OWN)
 def test_what_is_ones_own_works_at_first_try(
     command: str, a_users_folder: Path, capsys: pytest.CaptureFixture[str]

@@ -236,7 +236,7 @@ def test_results(trained: Store, of_study: bool, where: list[int], value: Any) -
 
 
 @pytest.mark.long
-@pytest.mark.usefixtures("unprinted")
+@pytest.mark.usefixtures("undrawn")
 @MANY
 @given(of_study=st.booleans(), where=WHERE, value=VALUES)
 def test_reports_of_results(

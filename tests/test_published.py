@@ -14,7 +14,7 @@ from bnexp.report.reports import build
 from bnexp.store.folder import Store
 from bnexp.study.declare import open_design
 from tests.conftest import real_root
-from tests.fabricate import UNPRINTED
+from tests.fabricate import UNDRAWN
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 STUDIES = sorted(path.parent.name for path in RESULTS.glob("*/study.json"))
@@ -52,7 +52,7 @@ def test_published_tables_are_those_of_the_runs(
 ) -> None:
     """Rebuilding the report from the published runs gives the published tables and page."""
     # Without figures: their files differ between fonts, and they take two thirds of the time.
-    monkeypatch.setattr("bnexp.plots.output.files", lambda _: UNPRINTED)
+    monkeypatch.setattr("bnexp.plots.output.files", lambda _: UNDRAWN)
     published = RESULTS / study
     copy = tmp_path / study
     made = shutil.ignore_patterns("tables", "figures", "report.*")
@@ -91,7 +91,7 @@ REPEATED = {
 
 
 @pytest.mark.real_data
-@pytest.mark.usefixtures("unprinted")
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("study", REPEATED)
 def test_a_published_run_repeats(study: str, tmp_path: Path) -> None:
     """Trained again by its command, a published run has the metrics that were published."""

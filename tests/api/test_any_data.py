@@ -43,7 +43,7 @@ VECTORS = (
 )
 
 
-@pytest.mark.usefixtures("unprinted")
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     "kind",
     [pytest.param(IMAGES, marks=pytest.mark.thorough), VECTORS],

@@ -30,7 +30,7 @@ def elsewhere(weird_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return weird_path
 
 
-@pytest.mark.usefixtures("unprinted")
+@pytest.mark.usefixtures("undrawn")
 def test_a_sweep_is_planned_and_run(
     elsewhere: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -216,7 +216,7 @@ def test_a_damaged_run_is_named_before_training_and_put_away_by_a_command(
     assert main(["report", "results/s"]) == 0
 
 
-@pytest.mark.usefixtures("unprinted")
+@pytest.mark.usefixtures("undrawn")
 def test_a_pipe_in_place_of_a_page_or_a_figure_is_not_read(
     store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -230,7 +230,7 @@ def test_a_pipe_in_place_of_a_page_or_a_figure_is_not_read(
     assert "other.svg is not an ordinary file" in said(["report", "results/s"], capsys)
 
 
-@pytest.mark.usefixtures("unprinted")
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     ("part", "kind"),
     [
@@ -262,7 +262,7 @@ def test_results_in_which_nobody_measured_what_is_asked_for(
 HOSTILE = '=1+1<svg onload=x>|`]( "${x}'
 
 
-@pytest.mark.usefixtures("unprinted")
+@pytest.mark.usefixtures("undrawn")
 def test_no_text_of_a_stranger_is_more_than_text(
     store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -298,7 +298,7 @@ def test_an_error_that_was_kept_orders_nothing(
     assert capsys.readouterr().out == "a\\x1b]0;title\\x07\tb\\r\n\\udcff\\u202e\n"
 
 
-@pytest.mark.usefixtures("unprinted")
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("command", [["report", "results/s"], ["run", "-m", *SWEEP]])
 def test_a_full_disk_is_one_message(
     command: list[str],
@@ -322,7 +322,7 @@ def test_a_full_disk_is_one_message(
     assert main(command) == 0
 
 
-@pytest.mark.usefixtures("unprinted")
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("gone", ["full", "removed"])
 def test_a_disk_that_fills_while_runs_train_keeps_what_is_finished(
     gone: str,

@@ -52,7 +52,7 @@ def test_a_sweep_trains_once(elsewhere: Path, capsys: pytest.CaptureFixture[str]
     assert {path: path.stat().st_mtime_ns for path in (folder / "runs").iterdir()} == files
 
 
-@pytest.mark.usefixtures("unprinted")
+@pytest.mark.usefixtures("undrawn")
 def test_more_seeds_train_only_the_new_ones(capsys: pytest.CaptureFixture[str]) -> None:
     """Replicates can be added: what is there stays."""
     few = [
@@ -68,7 +68,7 @@ def test_more_seeds_train_only_the_new_ones(capsys: pytest.CaptureFixture[str]) 
     assert "2 done, 2 to train" in capsys.readouterr().out
 
 
-@pytest.mark.usefixtures("unprinted")
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_file_holds_what_the_contract_says(elsewhere: Path) -> None:
     """Every field is there, and the name of the file is the run's id."""
     assert main(["run", "train.epochs=1", "data.train_size=64", "engine=inline"]) == 0
@@ -147,7 +147,7 @@ def test_bad_input_is_one_message_and_exit_2(
     assert list(elsewhere.iterdir()) == []
 
 
-@pytest.mark.usefixtures("unprinted")
+@pytest.mark.usefixtures("undrawn")
 def test_a_failed_run_is_kept_and_tried_again(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -240,7 +240,7 @@ def test_studies_lists_every_study(capsys: pytest.CaptureFixture[str]) -> None:
     assert "bnexp run study=quickstart" in said
 
 
-@pytest.mark.usefixtures("unprinted")
+@pytest.mark.usefixtures("undrawn")
 def test_a_users_own_study_runs(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A YAML file in a folder of one's own is a study like the shipped ones."""
     folder = elsewhere / "mine" / "study"
@@ -325,7 +325,7 @@ def test_help_names_no_option_that_is_refused(
     assert "-m" not in capsys.readouterr().out.replace("--model", "").split()
 
 
-@pytest.mark.usefixtures("unprinted")
+@pytest.mark.usefixtures("undrawn")
 def test_other_runs_of_a_folder_are_counted_apart(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -37,7 +37,7 @@ def told(capsys: Captured, *arguments: str) -> dict[str, Any]:
         ("run_record", ["show", "results/reported/RUN"]),
     ],
 )
-@pytest.mark.usefixtures("unprinted")
+@pytest.mark.usefixtures("undrawn")
 def test_each_object_has_the_keys_that_are_documented(
     kind: str, arguments: list[str], results: Path, capsys: Captured
 ) -> None:
@@ -52,7 +52,7 @@ def test_each_object_has_the_keys_that_are_documented(
     }  # fmt: skip
 
 
-@pytest.mark.usefixtures("unprinted")
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_tells_what_a_report_tells(results: Path, capsys: Captured) -> None:
     """The answer and the effects are those of the folder's `report.json`."""
     found = told(capsys, "run", *SWEEP)

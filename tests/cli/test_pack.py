@@ -38,7 +38,7 @@ def test_there_and_back(store: Store, capsys: pytest.CaptureFixture[str]) -> Non
         assert {path.name: path.read_bytes() for path in store.runs.iterdir()} == before
 
 
-@pytest.mark.usefixtures("unprinted")
+@pytest.mark.usefixtures("undrawn")
 def test_a_packed_study_is_planned_resumed_and_reported(
     store: Store, weird_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -29,7 +29,7 @@ def test_one_folder_gets_its_report(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert not list(tmp_path.rglob("comparison.*"))
 
 
-@pytest.mark.usefixtures("unprinted")
+@pytest.mark.usefixtures("undrawn")
 def test_two_folders_are_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The screen names the folders, says whether they agree, and where the page is."""
     first, second = study(tmp_path / "x"), study(tmp_path / "y")

@@ -10,9 +10,9 @@ from bnexp.cli import browser, main
 from bnexp.report.reports import build
 from bnexp.store.folder import Store
 from bnexp.study.design import Run
-from tests.fabricate import planted
+from tests.fabricate import UNDRAWN, planted
 
-pytestmark = pytest.mark.usefixtures("unprinted")
+pytestmark = pytest.mark.usefixtures("undrawn")
 SHORT = ["train.epochs=1", "data.train_size=64", "engine=inline"]
 
 
@@ -26,16 +26,25 @@ def measure(run: Run) -> dict[str, float | None]:
     }
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a report of seven seeds where the study file declares five."""
+    folder = tmp_path_factory.mktemp("made")
+    _, store = planted(["study=quickstart", "seed=range(7)"], folder, measure)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bnexp.plots.made", lambda _: UNDRAWN)
+        build(store)
+    return folder
+
+
 @pytest.fixture
-def published(weird_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """Return a clone of a folder that reports seven seeds where the study file declares five.
+def published(made: Path, weird_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Return a clone of it.
 
     The test stands beside `results`; nothing there is older than its copy.
     """
-    _, store = planted(["study=quickstart", "seed=range(7)"], weird_path / "made", measure)
-    build(store)
     results = weird_path / "results"
-    shutil.copytree(weird_path / "made", results, copy_function=shutil.copyfile)
+    shutil.copytree(made, results, copy_function=shutil.copyfile)
     monkeypatch.chdir(weird_path)
     return Store(results / "quickstart")
 

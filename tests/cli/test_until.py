@@ -19,7 +19,7 @@ from bnexp.study.declare import open_design
 from bnexp.study.design import Run
 from tests.fabricate import record_of
 
-pytestmark = pytest.mark.usefixtures("unprinted")
+pytestmark = pytest.mark.usefixtures("undrawn")
 SWEEP = ["-m", "norm=none,batch", "name=grown", "engine=inline"]
 THREE = "seed=range(3)"
 Receive = Callable[[RunRecord | EpochDone], None]

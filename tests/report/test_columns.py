@@ -15,7 +15,7 @@ from bnexp.store.columns import explained as explained_columns
 from bnexp.store.folder import Store
 from bnexp.store.image_outcomes import Bits
 from bnexp.study.design import Run
-from tests.fabricate import UNPRINTED, planted_by_image, redeclared
+from tests.fabricate import UNDRAWN, planted_by_image, redeclared
 from tests.report.embedded import data_of
 
 RATES = ("0.1", "1.0", "10.0")
@@ -51,7 +51,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Store:
     store = planted_by_image(SWEEP, tmp_path_factory.mktemp("columns"), right)
     redeclared(store, asks=[{"response": "test_accuracy"} | ask for ask in ASKS])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bnexp.plots.output.files", lambda _: UNPRINTED)  # most of the time
+        patch.setattr("bnexp.plots.made", lambda _: UNDRAWN)  # most of the time
         build(store)
     return store
 

@@ -253,7 +253,7 @@ def test_links_lead_to_each_report(tmp_path: Path) -> None:
     assert reports == {(store.folder / "report.html").resolve() for store in stores}
 
 
-@pytest.mark.usefixtures("unprinted")
+@pytest.mark.usefixtures("undrawn")
 def test_only_the_first_folder_gets_the_comparison(tmp_path: Path) -> None:
     """A comparison leaves its reports in each folder, and its own page in the first."""
     stores = [folder(tmp_path / name, 0.05, "range(3)") for name in "xy"]

@@ -24,7 +24,7 @@ def measure(run: Run) -> dict[str, float | None]:
 
 
 @pytest.fixture
-def store(weird_path: Path, unprinted: None) -> Store:
+def store(weird_path: Path, undrawn: None) -> Store:
     """Return a study with its report, all of it written a minute ago."""
     store = planted(SWEEP, weird_path, measure)[1]
     build(store)

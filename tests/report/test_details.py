@@ -143,7 +143,7 @@ def test_what_a_comparison_lacks_is_said_with_its_reason(
     assert "at most 5 of 25 (at most 4 diverged, at most 1 failed or not trained)." in top
 
 
-@pytest.mark.usefixtures("unprinted")
+@pytest.mark.usefixtures("undrawn")
 def test_a_run_that_never_gets_there_is_no_run_that_is_lost(tmp_path: Path) -> None:
     """A number that runs have not, though they ended well, is named as such."""
 
@@ -176,7 +176,7 @@ def test_a_cell_says_how_often_it_diverges(built: Store, page: str) -> None:
     assert sum(one["n_diverged"] for one in wanted) == 4
 
 
-@pytest.mark.usefixtures("unprinted")
+@pytest.mark.usefixtures("undrawn")
 def test_nothing_is_said_of_what_is_not_there(tmp_path: Path) -> None:
     """Few seeds, none of them lost: no columns for BCa, ranks and what is missing."""
     whole = ["norm=none,batch", "seed=range(10,15)"]

@@ -71,7 +71,7 @@ def test_what_the_design_cannot_tell_is_on_the_page(store: Store) -> None:
         assert "with 80 % power" in page
 
 
-@pytest.mark.usefixtures("unprinted")
+@pytest.mark.usefixtures("undrawn")
 def test_a_study_without_learning_rates_has_no_such_tables(tmp_path: Path) -> None:
     """Where nothing was swept over learning rates, nothing is said of them."""
     command = [*SWEEP[:2], "norm=none,batch", "seed=range(2)", *SWEEP[5:]]

@@ -127,7 +127,7 @@ def test_a_single_epoch_is_no_curve(weird_path: Path) -> None:
     assert names == {"answer", "arms", "effects", "interaction", "cells"}
 
 
-@pytest.mark.usefixtures("unprinted")
+@pytest.mark.usefixtures("undrawn")
 def test_a_figure_of_earlier_runs_goes(store: Store) -> None:
     """Of the figures folder a report replaces what a report has drawn, and nothing else."""
     store.figures.mkdir()
@@ -150,7 +150,7 @@ def test_the_page_needs_no_other_file(built: Store) -> None:
     assert all(one.startswith(("#", "runs/")) for one in page.links)
 
 
-@pytest.mark.usefixtures("unprinted")
+@pytest.mark.usefixtures("undrawn")
 def test_every_string_is_escaped(weird_path: Path) -> None:
     """A question with markup in it is text, not markup."""
     _, store = planted(SWEEP, weird_path, two_points)
@@ -169,7 +169,7 @@ def test_the_report_is_rebuilt_byte_for_byte(built: Store) -> None:
     assert {path: path.read_bytes() for path in files} == before
 
 
-@pytest.mark.usefixtures("unprinted")
+@pytest.mark.usefixtures("undrawn")
 def test_a_diverged_run_is_said_aloud(weird_path: Path) -> None:
     """A cell that lost a seed to divergence is counted, and the page warns."""
 
@@ -190,7 +190,7 @@ def test_a_diverged_run_is_said_aloud(weird_path: Path) -> None:
     assert table.iloc[0]["n"] == 4
 
 
-@pytest.mark.usefixtures("unprinted")
+@pytest.mark.usefixtures("undrawn")
 def test_divergence_that_depends_on_a_level_is_a_finding(weird_path: Path) -> None:
     """Where one level loses runs in every seed, the page says so beside their number."""
 
@@ -236,7 +236,7 @@ def test_a_diverged_run_that_counts_as_guessing_stays_in_the_interaction(
     assert "mean of up to 5 seeds" in figures["interaction"].texts[0].get_text()
 
 
-@pytest.mark.usefixtures("unprinted")
+@pytest.mark.usefixtures("undrawn")
 def test_missing_runs_are_said_aloud(store: Store) -> None:
     """A report of an unfinished study says how many runs it lacks and how to train them."""
     first = sorted(store.runs.glob("*.json"))[0]
@@ -247,7 +247,7 @@ def test_missing_runs_are_said_aloud(store: Store) -> None:
     assert "bnexp run -m norm=none,batch" in text
 
 
-@pytest.mark.usefixtures("unprinted")
+@pytest.mark.usefixtures("undrawn")
 def test_one_seed_gives_no_interval_and_says_so(weird_path: Path) -> None:
     """N = 1 is reported without brackets and with a warning."""
     _, store = planted([*SWEEP[:2], "seed=0"], weird_path, two_points)
@@ -258,7 +258,7 @@ def test_one_seed_gives_no_interval_and_says_so(weird_path: Path) -> None:
     assert not re.search(r"\d \[", effects)
 
 
-@pytest.mark.usefixtures("unprinted")
+@pytest.mark.usefixtures("undrawn")
 def test_other_settings_in_the_folder_take_no_part(store: Store, weird_path: Path) -> None:
     """Runs of another design under the same name are kept, counted and left out."""
     other = [*SWEEP, "train.epochs=3", "name=norm+model.pool"]
@@ -281,6 +281,7 @@ def test_a_folder_without_runs_says_what_to_do(weird_path: Path) -> None:
         build(store)
 
 
+@pytest.mark.thorough
 def test_a_large_design_stays_readable(weird_path: Path) -> None:
     """Twenty learning rates by two norms: the page is built, its figures are bounded."""
     rates = ",".join(f"{rate / 10}" for rate in range(1, 21))
