@@ -78,18 +78,18 @@ def shares_of(array: Values, varied: Sequence[int], looks: Looks = ONE_LOOK) -> 
         varied: The factors that have more than one level.
     """
     complete = whole_seeds(array)
-    numbers = [name for name in list(COLUMNS)[2:] if name != "n"]
-    table = pd.DataFrame(math.nan, index=range(array.ndim - 1), columns=numbers)
+    # A frame is made once, of whole columns: to set its cells takes longer than all the rest.
+    numbers = {name: np.full(array.ndim - 1, math.nan) for name in list(COLUMNS)[2:]}
     if len(complete) > 1 and varied:
         of_factors = products(complete)
-        table[["estimate", "ci_low", "ci_high"]] = _shared_out(of_factors)
+        ends = _shared_out(of_factors).T
+        numbers["estimate"], numbers["ci_low"], numbers["ci_high"] = ends
         p = looks.p([noise_p(of_factors[axis]) for axis in varied], len(complete))
-        table.loc[varied, "p"] = p
-        table.loc[varied, "p_adjusted"] = holm(p)
+        numbers["p"][varied] = p
+        numbers["p_adjusted"][varied] = holm(p)
         if not np.isnan(p).all():
-            table.loc[varied, "p_behind"] = _behind(of_factors[varied], looks)
-    table["n"] = len(complete)
-    return table
+            numbers["p_behind"][varied] = _behind(of_factors[varied], looks)
+    return pd.DataFrame({**numbers, "n": len(complete)})
 
 
 def _shared_out(of_factors: Values) -> Values:

@@ -128,8 +128,9 @@ def test_a_number_of_a_cell_is_told_as_it_is(rng: np.random.Generator) -> None:
     assert sd.ci_low < values.std() < sd.ci_high == np.inf
 
 
+@pytest.mark.parametrize("n", [100, pytest.param(400, marks=pytest.mark.thorough)])
 def test_of_questions_without_an_effect_one_in_twenty_families_is_answered(
-    rng: np.random.Generator,
+    n: int, rng: np.random.Generator
 ) -> None:
     """All questions of a study together are answered wrongly in 5 % of studies at most."""
     asks = [
@@ -140,7 +141,6 @@ def test_of_questions_without_an_effect_one_in_twenty_families_is_answered(
             for norm in FACTORS["norm"]
         ),
     ]
-    n = 400
     wrong = 0
     for _ in range(n):
         table = answer(

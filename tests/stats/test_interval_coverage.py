@@ -118,10 +118,11 @@ def test_holm_keeps_the_family(rng: np.random.Generator) -> None:
     assert 0.02 < errors <= 0.05 + four_errors(0.05, 1500)
 
 
-def test_the_same_cell_twice_finds_nothing(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("n_studies", [50, pytest.param(150, marks=pytest.mark.thorough)])
+def test_the_same_cell_twice_finds_nothing(n_studies: int, rng: np.random.Generator) -> None:
     """A/A studies of four arms that are the same find a contrast in 5 % of them at most."""
     factors = {"norm": ("none", "same"), "pool": ("avg", "same")}
-    found, outside, n_studies = 0, [], 150
+    found, outside = 0, []
     for _ in range(n_studies):
         draws = rng.normal(0.8, 0.02, size=(4, 10))
         cells = [(a, b) for a in factors["norm"] for b in factors["pool"]]

@@ -156,22 +156,23 @@ def test_order_of_levels_does_not_matter() -> None:
     )
 
 
+@pytest.mark.parametrize("studies", [60, pytest.param(300, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("n_seeds", [5, 10])
 @pytest.mark.parametrize("spread", [0.2, 1.0])
 def test_a_known_limit_is_recovered(
-    n_seeds: int, spread: float, rng: np.random.Generator
+    n_seeds: int, spread: float, studies: int, rng: np.random.Generator
 ) -> None:
     """Of seeds with limits around a known one, 95 % intervals hold it, without bias."""
     errors, hits = [], []
-    for _ in range(200):
+    for _ in range(studies):
         truth = rng.uniform(-0.5, 0.5)
         own = rng.normal(truth, spread, size=(n_seeds, 1))
         half = half_success(DOSE, (own > DOSE).astype(float))
         errors.append(half.at - truth)
         hits.append(half.low <= truth <= half.high)
-    # Four standard errors of a mean and of a share of 200; seeds that agree cover more.
-    assert abs(np.mean(errors)) < 4 * np.std(errors) / math.sqrt(200)
-    assert np.mean(hits) > 0.95 - 4 * math.sqrt(0.95 * 0.05 / 200)
+    # Four standard errors of a mean and of a share; seeds that agree cover more.
+    assert abs(np.mean(errors)) < 4 * np.std(errors) / math.sqrt(studies)
+    assert np.mean(hits) > 0.95 - 4 * math.sqrt(0.95 * 0.05 / studies)
 
 
 @given(

@@ -110,8 +110,7 @@ def false_headlines(
 
 
 @pytest.mark.parametrize("noise", NOISES)
-@pytest.mark.parametrize("shape", [(2, 2), (2, 10)])
-@pytest.mark.parametrize("n", [3, 10])
+@pytest.mark.parametrize(("shape", "n"), [((2, 2), 3), ((2, 10), 10)])
 def test_noise_explains_nothing(
     shape: tuple[int, ...], n: int, noise: str, rng: np.random.Generator
 ) -> None:
@@ -121,10 +120,21 @@ def test_noise_explains_nothing(
     assert told <= ALPHA + four_errors(ALPHA, 150)
 
 
-@pytest.mark.thorough
+SHAPES = [(2, 2), (2, 3), (2, 4), (2, 5), (2, 10), (2, 20), (3, 4)]
+# Few seeds of few levels, and many of each: of all other designs a sample is thorough too.
+SAMPLED = {((2, 2), 2), ((2, 2), 5), ((2, 5), 3), ((2, 20), 3), ((3, 4), 10), ((2, 10), 30)}
+
+
 @pytest.mark.parametrize("noise", NOISES)
-@pytest.mark.parametrize("shape", [(2, 2), (2, 3), (2, 4), (2, 5), (2, 10), (2, 20), (3, 4)])
-@pytest.mark.parametrize("n", [2, 3, 5, 10, 30])
+@pytest.mark.parametrize(
+    ("shape", "n"),
+    [
+        pytest.param(
+            *design, marks=pytest.mark.thorough if design in SAMPLED else pytest.mark.long
+        )
+        for design in itertools.product(SHAPES, [2, 3, 5, 10, 30])
+    ],
+)
 def test_noise_explains_nothing_in_any_design(
     shape: tuple[int, ...], n: int, noise: str, rng: np.random.Generator
 ) -> None:
@@ -153,10 +163,17 @@ def test_of_two_equal_factors_neither_explains_most(n: int, rng: np.random.Gener
     assert wrong_headlines(rng, (2, 5), n, 20, 300) < ALPHA + four_errors(ALPHA, 300)
 
 
-@pytest.mark.thorough
-@pytest.mark.parametrize("shape", [(2, 2), (2, 5), (2, 10)])
-@pytest.mark.parametrize("n", [3, 5, 10, 30])
-@pytest.mark.parametrize("size", [2, 5, 20])
+@pytest.mark.parametrize(
+    ("shape", "n", "size"),
+    [
+        pytest.param(
+            *design, marks=pytest.mark.thorough if number % 4 == 0 else pytest.mark.long
+        )
+        for number, design in enumerate(
+            itertools.product([(2, 2), (2, 5), (2, 10)], [3, 5, 10, 30], [2, 5, 20])
+        )
+    ],
+)
 def test_of_two_equal_factors_neither_explains_most_in_any_design(
     shape: tuple[int, ...], n: int, size: float, rng: np.random.Generator
 ) -> None:
@@ -174,10 +191,26 @@ def test_few_levels_do_not_hide_a_true_effect(rng: np.random.Generator) -> None:
     assert second == 0
 
 
-@pytest.mark.parametrize(("n", "low"), [(3, 0.93), (10, 0.9)])
-@pytest.mark.parametrize("squares", [(4, 1), (1, 0), (100, 1), (100, 100)])
+@pytest.mark.parametrize(
+    ("squares", "n", "low"),
+    [
+        ((4, 1), 3, 0.93),
+        ((1, 0), 10, 0.9),
+        *(
+            pytest.param(*one, marks=pytest.mark.thorough)
+            for one in [
+                ((4, 1), 10, 0.9),
+                ((1, 0), 3, 0.93),
+                ((100, 1), 3, 0.93),
+                ((100, 1), 10, 0.9),
+                ((100, 100), 3, 0.93),
+                ((100, 100), 10, 0.9),
+            ]
+        ),
+    ],
+)
 def test_intervals_of_shares_cover(
-    n: int, low: float, squares: tuple[int, int], rng: np.random.Generator
+    squares: tuple[int, int], n: int, low: float, rng: np.random.Generator
 ) -> None:
     """95 % of the intervals hold the true share, be it 0, small or half of the whole."""
     shape, studies = (2, 2), 400
@@ -189,8 +222,13 @@ def test_intervals_of_shares_cover(
 
 
 @pytest.mark.parametrize("noise", NOISES)
-@pytest.mark.parametrize("shape", [(2, 2), (2, 10)])
-@pytest.mark.parametrize("studies", [150, pytest.param(1500, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize(
+    ("shape", "studies"),
+    [
+        ((2, 2), 150),
+        *(pytest.param(shape, 1000, marks=pytest.mark.thorough) for shape in [(2, 2), (2, 10)]),
+    ],
+)
 def test_lost_runs_name_no_leader(
     shape: tuple[int, ...], noise: str, studies: int, rng: np.random.Generator
 ) -> None:
