@@ -178,11 +178,12 @@ def faulty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+def undrawn() -> Iterator[None]:
     """Make reports without drawing their figures, which is most of what they take."""
-    from tests.fabricate import UNDRAWN
+    from tests.fabricate import undrawn_figures
 
-    monkeypatch.setattr("bnexp.plots.made", lambda _: UNDRAWN)
+    with undrawn_figures():
+        yield
 
 
 @pytest.fixture

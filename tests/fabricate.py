@@ -2,11 +2,13 @@
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from bnexp.metrics import TIMES
 from bnexp.store.folder import Store
@@ -28,6 +30,16 @@ UNDRAWN = {
     "png": b"",
     "json": b"[]",
 }
+
+
+@contextmanager
+def undrawn_figures() -> Iterator[None]:
+    """Make reports without drawing their figures."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bnexp.plots.made", lambda _: UNDRAWN)
+        yield
+
+
 Measure = Callable[[Run], dict[str, float | None]]
 
 

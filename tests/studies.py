@@ -3,13 +3,11 @@
 import shutil
 from pathlib import Path
 
-import pytest
-
 from bnexp.report.reports import build
 from bnexp.store.folder import Store
 from bnexp.store.packing import pack
 from bnexp.study.design import Run
-from tests.fabricate import UNDRAWN, planted
+from tests.fabricate import planted, undrawn_figures
 
 SWEEP = ["norm=none,batch", "model.pool=avg,max", "seed=range(3)"]
 
@@ -26,8 +24,7 @@ def measure(run: Run) -> dict[str, float | None]:
 def plant(results: Path) -> None:
     """Make `reported`, `packed`, `bare` and `damaged` below a folder."""
     _, store = planted([*SWEEP, "name=reported"], results, measure)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bnexp.plots.made", lambda _: UNDRAWN)
+    with undrawn_figures():
         build(store)
     shutil.copytree(store.folder, results / "packed")
     pack(Store(results / "packed"))

@@ -14,7 +14,6 @@ from bnexp.report.reports import build
 from bnexp.store.folder import Store
 from bnexp.study.declare import open_design
 from tests.conftest import real_root
-from tests.fabricate import UNDRAWN
 
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 STUDIES = sorted(path.parent.name for path in RESULTS.glob("*/study.json"))
@@ -25,7 +24,15 @@ def test_studies_are_published() -> None:
     assert {"pooling_vs_bn", "lab_mlp"} <= set(STUDIES)
 
 
-@pytest.mark.parametrize("study", STUDIES)
+# Every kind of table that is published is among theirs, and they are quickly read.
+FEW = {"device_parity", "lab_mlp", "landscape", "pooling_vs_bn"}
+EACH = pytest.mark.parametrize(
+    "study",
+    [pytest.param(one, marks=[] if one in FEW else [pytest.mark.thorough]) for one in STUDIES],
+)
+
+
+@EACH
 def test_published_runs_are_those_of_the_study(study: str) -> None:
     """Today the published command gives every run the id that it has: none is orphaned."""
     store = Store(RESULTS / study)
@@ -35,24 +42,10 @@ def test_published_runs_are_those_of_the_study(study: str) -> None:
     assert {run.run_id for run in design.runs} == store.done()
 
 
-# Studies whose tables take longest, half of the time of all: of each kind of table some other
-# study has one.
-LARGE = ("init_act_depth", "max_lr", "batch_size", "noise_floor", "scale_robustness")
-
-
-@pytest.mark.parametrize(
-    "study",
-    [
-        pytest.param(study, marks=[pytest.mark.thorough] if study in LARGE else [])
-        for study in STUDIES
-    ],
-)
-def test_published_tables_are_those_of_the_runs(
-    study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("undrawn")  # a figure's files differ between fonts
+@EACH
+def test_published_tables_are_those_of_the_runs(study: str, tmp_path: Path) -> None:
     """Rebuilding the report from the published runs gives the published tables and page."""
-    # Without figures: their files differ between fonts, and they take two thirds of the time.
-    monkeypatch.setattr("bnexp.plots.output.files", lambda _: UNDRAWN)
     published = RESULTS / study
     copy = tmp_path / study
     made = shutil.ignore_patterns("tables", "figures", "report.*")

@@ -10,7 +10,7 @@ from bnexp.cli import browser, main
 from bnexp.report.reports import build
 from bnexp.store.folder import Store
 from bnexp.study.design import Run
-from tests.fabricate import UNDRAWN, planted
+from tests.fabricate import planted, undrawn_figures
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 SHORT = ["train.epochs=1", "data.train_size=64", "engine=inline"]
@@ -31,8 +31,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a report of seven seeds where the study file declares five."""
     folder = tmp_path_factory.mktemp("made")
     _, store = planted(["study=quickstart", "seed=range(7)"], folder, measure)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bnexp.plots.made", lambda _: UNDRAWN)
+    with undrawn_figures():
         build(store)
     return folder
 

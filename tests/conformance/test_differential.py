@@ -10,6 +10,7 @@ from typing import TypeAlias
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 from torch import Tensor
@@ -304,18 +305,28 @@ def all_agree(case: Case, *, training: bool) -> None:
             assert off <= 1, (name, what, off)
 
 
+@given(cases())
+def test_a_few_cases_are_those_of_every_other_implementation(case: Case) -> None:
+    """In training and in evaluation; the thorough tests below draw enough to rely on."""
+    for training in (True, False):
+        all_agree(case, training=training)
+
+
+@pytest.mark.thorough
 @drawn(900, cases())
 def test_training_is_that_of_every_other_implementation(case: Case) -> None:
     """In training, output, gradients and buffers are those of four other implementations."""
     all_agree(case, training=True)
 
 
+@pytest.mark.thorough
 @drawn(700, cases())
 def test_evaluation_is_that_of_every_other_implementation(case: Case) -> None:
     """In evaluation, output and gradients agree and the buffers stay as they were."""
     all_agree(case, training=False)
 
 
+@pytest.mark.thorough
 @drawn(400, cases())
 def test_several_steps_leave_the_buffers_of_every_other_implementation(case: Case) -> None:
     """Buffers that three batches have left agree, and so does an evaluation with them."""

@@ -74,6 +74,7 @@ def joined(cluster: str, compose: Callable[..., Config]) -> Config:
     return compose("engine=ray", f"engine.address='{cluster}'")
 
 
+@pytest.mark.thorough
 def test_a_run_that_kills_its_task_costs_no_other(
     joined: Config,
     compose: Callable[..., Config],
@@ -121,6 +122,7 @@ def test_a_run_that_hangs_is_ended_and_costs_no_other(
     assert stuck.provenance["host"]
 
 
+@pytest.mark.thorough
 def test_a_listener_that_raises_leaves_no_task(
     joined: Config, compose: Callable[..., Config]
 ) -> None:
@@ -144,6 +146,7 @@ def test_a_listener_that_raises_leaves_no_task(
     ray.shutdown()
 
 
+@pytest.mark.thorough
 def test_a_cluster_is_asked_for_what_it_has(joined: Config) -> None:
     """A task a core; without a GPU `cuda` is refused, and so is choosing one's number."""
     assert devices_of(joined.engine, "auto") == ["cpu"]
@@ -156,6 +159,7 @@ def test_a_cluster_is_asked_for_what_it_has(joined: Config) -> None:
     ray.shutdown()
 
 
+@pytest.mark.thorough
 def test_a_task_trains_as_this_process_does(
     compose: Callable[..., Config], tmp_path: Path
 ) -> None:

@@ -90,6 +90,7 @@ def test_no_other_file_sets_a_defect() -> None:
     assert seen == len(DEFECTS)
 
 
+@pytest.mark.thorough
 def test_no_option_but_its_own_gives_a_defect(composer: Composer, tmp_path: Path) -> None:
     """Neither the default nor any preset, model or other option composes to a defect."""
     assert composer.compose([])[0].norm.name == "none"

@@ -141,6 +141,7 @@ PLACES = """[...document.querySelectorAll("text")].map(text => {
 FRAME = "(box => [box.width, box.height])(document.documentElement.getBoundingClientRect())"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("font", ["DejaVu Sans", "DejaVu Sans Condensed", "sans-serif"])
 @pytest.mark.parametrize("width", [1400, 500])
 def test_no_label_runs_into_another_or_out_of_the_frame(

@@ -17,9 +17,10 @@ from tests.report import chromium
 from tests.report.chromium import Tab
 
 BROWSER = chromium.find()
-pytestmark = pytest.mark.skipif(
-    BROWSER is None, reason="no Chromium here: scripts/browser.sh installs one"
-)
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(BROWSER is None, reason="no Chromium: scripts/browser.sh installs one"),
+]
 TAB, ENTER = ("Tab", 9), ("Enter", 13, "\r")
 HOSTILE = (
     "<script>document.title = 'owned'</script><img src=x onerror=\"document.title='owned'\">"

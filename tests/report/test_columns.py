@@ -15,7 +15,7 @@ from bnexp.store.columns import explained as explained_columns
 from bnexp.store.folder import Store
 from bnexp.store.image_outcomes import Bits
 from bnexp.study.design import Run
-from tests.fabricate import UNDRAWN, planted_by_image, redeclared
+from tests.fabricate import planted_by_image, redeclared, undrawn_figures
 from tests.report.embedded import data_of
 
 RATES = ("0.1", "1.0", "10.0")
@@ -50,8 +50,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Return a study that has every table that there is, with its report."""
     store = planted_by_image(SWEEP, tmp_path_factory.mktemp("columns"), right)
     redeclared(store, asks=[{"response": "test_accuracy"} | ask for ask in ASKS])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bnexp.plots.made", lambda _: UNDRAWN)  # most of the time
+    with undrawn_figures():
         build(store)
     return store
 

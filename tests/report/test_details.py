@@ -16,7 +16,7 @@ from bnexp.report.reports import build
 from bnexp.stats.tables import Tables
 from bnexp.store.folder import Store
 from bnexp.study.design import Run
-from tests.fabricate import planted, redeclared
+from tests.fabricate import planted, redeclared, undrawn_figures
 from tests.report.embedded import data_of, rows_of
 
 N = 25
@@ -42,7 +42,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Store:
         if run.seed == 9 and run.cell.labels == {"norm": "batch", "model.pool": "avg"}
     )
     (store.runs / f"{lost}.json").unlink()
-    build(store)
+    with undrawn_figures():
+        build(store)
     return store
 
 

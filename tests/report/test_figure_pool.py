@@ -118,6 +118,7 @@ def test_the_helper_ends_with_a_parent_that_was_killed() -> None:
     assert (ended.stdout, ended.returncode) == ("ready\n", -signal.SIGKILL)
 
 
+@pytest.mark.thorough
 def test_commands_are_drawn_by_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What `run` and `report` draw is what one process draws; all done, `run` draws nothing."""
     started = []

@@ -10,6 +10,7 @@ from bnexp.report.answer import answers
 from bnexp.report.tables.learning_rates import rate
 from bnexp.stats.tables import Tables
 from bnexp.store.folder import Store
+from tests.fabricate import undrawn_figures
 from tests.report.embedded import said
 
 SWEEP = [
@@ -33,7 +34,8 @@ SWEEP = [
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Return a study of three learning rates, the last of which is far too large."""
     results = tmp_path_factory.mktemp("results")
-    assert main([*SWEEP, f"results_dir='{results}'"]) == 0
+    with undrawn_figures():
+        assert main([*SWEEP, f"results_dir='{results}'"]) == 0
     return Store(results / "sweep")
 
 

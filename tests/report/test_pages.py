@@ -18,7 +18,7 @@ from bnexp.stats.tables import Tables
 from bnexp.store.folder import Store
 from bnexp.store.given import joined
 from bnexp.study.design import Run
-from tests.fabricate import planted, redeclared
+from tests.fabricate import planted, redeclared, undrawn_figures
 from tests.report.embedded import data_of, said
 
 SWEEP = ["norm=none,batch", "model.pool=avg,max", "seed=range(5)"]
@@ -62,7 +62,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Store:
     ]
     words = dict.fromkeys(("name", "question", "source", "command"), HOSTILE)
     redeclared(store, claims=claims, **words)
-    build(store)
+    with undrawn_figures():
+        build(store)
     return store
 
 
@@ -254,6 +255,7 @@ def test_a_page_of_noise_says_so(tmp_path: Path) -> None:
     assert not any(answer.settled for answer in found)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_an_effect_that_reverses_is_no_average(tmp_path: Path) -> None:
     """Four points up under one pooling and four down under another: the page says so."""
 

@@ -52,6 +52,7 @@ def test_no_stage_begins_when_the_time_is_up(tmp_path: Path) -> None:
     assert set(ended(tmp_path).values()) == {"no time"}
 
 
+@pytest.mark.thorough
 def test_a_stage_leaves_its_numbers(tmp_path: Path) -> None:
     """A stage that is named runs alone; its numbers, its output and its end are on disk."""
     done = check(ROOT, tmp_path, "card")

@@ -72,6 +72,7 @@ def test_studies_answer_rows_that_exist() -> None:
         assert len(set(ids)) == len(ids), study
 
 
+@pytest.mark.thorough
 def test_what_is_read_fast_is_what_is_composed() -> None:
     """Answers read from the files are those that Hydra composes and the schema checks."""
     answers = sources.read_answers(STUDIES)
