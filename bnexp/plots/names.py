@@ -17,13 +17,17 @@ def short(key: str) -> str:
 
 def cell_name(levels: Mapping[str, str]) -> str:
     """Return the levels of a cell as one reads them."""
-    return ", ".join(f"{short(key)} {level}" for key, level in levels.items())
+    return ", ".join(_parts(levels))
+
+
+def _parts(levels: Mapping[str, str]) -> list[str]:
+    return [f"{short(key)} {level}" for key, level in levels.items()]
 
 
 def panel_title(levels: Mapping[str, str], inches: float) -> str:
     """Return the name of a cell, broken into lines that do not run into the next panel's."""
     lines = [""]
-    for part in filter(None, cell_name(levels).split(", ")):
+    for part in _parts(levels):
         if lines[-1] and len(lines[-1]) + len(part) + 2 > inches / 0.067:
             lines.append("")
         lines[-1] += f", {part}" if lines[-1] else part

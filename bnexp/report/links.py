@@ -1,10 +1,11 @@
 """From a number to the runs that it comes from."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from urllib.parse import quote, urlencode
 
 from bnexp.config.study import AnyClaim, EquivalenceClaim, InteractionClaim, ThresholdClaim
-from bnexp.store.given import joined
+from bnexp.store.given import of_text, parted
 
 Factors = Mapping[str, Sequence[str]]
 # What is asked of the table of runs: each column holds one of these levels.
@@ -37,20 +38,15 @@ def to_run(run_id: str) -> Linked:
 
 def of_contrast(factors: Factors, factor: str, a: str, b: str, given: str) -> Only | None:
     """Return the levels of the runs behind a row of contrasts, None if it names others."""
-    fixed = _given(factors, given)
-    if fixed is None:
+    named = [(key,) for key in factors] + list(itertools.permutations(factors, 2))
+    keys = next((keys for keys in named if ":".join(keys) == factor), ())
+    one, other = ([text] if len(keys) == 1 else parted(text) for text in (a, b))
+    if not len(keys) == len(one) == len(other):
         return None
-    if factor in factors:
-        return {factor: [a, b], **fixed}
-    for one in factors:
-        for two in factors:
-            if factor == f"{one}:{two}":
-                halves = [_halves(factors[one], factors[two], text) for text in (a, b)]
-                if None in halves:
-                    return None
-                (a1, a2), (b1, b2) = (half for half in halves if half)
-                return {one: [a1, b1], two: [a2, b2], **fixed}
-    return None
+    found = {key: [x, y] for key, x, y in zip(keys, one, other, strict=True)}
+    found |= {key: [level] for key, level in of_text(given).items()}
+    known = all(set(levels) <= set(factors.get(key, ())) for key, levels in found.items())
+    return found if known else None
 
 
 def of_claim(claim: AnyClaim) -> Only:
@@ -63,28 +59,3 @@ def of_claim(claim: AnyClaim) -> Only:
         levels = [level for level in (claim.level_a, claim.level_b) if level]
         compared = {claim.factor: levels} if claim.factor else {}
     return {**compared, **{key: [level] for key, level in fixed.items()}}
-
-
-def _given(factors: Factors, text: str) -> dict[str, list[str]] | None:
-    """Read `key=level, key=level`; a level may itself hold commas and equals signs."""
-    if not text:
-        return {}
-    for head, key, level in _assignments(factors):
-        if text == head:
-            return {key: [level]}
-        if text.startswith(f"{head}, "):
-            rest = _given(factors, text.removeprefix(f"{head}, "))
-            if rest is not None:
-                return {key: [level], **rest}
-    return None
-
-
-def _assignments(factors: Factors) -> Iterator[tuple[str, str, str]]:
-    for key, levels in factors.items():
-        for level in levels:
-            yield f"{key}={level}", key, level
-
-
-def _halves(one: Sequence[str], two: Sequence[str], text: str) -> tuple[str, str] | None:
-    """Return the two levels of a text, None if the factors have no such levels."""
-    return next(((x, y) for x in one for y in two if text == joined(x, y)), None)

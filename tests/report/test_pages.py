@@ -16,7 +16,7 @@ from bnexp.report.opening import openings
 from bnexp.report.reports import build
 from bnexp.stats.tables import Tables
 from bnexp.store.folder import Store
-from bnexp.store.given import joined
+from bnexp.store.given import as_text, joined
 from bnexp.study.design import Run
 from tests.fabricate import planted, redeclared, undrawn_figures
 from tests.report.embedded import data_of, said
@@ -202,7 +202,7 @@ def test_every_row_names_its_own_runs(built: Store) -> None:
 def test_levels_may_hold_commas_colons_and_signs() -> None:
     """Words that look like the grammar of a row are still read as the levels that they are."""
     factors = {"a": ("1, b=2", "1", "x:y"), "b": ("2", "2, a=1"), "c:d": ("p", "q")}
-    assert of_contrast(factors, "c:d", "q", "p", "a=1, b=2") == {
+    assert of_contrast(factors, "c:d", "q", "p", as_text({"a": "1, b=2"})) == {
         "c:d": ["q", "p"],
         "a": ["1, b=2"],
     }
