@@ -47,54 +47,77 @@ def train_native(
     Returns:
         The losses, shape (T, R), and how many images each run classified right, shape (R,).
     """
-    n = order.shape[1]
-    steps = -(-n // batch_size)
-    dtype = _dtype(stack)
-    call = _kernel("train", stack)
-    rates = stepper.coming(steps).T.contiguous()
-    correction, root = _corrections(stepper, steps, dtype)
-    kept = _all_kept(stack, stepper)
-    images, _kept_alive = _images(train, dtype)
-    losses, correct = torch.empty(len(stack), steps, dtype=dtype), []
-    order = order.contiguous()
-    for row in range(len(stack)):
-        layers = _layers(stack, train, row, kept)
-        if min(batch_size, n % batch_size or n) * _fewest_places(layers) == 1:
-            raise ValueError("expected more than one image in every minibatch")
-        drawing = _drawing(stack, row, layers)
-        values = sum(layers[at].outputs for at in drawing) * batch_size
-        if train.augmentation is not None:
-            values += train.images[0].numel() * batch_size
-        part = max(1, MOST_DRAWN // values) if values else steps
-        for first in range(0, steps, part):
-            done = first * batch_size
-            here = min(part * batch_size, n - done)
-            drawn = [
-                _drawn_ahead(layer, layers[at], here, batch_size, dtype)
-                for at, layer in drawing.items()
-            ]
-            for at, values_of in zip(drawing, drawn, strict=True):
-                layers[at].drawn = values_of.data_ptr()
-            numbers = (rates[row, first:], correction[first:], root[first:])
-            settings = _settings(stepper, row, *numbers)
-            seen, index = images, order[row, done : done + here]
-            if train.augmentation is not None:
-                shown, index = train.shown(row, index), torch.arange(here)
-                seen, _also_alive = _images(shown, dtype)
-            network = (layers, c_int64(len(layers)), byref(settings), byref(seen))
-            where = (index, losses[row, first:])
-            pointers = [c_void_p(one.data_ptr()) for one in where]
-            counts = (c_int64(here), c_int64(batch_size))
-            smoothed = c_double(stepper.configs[row].train.label_smoothing)
-            correct.append(call(*network, pointers[0], *counts, smoothed, pointers[1]))
-            for layer in layers:
-                layer.tracked += part
-    _check(correct)
+    epoch = _Epoch(stack, stepper, train, order, batch_size)
+    correct = torch.tensor([epoch.train_run(row) for row in range(len(stack))])
     for name in stack.buffers:
         if name.endswith("num_batches_tracked"):
-            stack.buffers[name] += steps
-    by_run = torch.tensor(correct).view(len(stack), -1).sum(1)
-    return losses.T, by_run
+            stack.buffers[name] += epoch.steps
+    return epoch.losses.T, correct
+
+
+class _Epoch:
+    """What the runs of an epoch share, and the losses that each leaves, shape (R, T)."""
+
+    def __init__(
+        self, stack: Stack, stepper: Stepper, train: Split, order: Tensor, batch_size: int
+    ) -> None:
+        self.stack, self.stepper, self.split = stack, stepper, train
+        self.order, self.batch_size, self.n = order.contiguous(), batch_size, order.shape[1]
+        self.steps = -(-self.n // batch_size)
+        self.dtype = _dtype(stack)
+        self.kernel = _kernel("train", stack)
+        self.rates = stepper.coming(self.steps).T.contiguous()
+        self.corrections = _corrections(stepper, self.steps, self.dtype)
+        self.kept = _all_kept(stack, stepper)
+        self.images, self.alive = _images(train, self.dtype)
+        self.losses = torch.empty(len(stack), self.steps, dtype=self.dtype)
+
+    def train_run(self, row: int) -> int:
+        """Train one run, a part of its steps at a call; return how many images were right."""
+        layers = _layers(self.stack, self.split, row, self.kept)
+        fewest = min(self.batch_size, self.n % self.batch_size or self.n)
+        if fewest * _fewest_places(layers) == 1:
+            raise ValueError("expected more than one image in every minibatch")
+        drawing = _drawing(self.stack, row, layers)
+        values = sum(layers[at].outputs for at in drawing) * self.batch_size
+        if self.split.augmentation is not None:
+            values += self.split.images[0].numel() * self.batch_size
+        part = max(1, MOST_DRAWN // values) if values else self.steps
+        return sum(
+            self._train_part(row, layers, drawing, first, part)
+            for first in range(0, self.steps, part)
+        )
+
+    def _train_part(
+        self, row: int, layers: Any, drawing: Mapping[int, Drawing], first: int, steps: int
+    ) -> int:
+        """Take some steps from the first on, with all drawn ahead that they need."""
+        done = first * self.batch_size
+        n = min(steps * self.batch_size, self.n - done)
+        drawn = {
+            at: _drawn_ahead(layer, layers[at], n, self.batch_size, self.dtype)
+            for at, layer in drawing.items()
+        }
+        for at, values in drawn.items():
+            layers[at].drawn = values.data_ptr()
+        rates, losses = self.rates[row, first:], self.losses[row, first:]
+        settings = _settings(
+            self.stepper, row, rates, *(one[first:] for one in self.corrections)
+        )
+        images, index = self.images, self.order[row, done : done + n]
+        if self.split.augmentation is not None:
+            shown, index = self.split.shown(row, index), torch.arange(n)
+            images, _alive = _images(shown, self.dtype)
+        correct: int = self.kernel(
+            *(layers, c_int64(len(layers)), byref(settings), byref(images)),
+            *(c_void_p(index.data_ptr()), c_int64(n), c_int64(self.batch_size)),
+            c_double(self.stepper.configs[row].train.label_smoothing),
+            c_void_p(losses.data_ptr()),
+        )
+        _check([correct])
+        for layer in layers:
+            layer.tracked += steps
+        return correct
 
 
 def _fewest_places(layers: Any) -> int:
