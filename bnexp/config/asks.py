@@ -55,9 +55,9 @@ class PairAsk(ComparingAsk):
 
     @model_validator(mode="after")
     def _each_factor_once(self) -> Self:
-        named = [self.factor, *self.by, *self.given]
+        named = [self.factor, *self.other_factors, *self.given]
         if twice := sorted({key for key in named if named.count(key) > 1}):
-            raise ValueError(f"names {twice[0]} twice among factor, by and given")
+            raise ValueError(f"names {twice[0]} twice among its factors")
         if self.level_a == self.level_b:
             raise ValueError(f"compares {self.level_a} with itself")
         return self
@@ -74,6 +74,23 @@ class DifferenceAsk(PairAsk):
     kind: Literal["difference"]
     margin: Positive | None = None
     same: Words = "There is no difference that matters"
+
+
+class OwnBestAsk(PairAsk):
+    """The response at level a minus that at level b, each at the best of what can be chosen.
+
+    The first half of the seeds chooses, the others compare.
+
+    Attributes:
+        best_over: Factors whose best levels are chosen, for each of the two on its own.
+    """
+
+    kind: Literal["own_best"]
+    best_over: Annotated[Factors, Field(min_length=1)] = ("optimizer.lr",)
+
+    @property
+    def other_factors(self) -> tuple[str, ...]:
+        return (*self.by, *self.best_over)
 
 
 class LargestRateAsk(PairAsk):
@@ -132,6 +149,6 @@ class SpreadAsk(CellAsk):
 
 
 AnyAsk = Annotated[
-    DifferenceAsk | LargestRateAsk | DominanceAsk | ValueAsk | SpreadAsk,
+    DifferenceAsk | OwnBestAsk | LargestRateAsk | DominanceAsk | ValueAsk | SpreadAsk,
     Field(discriminator="kind"),
 ]

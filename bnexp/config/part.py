@@ -66,6 +66,11 @@ class OfLevels(Part):
         return ()
 
     @property
+    def other_factors(self) -> tuple[str, ...]:
+        """Return the factors that it names without a level."""
+        return self.apart
+
+    @property
     def two_level_factors(self) -> tuple[str, ...]:
         """Return the factors that must have two levels."""
         return ()
@@ -79,7 +84,7 @@ class OfLevels(Part):
         for key, level in self.levels:
             if level not in factors.get(key, ()):
                 return f"a level {level!r} of the factor {key!r}"
-        for key in self.apart:
+        for key in self.other_factors:
             if key not in factors:
                 return f"the factor {key!r}"
         for key in self.two_level_factors:

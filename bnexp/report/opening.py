@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from bnexp.config.asks import AnyAsk, CellAsk, ComparingAsk, SpreadAsk
+from bnexp.config.asks import AnyAsk, CellAsk, ComparingAsk, OwnBestAsk, SpreadAsk
 from bnexp.metrics.metric import Metric
 from bnexp.plots import short
 from bnexp.report import links
@@ -143,6 +143,8 @@ def _number(study: Declared, what: Metric, ask: AnyAsk, row: Any) -> Number:
         pair = f"effect of {short(row.factor)} \N{MINUS SIGN} effect of {short(row.level_b)}"
         text = interval(what, row, difference=True)
     else:
+        if isinstance(ask, OwnBestAsk):
+            pair += f", each at its best {listed([short(key) for key in ask.best_over])}"
         text = interval(what, row, difference=True)
         only_runs = links.of_contrast(
             study.factors, row.factor, row.level_a, row.level_b, row.given

@@ -15,10 +15,12 @@ from bnexp.config.asks import (
     DifferenceAsk,
     DominanceAsk,
     LargestRateAsk,
+    OwnBestAsk,
     SpreadAsk,
 )
 from bnexp.stats.cells import Factors, response_array
 from bnexp.stats.estimate import CONFIDENCE, Values, known, paired_t, spread, standard_error
+from bnexp.stats.footing import own_best
 from bnexp.stats.incomplete import seed_values
 from bnexp.stats.interquartile import freedom, iqm_values
 from bnexp.stats.limits import untold
@@ -74,6 +76,7 @@ def answer(
     *,
     reversals: pd.DataFrame,
     max_lr_ratios: Callable[[], pd.DataFrame],
+    chosen_on: str = "",
     iqm: Collection[str] = (),
     looks: Looks = ONE_LOOK,
     chance: Values | float = 0.0,
@@ -87,6 +90,7 @@ def answer(
     outcome `reversal`, and both of its ends as rows.
 
     Args:
+        chosen_on: The number that decides what is best, where each is asked for at its best.
         iqm: The responses whose interquartile means are compared.
         max_lr_ratios: Returns that table; called only where a largest rate is asked for.
         looks: Whether results are looked at while seeds are added. Then the intervals hold at
@@ -97,6 +101,18 @@ def answer(
     for number, ask in enumerate(asks):
         if isinstance(ask, LargestRateAsk):
             found = _ratios(ask, max_lr_ratios())
+        elif isinstance(ask, OwnBestAsk):
+            found = (
+                _compared(
+                    (ask.factor, ask.level_a, ask.level_b),
+                    given,
+                    own_best(runs, factors, seeds, ask, given, chosen_on=chosen_on),
+                    np.array([1.0, -1.0]),
+                    of=ask.response,
+                    chance=float(np.max(chance)),
+                )
+                for given in _apart(ask, factors)
+            )
         else:
             array = response_array(runs, factors, seeds, ask.response)
             found = _rows(ask, array, factors, by_iqm=ask.response in iqm, chance=chance)
@@ -146,20 +162,41 @@ def _rows(
         else:
             pair = (ask.factor, ask.level_a, ask.level_b)
             weights = pair_weights(pair, given, factors)
-        values = (iqm_values if by_iqm else seed_values)(array, weights)
-        of_t = freedom(len(known(values))) if by_iqm else None
-        reason = untold(array, weights, ask.response, chance, compares=True)
-        yield {
-            **dict(zip(("factor", "level_a", "level_b"), pair, strict=True)),
-            "given": as_text(given),
-            **asdict(paired_t(values, freedom=of_t)),
-            "values": values,
-            "freedom": len(known(values)) - 1 if of_t is None else of_t,
-            "p": t_test_p(values, of_t),
-            "reason": reason,
-            "outcome": "cannot_tell" if reason else "",
-            "confidence": CONFIDENCE,
-        }
+        yield _compared(
+            pair, given, array, weights, of=ask.response, chance=chance, by_iqm=by_iqm
+        )
+
+
+def _compared(
+    pair: tuple[str, str, str],
+    given: Mapping[str, str],
+    array: Values,
+    weights: Values,
+    *,
+    of: str,
+    chance: Values | float,
+    by_iqm: bool = False,
+) -> dict[str, Any]:
+    """Return what is known of a quantity with a sign, whose outcome is open.
+
+    Args:
+        array: The response `of` by seed and cell, shape (S, ...).
+        weights: Of the cells, shape (...).
+    """
+    values = (iqm_values if by_iqm else seed_values)(array, weights)
+    of_t = freedom(len(known(values))) if by_iqm else None
+    reason = untold(array, weights, of, chance, compares=True)
+    return {
+        **dict(zip(("factor", "level_a", "level_b"), pair, strict=True)),
+        "given": as_text(given),
+        **asdict(paired_t(values, freedom=of_t)),
+        "values": values,
+        "freedom": len(known(values)) - 1 if of_t is None else of_t,
+        "p": t_test_p(values, of_t),
+        "reason": reason,
+        "outcome": "cannot_tell" if reason else "",
+        "confidence": CONFIDENCE,
+    }
 
 
 def _apart(ask: AnyAsk, factors: Factors) -> Iterator[dict[str, str]]:

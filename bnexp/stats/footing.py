@@ -3,12 +3,13 @@
 import itertools
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
 
+from bnexp.config.asks import OwnBestAsk
 from bnexp.stats.cells import Factors, diverged_array, response_array
 from bnexp.stats.estimate import Values, paired_t
 from bnexp.stats.factorial import difference_weights, within_seeds
@@ -84,10 +85,7 @@ def equal_footing(
         array = np.moveaxis(
             response_array(runs, factors, seeds, response), 1 + list(factors).index(LR), -1
         )
-        chosen = np.broadcast_to(np.maximum(best, 0)[..., None], (len(seeds), *best.shape, 1))
-        at_best = np.take_along_axis(array, chosen, -1)[..., 0]
-        at_best = np.where(best < 0, math.nan, at_best)
-        at_best[:n_choosing] = math.nan
+        at_best = _at_best(array, best, n_choosing)
         for axis, (factor, levels) in enumerate(others.items(), start=1):
             for b, a in itertools.combinations(range(len(levels)), 2):
                 common = {
@@ -120,6 +118,68 @@ def equal_footing(
                     }
                 )
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def own_best(
+    runs: pd.DataFrame,
+    factors: Factors,
+    seeds: Sequence[int],
+    ask: OwnBestAsk,
+    given: Mapping[str, str],
+    *,
+    chosen_on: str,
+) -> Values:
+    """Return the response of two levels, each at its best, chosen as `equal_footing` does.
+
+    Factors that are neither fixed nor chosen have a best at each of their levels, over which
+    the response is averaged.
+
+    Args:
+        given: What is fixed beside the level.
+
+    Returns:
+        Shape (S, 2), NaN of the seeds that choose.
+    """
+    responses = (
+        response_array(runs, factors, seeds, chosen_on) * sign_for_better(chosen_on),
+        diverged_array(runs, factors, seeds),
+        response_array(runs, factors, seeds, ask.response),
+    )
+    n_choosing = len(seeds) // 2
+    found = []
+    for level in (ask.level_a, ask.level_b):
+        fixed = {**given, ask.factor: level}
+        at = tuple(
+            list(levels).index(fixed[key]) if key in fixed else slice(None)
+            for key, levels in factors.items()
+        )
+        free = [key for key in factors if key not in fixed]
+        axes = [1 + free.index(key) for key in ask.best_over]
+        judged, lost, array = (
+            _with_choices_last(one[(slice(None), *at)], axes) for one in responses
+        )
+        best = _best(judged[:n_choosing], lost[:n_choosing])
+        found.append(_at_best(array, best, n_choosing).reshape(len(seeds), -1).mean(axis=1))
+    return np.stack(found, axis=1)
+
+
+def _with_choices_last(array: Values, axes: Sequence[int]) -> Values:
+    """Return an array whose axes of what is chosen are one, the last."""
+    moved = np.moveaxis(array, axes, range(-len(axes), 0))
+    return moved.reshape(*moved.shape[: -len(axes)], -1)
+
+
+def _at_best(array: Values, best: np.ndarray, n_choosing: int) -> Values:
+    """Return what the last axis holds where it is best, of the seeds that did not choose.
+
+    Args:
+        array: Shape (S, ..., choices).
+        best: The index that was chosen, shape (...); -1 where there was nothing to choose.
+    """
+    chosen = np.broadcast_to(np.maximum(best, 0)[..., None], (len(array), *best.shape, 1))
+    found = np.where(best < 0, math.nan, np.take_along_axis(array, chosen, -1)[..., 0])
+    found[:n_choosing] = math.nan
+    return found
 
 
 def _best(judged: Values, lost: Values) -> np.ndarray:

@@ -132,6 +132,7 @@ class Tables:
             self.study.seeds,
             reversals=self.reversals,
             max_lr_ratios=lambda: self.max_lr_ratios,
+            chosen_on=_chosen_on(self.runs, self.accuracy),
             iqm=self.study.iqm,
             looks=self.looks,
             chance=self.chance,

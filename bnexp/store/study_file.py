@@ -197,7 +197,7 @@ class Declared(Sparing):
             for key, level in ask.levels:
                 if level not in self.overrides.get(key, ()):
                     raise ValueError(f"asks: {key}={level} is no level of the factors")
-            if unknown := [key for key in ask.apart if key not in self.overrides]:
+            if unknown := [key for key in ask.other_factors if key not in self.overrides]:
                 raise ValueError(f"asks: {unknown[0]} is no factor")
             for key in ask.two_level_factors:
                 if len(self.overrides.get(key, ())) != 2:

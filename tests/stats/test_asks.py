@@ -1,10 +1,19 @@
 """The quantities that answer a question: their outcome, and how often it is false."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from bnexp.config.asks import CellAsk, DifferenceAsk, DominanceAsk, SpreadAsk, ValueAsk
+from bnexp.config.asks import (
+    CellAsk,
+    DifferenceAsk,
+    DominanceAsk,
+    OwnBestAsk,
+    SpreadAsk,
+    ValueAsk,
+)
 from bnexp.stats.asks import answer
 from bnexp.stats.contrasts import contrasts
 from bnexp.stats.reversals import reversals
@@ -177,3 +186,44 @@ def test_networks_that_guess_answer_nothing(rng: np.random.Generator) -> None:
         ).itertuples()
         assert row.outcome == outcome
         assert ("guessing" in row.reason) == (outcome == "cannot_tell")
+
+
+def test_each_at_its_own_best(rng: np.random.Generator) -> None:
+    """What is chosen for each level by half of the seeds is compared in the other half.
+
+    Without BN the best of four combinations is (0.1, tanh), with BN (1.0, relu), 3 above it.
+    """
+    factors = {
+        "norm": ("none", "batch"),
+        "optimizer.lr": ("0.1", "1.0"),
+        "act": ("tanh", "relu"),
+    }
+    means = {
+        ("none", "0.1", "tanh"): 10,
+        ("batch", "0.1", "tanh"): 9,
+        ("batch", "1.0", "relu"): 13,
+    }
+    cells = itertools.product(*factors.values())
+    seed = rng.normal(size=len(SEEDS))
+    frame = frame_of(
+        {c: means.get(c, 0) + seed + rng.normal(size=10) / 9 for c in cells}, list(factors)
+    )
+
+    def asked(best_over: list[str], **changes: object) -> pd.Series:
+        ask = OwnBestAsk.model_validate(
+            {**difference().model_dump(exclude={"margin", "same"}), "kind": "own_best"}
+            | {"best_over": best_over}
+            | changes
+        )
+        arguments = {"reversals": pd.DataFrame(), "max_lr_ratios": pd.DataFrame}
+        return answer([ask], frame, factors, SEEDS, chosen_on="y", **arguments).iloc[0]
+
+    both = asked(["optimizer.lr", "act"])
+    assert both["n"] == 5
+    assert both["ci_low"] < 3 < both["ci_high"]
+    assert both["outcome"] == "above"
+    fixed = asked(["optimizer.lr"], given={"act": "tanh"})
+    assert fixed["ci_low"] < -1 < fixed["ci_high"]
+    assert fixed["outcome"] == "below"
+    with pytest.raises(ValueError, match="act twice"):
+        asked(["act"], given={"act": "tanh"})
