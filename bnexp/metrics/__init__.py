@@ -12,7 +12,7 @@ import pkgutil
 from collections.abc import Collection
 
 from bnexp.metrics import probes
-from bnexp.metrics.metric import Measured, Metric, finite, in_percent
+from bnexp.metrics.metric import Measured, Metric, finite, in_percent, in_powers_of_ten
 from bnexp.metrics.probe import Probe
 
 # What each key of `eval` measures, by that key: a file of `probes` each.
@@ -43,6 +43,8 @@ ACCURACY = in_percent("accuracy", "accuracy", better="higher", quantity="accurac
 LOSS = Metric("loss", "loss", better="lower", low=0, is_log=True, cap=EXPLODED, quantity="loss")
 # The epoch after which a test accuracy is first reached has this prefix.
 EPOCHS_TO = "epochs_to_"
+# The training time until then has this one: the epochs that it took, of one length each.
+SECONDS_TO = "seconds_to_"
 # Responses that are the difference of two metrics of the same run.
 DIFFERENCES = {
     "generalization_gap": ("train_eval_accuracy", "test_accuracy"),
@@ -55,6 +57,9 @@ OR_CHANCE = "_or_chance"
 # of these, paired by seed, says whether runs scatter more at one level than at another.
 # Sources: Brown and Forsythe (1974), JASA 69; for pairs Grambsch (1994), Biometrika 81.
 DEVIATION = "_deviation"
+# A number above zero with this suffix is its decimal logarithm: a difference of two of these is
+# how many times as large the one is.
+LOG10 = "_log10"
 
 TABLE = (
     *[
@@ -68,6 +73,14 @@ TABLE = (
         for kind in (LOSS, ACCURACY)
     ],
     Metric("epochs_to_{percent}", "epochs to {percent} % test accuracy", better="lower", low=1),
+    Metric(
+        "seconds_to_{percent}",
+        "training time to {percent} % test accuracy",
+        unit="s",
+        better="lower",
+        low=0,
+        repeats=False,
+    ),
     Metric("wall_s", "training time", unit="s", better="lower", low=0, repeats=False),
     Metric(
         "examples_per_s",
@@ -107,6 +120,11 @@ LOSSES_AND_ACCURACIES = tuple(
 TIMES = tuple(metric.key for metric in TABLE if not metric.repeats)
 
 
+def is_time(key: str) -> bool:
+    """Return whether a number tells how long a run took, or follows from that."""
+    return key.removesuffix(LOG10) in TIMES or key.startswith(SECONDS_TO)
+
+
 @functools.cache
 def entry(key: str) -> Metric:
     """Return what the table says of a number that a run or its epochs have.
@@ -127,13 +145,24 @@ def describe(key: str) -> Metric:
     Raises:
         KeyError: If no run reports a number of that key.
     """
-    ending = next((one for one in (DEVIATION, OR_CHANCE) if key.endswith(one)), "")
+    endings = (DEVIATION, OR_CHANCE, LOG10)
+    ending = next((one for one in endings if key.endswith(one)), "")
     try:
         found = entry(key.removesuffix(ending))
     except KeyError:
         raise KeyError(key) from None
-    if not found.of_run or (ending == OR_CHANCE and found.quantity != ACCURACY.quantity):
+    unfit = (ending == OR_CHANCE and found.quantity != ACCURACY.quantity) or (
+        ending == LOG10 and found.low < 0
+    )
+    if not found.of_run or unfit:
         raise KeyError(key)
+    if ending == LOG10:
+        return in_powers_of_ten(
+            *(key, found.words, found.details),
+            better=found.better,
+            repeats=found.repeats,
+            probe=found.probe,
+        )
     if ending == OR_CHANCE:
         details = f"{found.details}; diverged: chance"
         return dataclasses.replace(found, key=key, details=details)

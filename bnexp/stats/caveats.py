@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bnexp.datasets.about import about
-from bnexp.metrics import TIMES
+from bnexp.metrics import is_time
 from bnexp.plural import counted
 from bnexp.stats.cells import Factors
 from bnexp.stats.incomplete import ASSUMES, METHOD
@@ -80,7 +80,8 @@ CaveatRow = tuple[str, str, float, str]
 def _without_effect(runs: pd.DataFrame, factors: Factors) -> Iterator[CaveatRow]:
     """Yield the factors at whose levels runs agree in all that was measured, bit by bit."""
     ended = runs[runs["status"] != "failed"]
-    measured = [one for one in runs if one not in (*factors, "seed", "run_id", *TIMES)]
+    others = (*factors, "seed", "run_id")
+    measured = [one for one in runs if one not in others and not is_time(str(one))]
     for factor in factors:
         rest = ["seed", *(other for other in factors if other != factor)]
         paired = ended.groupby(rest, dropna=False)

@@ -1,6 +1,6 @@
 """Stored runs as tables: the design says which row belongs to which cell."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from bnexp.datasets.about import about
-from bnexp.metrics import DEVIATION, DIFFERENCES, OR_CHANCE
+from bnexp.metrics import DEVIATION, DIFFERENCES, EPOCHS_TO, LOG10, OR_CHANCE, SECONDS_TO
 from bnexp.store.columns import EACH, FACTORS, LEVELS, METRICS, Column
 from bnexp.store.records import RunRecord
 from bnexp.store.study_file import Declared
@@ -57,6 +57,7 @@ def runs_frame(study: Declared, records: Sequence[RunRecord]) -> pd.DataFrame:
         if (measured := name.removesuffix(OR_CHANCE)) in frame:
             guessing = frame["run_id"].map(lambda run_id: _chance(study, by_id[run_id]))
             frame[name] = frame[measured].mask(frame["status"] == "diverged", guessing)
+    _add_times_and_ratios(frame, asked, by_id)
     for name in sorted(one for one in asked if one.endswith(DEVIATION)):
         if (measured := name.removesuffix(DEVIATION)) in frame:
             of_cell = frame.groupby([frame[key] for key in study.factors] or len(frame) * [0])
@@ -64,6 +65,21 @@ def runs_frame(study: Declared, records: Sequence[RunRecord]) -> pd.DataFrame:
             frame[name] = (frame[measured] - median).abs()
     last = [name for name in ("run_id", "error") if name in frame]
     return frame[[name for name in frame if name not in last] + last]
+
+
+def _add_times_and_ratios(
+    frame: pd.DataFrame, asked: Iterable[str], by_id: Mapping[str, RunRecord]
+) -> None:
+    """Add the times until an accuracy, and the logarithms, that are asked for."""
+    for name in sorted({one.removesuffix(LOG10) for one in asked}):
+        reached = EPOCHS_TO + name.removeprefix(SECONDS_TO)
+        if name.startswith(SECONDS_TO) and reached in frame:
+            epochs = frame["run_id"].map(lambda run_id: len(by_id[run_id].history))
+            frame[name] = frame["wall_s"] * frame[reached].astype(float) / epochs
+    for name in sorted(one for one in asked if one.endswith(LOG10)):
+        if (measured := name.removesuffix(LOG10)) in frame:
+            values = frame[measured].astype(float)
+            frame[name] = np.log10(values.where(values > 0))
 
 
 def chance(study: Declared, records: Sequence[RunRecord]) -> npt.NDArray[np.float64]:

@@ -10,7 +10,9 @@ from bnexp.metrics import (
     DIFFERENCES,
     EPOCHS_TO,
     EVALUATED,
+    LOG10,
     OR_CHANCE,
+    SECONDS_TO,
     TABLE,
     describe,
 )
@@ -41,7 +43,9 @@ def check_measured(responses: Iterable[str], configs: Collection[Config]) -> Non
 
 def _lacking(key: str, config: Config) -> Iterator[str]:
     """Yield what a configuration lacks that a number of a run needs."""
-    key = key.removesuffix(DEVIATION).removesuffix(OR_CHANCE)
+    key = key.removesuffix(DEVIATION).removesuffix(OR_CHANCE).removesuffix(LOG10)
+    if key.startswith(SECONDS_TO):
+        key = EPOCHS_TO + key.removeprefix(SECONDS_TO)
     for part in DIFFERENCES.get(key, ()):
         yield from _lacking(part, config)
     probe = describe(key).probe

@@ -43,6 +43,9 @@ from bnexp.metrics import (
         ("gamma_max_conv1", "gamma of conv1 (largest)", "none"),
         ("beta_mean_fc2", "beta of fc2 (mean)", "none"),
         ("examples_per_s", "training speed (examples/s)", "higher"),
+        ("examples_per_s_log10", "training speed (powers of ten)", "higher"),
+        ("seconds_to_75", "training time to 75 % test accuracy (s)", "lower"),
+        ("seconds_to_75_log10", "training time to 75 % test accuracy (powers of ten)", "lower"),
     ],
 )
 def test_every_response_says_what_it_is(name: str, axis: str, better: str) -> None:
@@ -71,6 +74,8 @@ def test_every_response_says_what_it_is(name: str, axis: str, better: str) -> No
         "test_accuracy_deviation_deviation",
         "test_accuracy_or_chance_deviation",
         "loss_deviation",
+        "generalization_gap_log10",  # below zero too
+        "seconds_to_soon",
         "",
     ],
 )

@@ -100,6 +100,35 @@ def test_a_deviation_is_from_the_median_of_the_cell(sweep: list[str], tmp_path: 
     assert "train_loss_deviation" not in frame  # nothing measured it
 
 
+def test_a_logarithm_makes_a_ratio_of_a_difference(tmp_path: Path) -> None:
+    """With the suffix a number is its decimal logarithm, where it is above zero."""
+
+    def loss(run: Run) -> dict[str, float | None]:
+        return {"train_loss": (0.01, 10.0, 0.0, None)[run.seed]}
+
+    store = planted(["seed=range(4)"], tmp_path, loss)[1]
+    study = redeclared(store, responses=["train_loss_log10", "test_loss_log10"])
+    frame = runs_frame(study, store.load(study.run_ids)).sort_values("seed")
+    np.testing.assert_allclose(frame["train_loss_log10"], [-2.0, 1.0, math.nan, math.nan])
+    assert "test_loss_log10" not in frame  # nothing measured it
+
+
+def test_the_time_to_an_accuracy_is_that_of_its_epochs(tmp_path: Path) -> None:
+    """Of epochs of one length each; a run that has not reached it has none."""
+
+    def reached(run: Run) -> dict[str, float | None]:
+        return {"epochs_to_75": (1.0, 2.0, None)[run.seed]}
+
+    store = planted(["seed=range(3)", "eval.thresholds=[0.75]"], tmp_path, reached)[1]
+    study = redeclared(store, responses=["seconds_to_75", "seconds_to_75_log10"])
+    records = store.load(study.run_ids)
+    assert {(one.metrics["wall_s"], len(one.history)) for one in records} == {(1.0, 2)}
+    frame = runs_frame(study, records).sort_values("seed")
+    expected = [0.5, 1.0, math.nan]
+    np.testing.assert_allclose(frame["seconds_to_75"], expected)
+    np.testing.assert_allclose(frame["seconds_to_75_log10"], np.log10(expected))
+
+
 def test_a_failed_run_does_not_guess(tmp_path: Path) -> None:
     """An error is no outcome: it has no accuracy, whatever is asked for."""
     store = planted(
