@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 
 from bnexp.metrics import TIMES
+from bnexp.store.declared import Declared
 from bnexp.store.folder import Store
 from bnexp.store.image_outcomes import Bits, ImageOutcomes
 from bnexp.store.json_files import write_json
 from bnexp.store.records import RunRecord
-from bnexp.store.study_file import Declared
 from bnexp.study.declare import folder_of, open_design
 from bnexp.study.design import Design, Run, Study
 

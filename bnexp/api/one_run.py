@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from bnexp.store.declared import Declared
 from bnexp.store.folder import Store
 from bnexp.store.records import RunRecord
-from bnexp.store.study_file import Declared
 from bnexp.study.repeat import repeats
 
 

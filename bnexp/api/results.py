@@ -9,8 +9,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bnexp.store.declared import Declared
 from bnexp.store.folder import Store
-from bnexp.store.study_file import Declared
 
 if TYPE_CHECKING:
     import pandas as pd

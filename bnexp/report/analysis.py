@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bnexp.stats.tables import Tables
+from bnexp.store.declared import Declared
 from bnexp.store.folder import Store
 from bnexp.store.records import RunRecord
-from bnexp.store.study_file import Declared
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from bnexp.report.sentences import (
 from bnexp.report.tables.learning_rates import TRAINS, rate, ratio_of
 from bnexp.report.tables.text import described
 from bnexp.stats.tables import Tables
-from bnexp.store.study_file import Declared
+from bnexp.store.declared import Declared
 
 # A compact block shows no more rows; the table of effects has all.
 MOST_ROWS = 6

@@ -10,8 +10,8 @@ from bnexp.metrics import describe
 from bnexp.plots.panels import lines_and_panels
 from bnexp.report.numbers import each, listed
 from bnexp.stats.tables import Tables
+from bnexp.store.declared import Declared
 from bnexp.store.given import of_text
-from bnexp.store.study_file import Declared
 
 FEWEST_EPOCHS = 3  # of a curve that shows when accuracies are reached
 MOST_NAMED = 4

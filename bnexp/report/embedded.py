@@ -15,8 +15,8 @@ from bnexp.report.numbers import Marked, typeset
 from bnexp.report.one_run import ended, number, origin, settings
 from bnexp.report.tables.text import TableText, described
 from bnexp.stats.tables import Tables
+from bnexp.store.declared import Declared
 from bnexp.store.records import RunRecord
-from bnexp.store.study_file import Declared
 from bnexp.study.repeat import repeats
 
 # Letters of all runs' outcomes that a page carries; of more it has the counts alone.

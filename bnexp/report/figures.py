@@ -14,7 +14,7 @@ from bnexp.report.figures_by_epoch import POPULATION, RUNNING, by_epoch
 from bnexp.report.tables.learning_rates import TRAINS
 from bnexp.stats.max_lr import LR
 from bnexp.stats.tables import Tables
-from bnexp.store.study_file import Declared
+from bnexp.store.declared import Declared
 
 FEWEST = 3  # levels of a curve
 CLAIMS = "claims"  # the figure beside them

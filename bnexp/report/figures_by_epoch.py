@@ -9,7 +9,7 @@ from bnexp.metrics.probes.shift import UNIT_INPUTS
 from bnexp.report import captions
 from bnexp.report.figure_pool import ReportFigure
 from bnexp.stats.tables import Tables
-from bnexp.store.study_file import Declared
+from bnexp.store.declared import Declared
 
 RUNNING, POPULATION = "test_accuracy", "test_accuracy_population"
 

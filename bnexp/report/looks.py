@@ -8,8 +8,8 @@ from bnexp.report.numbers import each, interval, listed
 from bnexp.report.tables.text import described
 from bnexp.stats.tables import Tables
 from bnexp.stats.until import asked
+from bnexp.store.declared import Declared
 from bnexp.store.folder import Store
-from bnexp.store.study_file import Declared
 
 # What an effect is once nothing more is asked of it.
 DONE = {

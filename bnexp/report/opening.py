@@ -14,8 +14,8 @@ from bnexp.report.sentences import guessing, named_levels
 from bnexp.report.tables.learning_rates import rate, ratio_of
 from bnexp.report.tables.text import named
 from bnexp.stats.tables import Tables
+from bnexp.store.declared import Declared
 from bnexp.store.given import of_text
-from bnexp.store.study_file import Declared
 
 # A sentence names no more; the numbers below it are complete.
 MOST_NAMED = 3

@@ -28,8 +28,8 @@ from bnexp.report.tables.text import (
 )
 from bnexp.stats.incomplete import ASSUMES, METHOD
 from bnexp.stats.tables import Tables
+from bnexp.store.declared import Declared
 from bnexp.store.records import RunRecord
-from bnexp.store.study_file import Declared
 
 
 @dataclass(frozen=True)

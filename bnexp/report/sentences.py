@@ -16,8 +16,8 @@ from bnexp.stats.cells import response_array
 from bnexp.stats.limits import at_ceiling, at_chance, guesses, is_accuracy
 from bnexp.stats.reversals import SIDES
 from bnexp.stats.tables import Tables
+from bnexp.store.declared import Declared
 from bnexp.store.given import of_text
-from bnexp.store.study_file import Declared
 from bnexp.study.power import ALPHA
 
 # A page has room for a few; the tables have all.

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from bnexp.config.part import label
 from bnexp.plural import duration
+from bnexp.store.declared import Declared
 from bnexp.store.records import RunRecord
-from bnexp.store.study_file import Declared
 from bnexp.study.until import in_words
 
 

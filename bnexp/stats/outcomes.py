@@ -19,9 +19,9 @@ from bnexp.stats.lattice import steps
 from bnexp.stats.proportion import sign_test_p
 from bnexp.stats.testing import error_of_each
 from bnexp.store.columns import RESPONSE, Column
+from bnexp.store.declared import Declared
 from bnexp.store.image_outcomes import Bits
 from bnexp.store.records import RunRecord
-from bnexp.store.study_file import Declared
 from bnexp.study.power import ALPHA
 
 PAIR = ("factor", "level_a", "level_b")

@@ -14,9 +14,10 @@ from bnexp.stats.codebook import CODEBOOK
 from bnexp.stats.estimate import Values
 from bnexp.stats.looks import Looks
 from bnexp.store.columns import Explained, explained
+from bnexp.store.declaration import Declaration
+from bnexp.store.declared import Declared
 from bnexp.store.frames import chance, epochs_frame, runs_frame
 from bnexp.store.records import RunRecord
-from bnexp.store.study_file import Declaration, Declared
 from bnexp.study.asks import what_factors_change
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from bnexp.errors import UsageError
 from bnexp.reading import read_bytes
 from bnexp.store import run_file, study_file
+from bnexp.store.declared import Declared
 from bnexp.store.json_files import write_json
 from bnexp.store.packed import Packed
 from bnexp.store.records import RunRecord
-from bnexp.store.study_file import Declared
 
 FAILED = ".failed.json"
 

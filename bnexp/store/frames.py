@@ -10,8 +10,8 @@ import pandas as pd
 from bnexp.datasets.about import about
 from bnexp.metrics import DEVIATION, DIFFERENCES, EPOCHS_TO, LOG10, OR_CHANCE, SECONDS_TO
 from bnexp.store.columns import EACH, FACTORS, LEVELS, METRICS, Column
+from bnexp.store.declared import Declared
 from bnexp.store.records import RunRecord
-from bnexp.store.study_file import Declared
 
 SEED = Column("The seed, shared by all cells: comparisons are within it.")
 RUNS_COLUMNS = {

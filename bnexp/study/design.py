@@ -17,9 +17,10 @@ from bnexp.config.study import AnyClaim
 from bnexp.config.until import Until
 from bnexp.errors import UsageError, printable
 from bnexp.metrics.metric import Measured
+from bnexp.store.declaration import now
+from bnexp.store.declared import CellRuns, Declared
 from bnexp.store.image_outcomes import ImageOutcomes
 from bnexp.store.records import SCHEMA_VERSION, LevelValue, RunRecord, Status
-from bnexp.store.study_file import CellRuns, Declared, now
 
 MOST_RUNS = 1_000_000
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Self
 
 from bnexp.plural import counted
+from bnexp.store.declared import Declared
 from bnexp.store.folder import Store
-from bnexp.store.study_file import Declared
 from bnexp.study.design import Design, Study
 from bnexp.study.until import next_look, with_more
 

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Mapping
 
-from bnexp.store.study_file import Declared
+from bnexp.store.declared import Declared
 
 
 def repeats(study: Declared, levels: Mapping[str, str], seed: int) -> str:

@@ -13,8 +13,8 @@ from bnexp.report.tables.claims import claims_table
 from bnexp.stats.looks import Looks
 from bnexp.stats.tables import Tables
 from bnexp.stats.testing import error_of_each
+from bnexp.store.declared import Declared
 from bnexp.store.folder import Store
-from bnexp.store.study_file import Declared
 from bnexp.study.design import Run
 from tests.fabricate import planted, redeclared
 

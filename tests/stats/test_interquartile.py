@@ -18,7 +18,8 @@ from bnexp.stats.estimate import paired_t
 from bnexp.stats.interquartile import freedom, iqm, iqm_values
 from bnexp.stats.tables import Tables
 from bnexp.stats.testing import error_of_each
-from bnexp.store.study_file import Declaration, Declared
+from bnexp.store.declaration import Declaration
+from bnexp.store.declared import Declared
 from bnexp.study.design import Run
 from tests.fabricate import frame_of, planted, redeclared
 

@@ -12,9 +12,10 @@ from bnexp.config.compose import Composer
 from bnexp.config.until import Until
 from bnexp.errors import UsageError
 from bnexp.store import json_files, study_file
+from bnexp.store.declaration import SECTIONS
+from bnexp.store.declared import Declared
 from bnexp.store.folder import Store
 from bnexp.store.records import SCHEMA_VERSION
-from bnexp.store.study_file import Declared
 from bnexp.study.declare import declare
 from bnexp.study.design import Design, enumerate_design
 from tests.fabricate import redeclared
@@ -154,7 +155,7 @@ def test_a_folder_without_a_study(tmp_path: Path) -> None:
 MISSING = object()
 
 
-BASE = {section: {} for section in study_file.SECTIONS}
+BASE = {section: {} for section in SECTIONS}
 
 
 @pytest.mark.parametrize(
@@ -203,7 +204,7 @@ BASE = {section: {} for section in study_file.SECTIONS}
                     "smaller": "x",
                 }
             ],
-            "claims: 'x' needs two levels of x",
+            "claims: number 1 needs a factor 'x' of two levels",
         ),
         (
             "claims",
@@ -259,7 +260,7 @@ def test_a_claim_about_what_is_not_varied_is_named(
     text = store.study.read_text()
     assert '"higher": "batch"' in text
     store.study.write_text(text.replace('"higher": "batch"', '"higher": "bath"'))
-    with pytest.raises(UsageError, match=r"claims: .* needs norm=bath"):
+    with pytest.raises(UsageError, match="claims: number 13 needs a level 'bath'"):
         store.read_study()
 
 

@@ -53,7 +53,7 @@ def steps(stand_in: Path, *arguments: object) -> list[str]:
 @pytest.mark.parametrize(
     ("every", "at"),
     [
-        (4 * EVERY, 1),
+        (8 * EVERY, 1),
         *(pytest.param(EVERY, at, marks=pytest.mark.thorough) for at in range(EVERY)),
     ],
 )
@@ -68,6 +68,7 @@ def test_no_step_waits_for_the_device(stand_in: Path, every: int, at: int) -> No
     assert int(number.removesuffix(" cases")) >= 64 // every
 
 
+@pytest.mark.thorough
 def test_a_fault_is_told_with_its_line(stand_in: Path) -> None:
     """A read, a copy, a mixture, a mask and a shape of values within a step are all found."""
     found = dict(line.split(": ", 1) for line in steps(stand_in, "planted"))

@@ -4,7 +4,8 @@ import copy
 import ctypes
 import itertools
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import pytest
 import torch
@@ -64,6 +65,19 @@ OPTIMIZERS = {
         *("schedule=one_cycle", "train.label_smoothing=0.2", "model.bias=auto"),
     ),
 }
+
+
+def crossed(*parts: Iterable[str]) -> list[Any]:
+    """Return every combination; all but a third are thorough, and each of two meets some."""
+    return [
+        pytest.param(
+            *(name for _, name in case),
+            marks=[pytest.mark.thorough] if sum(at for at, _ in case) % 3 else [],
+        )
+        for case in itertools.product(*map(enumerate, parts))
+    ]
+
+
 BATCH = 9  # no multiple of the tile's rows
 
 
@@ -117,7 +131,7 @@ def two_ways(
 @pytest.mark.parametrize(
     ("activation", "norm", "optimizer"),
     [
-        *itertools.product(ACTIVATIONS, list(NORMS)[:WITH_ALL], OPTIMIZERS),
+        *crossed(ACTIVATIONS, list(NORMS)[:WITH_ALL], OPTIMIZERS),
         *(("sigmoid", norm, "sgd with all") for norm in list(NORMS)[WITH_ALL:]),
     ],
 )
@@ -248,9 +262,10 @@ IMAGES: dict[str, tuple[nn.Module, ...]] = {
     ("name", "optimizer"),
     [
         one
-        for one in itertools.product(IMAGES, OPTIMIZERS)
+        for one in crossed(IMAGES, OPTIMIZERS)
         # Where a bias has no gradient but rounding, Adam takes whole steps along it.
-        if one[0] not in ("each image by itself", "formulas") or "adam" not in one[1]
+        if one.values[0] not in ("each image by itself", "formulas")
+        or "adam" not in one.values[1]
     ],
 )
 def test_an_epoch_of_images_is_that_of_the_plain_trainer(

@@ -12,7 +12,7 @@ from bnexp.stats import REGIONS, RULE
 from bnexp.stats.estimate import CONFIDENCE
 from bnexp.stats.looks import Looks
 from bnexp.stats.tables import Tables
-from bnexp.store.study_file import Declared
+from bnexp.store.declared import Declared
 
 AT_ANY_LOOK = (
     "Here it is that of an anytime-valid t-test, in the place of Student-t: seeds were added "

@@ -35,7 +35,7 @@ from bnexp.report.tables.text import (
 from bnexp.stats.contrasts import COLUMNS
 from bnexp.stats.one_contrast import IQM, MEAN
 from bnexp.stats.tables import Tables
-from bnexp.store.study_file import Declared
+from bnexp.store.declared import Declared
 
 
 def _explained(head: str, column: str) -> Hinted:

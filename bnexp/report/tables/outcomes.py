@@ -13,7 +13,7 @@ from bnexp.report.numbers import SHARE, column, each, ends, interval, listed, sh
 from bnexp.report.tables.text import MOST_ROWS, Hinted, TableText, cut, described, filled
 from bnexp.stats.outcomes import MOST_IMAGES
 from bnexp.stats.tables import Tables
-from bnexp.store.study_file import Declared
+from bnexp.store.declared import Declared
 
 TOGETHER = Hinted(
     "together [95\N{NO-BREAK SPACE}%]",

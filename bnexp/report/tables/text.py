@@ -13,7 +13,7 @@ from bnexp.metrics.metric import Metric
 from bnexp.report import links
 from bnexp.report.numbers import Marked, chance, column, each, interval, shown
 from bnexp.stats.tables import Tables
-from bnexp.store.study_file import Declared
+from bnexp.store.declared import Declared
 
 # Longer tables of a page are cut, which keeps it under 5 MB; the CSV files have every row.
 MOST_ROWS = 2000
