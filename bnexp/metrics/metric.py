@@ -93,13 +93,18 @@ class Metric:
         return dataclasses.replace(self, key=key, words=words, details=details, figure=figure)
 
     def show(self, value: float, *, difference: bool = False) -> str:
-        """Return a stored number as text with the digits that seeds can tell apart."""
+        """Return a stored number as text with the digits that seeds can tell apart.
+
+        One that is not zero has digits that are not, however small it is.
+        """
         scaled = value * self.scale
         sign = "+" if difference else ""
         if (size := abs(scaled)) >= 1e7:  # of a loss that exploded
             return f"{scaled:{sign}.3g}"
         few = 0 if size >= 1000 else 1 if size >= 100 else 3
         digits = 2 if self.scale == 100 else few
+        if 0 < size < 0.5 * 10.0**-digits:
+            return f"{scaled:{sign}.2g}"
         return f"{scaled:{sign}.{digits}f}"
 
 

@@ -29,6 +29,8 @@ _NO_TURN = re.compile(r"rotate\(-?0 .*\)")
 _RULE = re.compile(r"^\.(\w+)\{(.*)\}$", re.MULTILINE)
 _BY_ID = re.compile(r"#(\w+)")
 _FILLED_BY_ID = re.compile(r"url\(#(\w+)\)")
+# Where a page is narrower, its figures are moved aside rather than made smaller than that.
+SMALLEST = 0.8
 FIXED = "k"  # the first letter of classes whose colours stay the same on any ground
 
 
@@ -113,13 +115,13 @@ def inlined(svg: bytes, prefix: str, title: str) -> str:
         root.remove(ground)
     for key in ("version", "data-by", "width", "height"):
         root.attrib.pop(key, None)
-    width = float(root.attrib["viewBox"].split()[2])
+    width = float(root.attrib["viewBox"].split()[2]) / 0.75
     root.attrib |= {
         "role": "img",
         "aria-label": title,
         "fill": "currentColor",
         "stroke-linejoin": "round",
-        "style": f"max-width: {width / 0.75:.0f}px",
+        "style": f"max-width: {width:.0f}px; min-width: {SMALLEST * width:.0f}px",
     }
     return ET.tostring(root, encoding="unicode")
 

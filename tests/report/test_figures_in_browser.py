@@ -251,12 +251,21 @@ def test_it_can_be_taken_away(tab: Tab) -> None:
     assert "run" in rows[0].split(",")
 
 
-def test_a_figure_fits_a_narrow_window_and_a_dark_one(tab: Tab) -> None:
-    """Nothing is cut off at 420 pixels; its text is light on a dark page."""
+def test_a_figure_can_be_read_in_a_narrow_window_and_a_dark_one(tab: Tab) -> None:
+    """At 420 pixels letters stay readable, and keys bring what is aside into sight."""
     try:
         tab.resize(420, 800)
-        right = tab.run(f"{SVG}.getBoundingClientRect().right")
-        assert right <= 420
+        assert tab.run("document.documentElement.scrollWidth") <= 420
+        box = f"{SVG}.parentElement"
+        assert tab.run(f"{box}.getBoundingClientRect().right") <= 420
+        letters = f'[...{SVG}.querySelectorAll("text")].map(one => one.getBBox().height)'
+        assert tab.run(f"Math.min(...{letters}) * {SVG}.getScreenCTM().a") > 8.5
+        tab.run(f"{SVG}.focus(); 0")
+        for _ in range(24):
+            tab.press("ArrowRight", 39)
+            tab.wait(f"{TIP} !== ''")
+            ring = f'{SVG}.querySelector(".chosen").getBoundingClientRect()'
+            tab.wait(f"{ring}.left >= 0 && {ring}.right <= 420")
         tab.media(prefers_color_scheme="dark")
         ink = tab.run(f'getComputedStyle({SVG}.querySelector("text")).fill')
         assert min(int(part) for part in ink[4:-1].split(",")) > 150

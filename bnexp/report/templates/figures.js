@@ -189,6 +189,7 @@ function operateFigure(figure) {
     const seen = visible();
     const at = seen.indexOf(chosen);
     if (seen.length) show(seen[at < 0 ? (by > 0 ? 0 : seen.length - 1) : (at + by + seen.length) % seen.length]);
+    if (chosen) ring.scrollIntoView({block: "nearest", inline: "nearest"});
   }
 
   const keys = {
