@@ -3,8 +3,10 @@
 import json
 import re
 import shlex
+from collections import Counter
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pandas as pd
 import pytest
@@ -15,6 +17,7 @@ from bnexp.cli import main
 from bnexp.cli.arguments import parser
 from bnexp.metrics import PROBES, TABLE
 from bnexp.study.declare import open_design
+from bnexp.study.sources import read_rows
 from tests.datasets.pictures import colours
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,6 +49,43 @@ def test_links_lead_somewhere() -> None:
     assert len(links) > 5
     for link in links:
         assert (ROOT / link).exists(), link
+
+
+def test_the_picture_shows_the_page_as_it_is() -> None:
+    """Its text is real and says what the study found; scripts/picture.py draws it anew."""
+    picture = ElementTree.parse(ROOT / "results" / "page.svg").getroot()
+    texts = [node.text for node in picture.iter("{http://www.w3.org/2000/svg}text")]
+    text = "".join("".join(filter(None, texts)).split())
+    found = json.loads((ROOT / "results" / "pooling_vs_bn" / "report.json").read_text())
+    assert len(found["openings"]) > 1
+    for opening in found["openings"]:
+        for said in (opening["sentence"], *(number["text"] for number in opening["numbers"])):
+            assert "".join(said.split()) in text
+    assert not [node for node in picture.iter() if node.tag.endswith("}image")]
+
+
+def test_speeds_are_those_that_were_measured() -> None:
+    """The README rounds what results/bench/cpu.json has, and claims no other speed-up."""
+    cases = json.loads((ROOT / "results" / "bench" / "cpu.json").read_text())["cases"]
+    section = " ".join(README.partition("## How it is fast")[2].partition("\n## ")[0].split())
+    said = re.findall(r"at ([\d.]+) (thousand|million).*? (\d+) times as fast", section)
+    measured = []
+    for name, unit, digits in (("lenet", "thousand", 0), ("mlp", "million", 1)):
+        case = next(one for one in cases if one["name"] == f"{name} study")
+        speed = case["ours"] / {"thousand": 1e3, "million": 1e6}[unit]
+        times = case["ours"] / case["reference"]
+        measured.append((f"{speed:.{digits}f}", unit, f"{times:.0f}"))
+    assert said == measured
+    assert len(re.findall(r"\d times", section)) == len(measured)
+
+
+def test_the_five_texts_are_those_of_the_claims() -> None:
+    """The README's table has each letter, and how many claims there are of it."""
+    counts = Counter(row.id[0] for row in read_rows())
+    assert set(counts) == set("FBKDL")
+    for letter, n in counts.items():
+        assert f"| {letter}1 to {letter}{n}: " in README
+    assert f" {counts.total()} things" in " ".join(README.split())
 
 
 TIMES_OF = {"start": "before the first step", "epoch": "each epoch", "end": "at the end"}
