@@ -160,7 +160,7 @@ def test_what_follows_from_a_number_has_bounds_of_its_own() -> None:
 def test_every_probe_has_numbers_that_are_its_own() -> None:
     """Each is found by its file, and the table says who measures what."""
     shipped = {"affine", "batch_noise", "gradients", "landscape", "shift", "units"}
-    assert shipped | {"variance_shift"} <= set(PROBES)
+    assert shipped | {"memory", "variance_shift"} <= set(PROBES)
     for name, probe in PROBES.items():
         of_it = {what.key for what in TABLE if what.probe == name}
         assert of_it == {what.key for what in probe.metrics}

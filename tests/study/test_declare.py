@@ -453,6 +453,7 @@ def test_population_statistics_lead_where_asked_for(composer: Composer) -> None:
         ("landscape", ("loss_range", "gradient_change", "curvature")),
         ("shift", ("input_shift", "gradient_shift", "gradient_cosine")),
         ("units", ("saturated_inputs", "dead_units", "activation_mean", "activation_sd")),
+        ("memory", ("kept_bytes",)),
         ("variance_shift", ("variance_shift",)),
     ],
 )
