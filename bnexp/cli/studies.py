@@ -39,6 +39,7 @@ def _list(options: argparse.Namespace) -> None:
         studies = sources.read_studies(composer.folders)
         answers = sources.read_answers(studies)
         rows = sources.join(sources.read_rows(), answers)
+        sources.check_asked(rows, studies)
         for name, file in studies.items():
             study = _section(composer, name, file)
             print(f"{name}  ({_n_runs(composer, study)} runs)")
@@ -145,6 +146,10 @@ def _table(rows: Sequence[sources.Row]) -> None:
             ("reported", row.reported),
             *[("study", f"bnexp run study={study}") for study in row.studies],
             *[("test", test) for test in row.tests],
+            (
+                "answered",
+                sources.GRADES[row.grade] + (f": {row.missing}" if row.missing else ""),
+            ),
             ("note", row.note),
         ]
         begin = row.id

@@ -1,7 +1,9 @@
-"""Which study, test or note answers each row of the sources.
+"""Which study, test or note answers each row of the sources, and how well.
 
-`sources.yaml` says what the sources claim and which tests settle it; a study file says in
-`study.answers` which rows it answers. Nothing here is said twice: the two are joined.
+`sources.yaml` says what the sources claim, what a study must vary or measure to answer it,
+which tests settle it, and what is missing; a study file says in `study.answers` which rows it
+answers. Nothing here is said twice: the two are joined, and a study that neither varies nor
+measures what a row asks cannot answer it.
 """
 
 import re
@@ -21,6 +23,8 @@ SOURCES = {
     "d2l_chapter": "d2l chapter on batch normalization",
     "lab": "Lab slides and notebooks",
 }
+# How well a row is answered, and the words for it.
+GRADES = {"full": "in full", "part": "in part", "not": "not"}
 # What may be asked for: a source, or several by one name.
 GROUPS = {"d2l": ("d2l_forum", "d2l_chapter"), **{name: (name,) for name in SOURCES}}
 
@@ -32,8 +36,13 @@ class Row:
     Attributes:
         says: What it claims or asks, in our words.
         reported: Its numbers, as text.
+        asks: What its studies must have together to answer it in full, and each at least one
+            of: a factor's key, a setting as `model=rnn`, a response, or `claim`, a claim that
+            cites the row. `a|b` is either.
+        grade: How well it is answered, one of `GRADES`.
+        missing: What is missing where that is not in full.
         tests: Ids of the tests that settle it without a study.
-        note: What is out of scope, still missing, or wrong in the source.
+        note: What is out of scope, or wrong in the source.
         studies: Names of the studies that answer it.
     """
 
@@ -41,6 +50,9 @@ class Row:
     source: str
     says: str
     reported: str = ""
+    asks: tuple[str, ...] = ()
+    grade: str = "full"
+    missing: str = ""
     tests: tuple[str, ...] = ()
     note: str = ""
     studies: tuple[str, ...] = ()
@@ -49,7 +61,11 @@ class Row:
 def read_rows() -> list[Row]:
     """Return the rows of all sources, in the order of the sources, without their studies."""
     entries = read_yaml(Path(__file__).with_name("sources.yaml"))
-    return [Row(**{**entry, "tests": tuple(entry.get("tests", ()))}) for entry in entries]
+    lists = ("asks", "tests")
+    return [
+        Row(**{**entry, **{key: tuple(entry.get(key, ())) for key in lists}})
+        for entry in entries
+    ]
 
 
 def read_studies(folders: Sequence[Path]) -> dict[str, dict[str, Any]]:
@@ -78,6 +94,61 @@ def read_answers(studies: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[st
     return found
 
 
+def varied_or_measured(file: Mapping[str, Any], row_id: str) -> set[str]:
+    """Return what a study file has, in the words of `Row.asks`, for one row.
+
+    Args:
+        file: Its content as `read_studies` returns it.
+        row_id: The row that its claims may cite.
+    """
+    section = file["study"]
+    found = {
+        f"{key.removeprefix('override ').removeprefix('/')}={value}"
+        for entry in file.get("defaults") or ()
+        if isinstance(entry, dict)
+        for key, value in entry.items()
+    }
+    for key, levels in (section.get("factors") or {}).items():
+        found.add(str(key))
+        texts = levels.values() if isinstance(levels, dict) else ()
+        for setting in re.findall(r"([\w./]+)=(\S+)", " ".join(map(str, texts))):
+            found |= {setting[0], "=".join(setting)}
+    parts = [*(section.get("asks") or ()), *(section.get("claims") or ())]
+    found |= {*(section.get("responses") or ()), *(part.get("response", "") for part in parts)}
+    if any(
+        re.search(rf"\b{row_id}\b", str(one.get("source")))
+        for one in section.get("claims") or ()
+    ):
+        found.add("claim")
+    return found
+
+
+def met(row: Row, file: Mapping[str, Any]) -> list[str]:
+    """Return what a row asks that a study file varies, measures or claims."""
+    found = varied_or_measured(file, row.id)
+    return [one for one in row.asks if not found.isdisjoint(one.split("|"))]
+
+
+def check_asked(rows: Iterable[Row], studies: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse a study that says it answers what it does not ask.
+
+    What a file takes from a study that it builds on is not seen, so such a file is trusted.
+
+    Raises:
+        UsageError: It names the study, the row and what the row asks.
+    """
+    known = {row.id: row for row in rows}
+    for study, ids in read_answers(studies).items():
+        for row in (known[one] for one in ids if one in known):
+            trusted = "factors" not in studies[study]["study"]
+            if row.asks and not trusted and not met(row, studies[study]):
+                asked = ", ".join(row.asks).replace("|", " or ")
+                raise UsageError(
+                    f"study={study}: study.answers has {row.id}, which asks for {asked}: no "
+                    "factor, response or claim of the study is that"
+                )
+
+
 def join(rows: Iterable[Row], answers: Mapping[str, Collection[str]]) -> list[Row]:
     """Return the rows, each with the studies that answer it.
 
@@ -100,8 +171,10 @@ def join(rows: Iterable[Row], answers: Mapping[str, Collection[str]]) -> list[Ro
 
 def covered(config_dir: Path | None = None) -> list[Row]:
     """Return every row with all that answers it in what is shipped, and in a user's folder."""
-    folders = [conf_dir()] + ([config_dir] if config_dir else [])
-    return join(read_rows(), read_answers(read_studies(folders)))
+    studies = read_studies([conf_dir()] + ([config_dir] if config_dir else []))
+    rows = read_rows()
+    check_asked(rows, studies)
+    return join(rows, read_answers(studies))
 
 
 def of_source(rows: Iterable[Row], name: str) -> list[Row]:
@@ -116,16 +189,16 @@ def of_source(rows: Iterable[Row], name: str) -> list[Row]:
 
 
 def summary(rows: Sequence[Row]) -> str:
-    """Return in one line how the rows are answered, each counted once."""
-    by_study = [row for row in rows if row.studies]
-    by_test = [row for row in rows if row.tests and not row.studies]
-    notes = [row for row in rows if row.note and not row.tests and not row.studies]
-    text = (
-        f"{len(by_study)} of {len(rows)} rows of the sources are answered by a study, "
-        f"{len(by_test)} by a test, {len(notes)} are scope notes"
+    """Return in one line how well the rows are answered, each counted once, and by what."""
+    by_grade = [
+        f"{sum(row.grade == grade for row in rows)} {words}" for grade, words in GRADES.items()
+    ]
+    by_study = sum(bool(row.studies) for row in rows)
+    by_test = sum(bool(row.tests) and not row.studies for row in rows)
+    return (
+        f"of {len(rows)} rows of the sources, {', '.join(by_grade[:-1])} and {by_grade[-1]} "
+        f"answered: {by_study} by a study, {by_test} by tests alone"
     )
-    missing = len(rows) - len(by_study) - len(by_test) - len(notes)
-    return f"{text}, {missing} are unanswered" if missing else text
 
 
 def published(repository: Path) -> list[str]:
@@ -148,7 +221,8 @@ def page(rows: Sequence[Row], published: Collection[str]) -> str:
     lines = [
         "# What the sources say, and what answers it",
         "",
-        f"{summary(rows)}.",
+        f"{summary(rows).capitalize()}.",
+        "In part: some of the question, or within the limits that are named.",
         "A study answers with trained networks, a test settles what needs none. Links lead to",
         "published reports; where there is none yet, the command makes one. Made by",
         "`scripts/coverage.py` of `bnexp/study/sources.yaml` and of `study.answers` in",
@@ -161,11 +235,13 @@ def page(rows: Sequence[Row], published: Collection[str]) -> str:
             "",
             f"`bnexp studies --source {name}`",
             "",
-            "| row | says | reported | answered by | note |",
-            "| --- | --- | --- | --- | --- |",
+            "| row | says | reported | answered | by | note |",
+            "| --- | --- | --- | --- | --- | --- |",
         ]
         for row in of_source(rows, name):
-            cells = (row.id, row.says, row.reported, _answer(row, published), row.note)
+            answered = GRADES[row.grade] + (f": {row.missing}" if row.missing else "")
+            by = _answer(row, published)
+            cells = (row.id, row.says, row.reported, answered, by, row.note)
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 

@@ -3,6 +3,7 @@
 import ast
 import re
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,9 @@ STUDIES = sources.read_studies([conf_dir()])
 FEW = [
     Row("F1", "d2l_forum", "One?", tests=("tests/test_x.py::test_y",)),
     Row("F2", "d2l_forum", "Two."),
-    Row("B1", "blog", "Three | four", reported=".5", note="Out of scope."),
+    Row(
+        "B1", "blog", "Three | four", reported=".5", grade="part", missing="A half.", note="So."
+    ),
 ]
 
 
@@ -51,17 +54,25 @@ def test_rows_say_something_in_text() -> None:
     entries = yaml.safe_load((ROOT / "bnexp" / "study" / "sources.yaml").read_text())
     for entry in entries:
         for key, value in entry.items():
-            assert isinstance(value, list if key == "tests" else str), entry["id"]
+            assert isinstance(value, list if key in {"asks", "tests"} else str), entry["id"]
         assert 10 < len(entry["says"]) < 160, entry["id"]
         assert entry["says"][-1] in ".?", entry["id"]
 
 
-def test_every_row_is_answered() -> None:
-    """A study, a test or a note answers each row."""
-    unanswered = [
-        row.id for row in sources.covered() if not (row.studies or row.tests or row.note)
-    ]
-    assert unanswered == []
+def test_every_row_is_answered_or_says_what_is_missing() -> None:
+    """In full means by a study or a test; what is not answered in full says why."""
+    for row in sources.covered():
+        assert row.grade in sources.GRADES, row.id
+        assert (row.grade == "full") == (not row.missing), row.id
+        assert row.grade == "not" or row.studies or row.tests, row.id
+
+
+def test_in_full_is_all_that_a_row_asks() -> None:
+    """Its studies together have each factor, response or claim that the row asks for."""
+    for row in sources.covered():
+        assert bool(row.asks) >= bool(row.studies), row.id
+        found = {one for study in row.studies for one in sources.met(row, STUDIES[study])}
+        assert row.grade != "full" or not row.studies or found == set(row.asks), row.id
 
 
 def test_studies_answer_rows_that_exist() -> None:
@@ -121,14 +132,57 @@ def test_an_answer_to_no_row_is_refused() -> None:
 
 
 def test_each_row_counts_once() -> None:
-    """Study before test before note; what has none of them is said aloud."""
+    """Every row has one grade; what a study answers is not counted among the tests."""
     assert sources.summary(sources.join(FEW, {"one": ["F1", "F2"]})) == (
-        "2 of 3 rows of the sources are answered by a study, 0 by a test, 1 are scope notes"
+        "of 3 rows of the sources, 2 in full, 1 in part and 0 not answered: 2 by a study, 0 by "
+        "tests alone"
     )
-    assert sources.summary(FEW) == (
-        "0 of 3 rows of the sources are answered by a study, 1 by a test, 1 are scope notes, "
-        "1 are unanswered"
+    assert sources.summary([replace(FEW[0], grade="not"), FEW[2]]) == (
+        "of 2 rows of the sources, 0 in full, 1 in part and 1 not answered: 0 by a study, 1 by "
+        "tests alone"
     )
+
+
+STUDY = {
+    "defaults": [{"override /model": "rnn"}, "_self_"],
+    "study": {
+        "factors": {
+            "norm": "none,batch",
+            "arm": {"a": "norm.placement=after_activation model.dropout=0.5", "b": "norm=rms"},
+        },
+        "responses": ["test_accuracy"],
+        "claims": [{"response": "dead_units", "source": "blog (B16, K2)"}],
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("asks", "row_id", "met"),
+    [
+        (("norm", "norm=rms", "model=rnn"), "F1", 3),  # a factor, a level, a fixed setting
+        (("norm.placement|model.pool", "model.dropout"), "F1", 2),  # in a named level
+        (("test_accuracy", "dead_units", "claim"), "K2", 3),
+        (("claim", "model=lenet", "train_loss", "norm=batch", "arm.a"), "B1", 0),
+    ],
+)
+def test_what_a_study_has_is_read_from_its_file(
+    asks: tuple[str, ...], row_id: str, met: int
+) -> None:
+    """Factors, settings of levels and groups, responses, and claims that cite the row."""
+    row = Row(row_id, "blog", "One?", asks=asks)
+    assert sources.met(row, STUDY) == list(asks[:met])
+
+
+def test_an_answer_that_asks_something_else_is_refused() -> None:
+    """A study with nothing of what a row asks is refused, unless it builds on another."""
+    rows = [Row("F1", "d2l_forum", "One?", asks=("model.pool|model.padding", "claim"))]
+    section = {**STUDY["study"], "answers": ["F1"]}
+    with pytest.raises(
+        UsageError, match=r"study=one: .* F1, which asks for model.pool or model"
+    ):
+        sources.check_asked(rows, {"one": {**STUDY, "study": section}})
+    sources.check_asked(rows, {"one": {"study": {"answers": ["F1"]}}})
+    sources.check_asked([replace(rows[0], asks=("norm", "claim"))], {"one": {"study": section}})
 
 
 def test_a_group_is_both_of_its_sources() -> None:
@@ -145,10 +199,10 @@ def test_the_page_links_what_is_published() -> None:
     """A published study is a link, another one its command; a bar stays within its cell."""
     page = sources.page(sources.join(FEW, {"one": ["F1"], "two": ["F1"]}), ["one"])
     assert (
-        "| F1 | One? |  | [one](one/report.md), `bnexp run study=two`, "
+        "| F1 | One? |  | in full | [one](one/report.md), `bnexp run study=two`, "
         "[test_y](../tests/test_x.py) |  |"
     ) in page
-    assert "| B1 | Three \\| four | .5 |  | Out of scope. |" in page
+    assert "| B1 | Three \\| four | .5 | in part: A half. |  | So. |" in page
     assert page.count("\n## ") == len(sources.SOURCES)
 
 
@@ -170,9 +224,9 @@ def test_a_source_is_shown_with_its_answers(
         shown = row.source in sources.GROUPS[name]
         assert ("".join(f"{row.id}says{row.says}".split()) in squeezed) == shown
         if shown:
-            for text in (row.reported, row.note, *row.tests, *row.studies):
+            for text in (row.reported, row.missing, row.note, *row.tests, *row.studies):
                 assert "".join(text.split()) in squeezed
-    assert "rows of the sources are answered by a study" in " ".join(said.split())
+    assert " rows of the sources, " in " ".join(said.split())
 
 
 def test_an_unknown_source_is_one_message(capsys: pytest.CaptureFixture[str]) -> None:
