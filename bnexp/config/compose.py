@@ -35,6 +35,7 @@ from bnexp.user_code.source import file_of
 # Keys that name a user's function, and those that bnexp itself brings.
 CODE = ("model.function", "data.function")
 EXAMPLES = ("bnexp.networks.custom:example", "bnexp.datasets.waves:load")
+VARIABLE = "BNEXP_DATA_ROOT"  # of the environment, which shipped files read
 # Hydra's own sections, of no use here: without them it composes in three quarters of the time.
 UNUSED = ("help", "hydra_help", "hydra_logging", "job_logging", "launcher", "output", "sweeper")
 
@@ -57,7 +58,8 @@ class Composer:
 
     Opening Hydra and choosing files are what costs; a `with` block opens it once and has it
     choose once for all cells that take the same files and differ in values. What it chose of
-    the shipped files serves every later block, while these and the environment are the same.
+    the shipped files serves every later block, while these and what they read of the
+    environment are the same.
 
     Args:
         config_dir: The user's folder.
@@ -89,7 +91,7 @@ class Composer:
         self._chosen = {}
         if len(self.folders) == 1:
             shipped = ((file, file.stat().st_mtime_ns) for file in conf_dir().rglob("*.yaml"))
-            self._chosen = _chosen_of(frozenset(shipped), frozenset(os.environ.items()))
+            self._chosen = _chosen_of(frozenset(shipped), os.environ.get(VARIABLE))
         # Hydra 1.4 deprecates the argument that 1.3 warns without.
         new = importlib.metadata.version("hydra-core").startswith("1.4")
         options = {} if new else {"version_base": "1.3"}

@@ -9,7 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 from pydantic import BaseModel, ValidationError
 
-from bnexp.config.compose import Composer
+from bnexp.config.compose import VARIABLE, Composer
 from bnexp.config.keys import conf_dir, known_keys
 from bnexp.config.overrides import setting
 from bnexp.config.schema import NEUTRAL, NOT_IDENTITY, NOT_IDENTITY_KEYS, Config
@@ -310,6 +310,15 @@ def test_the_data_root_follows_the_environment(
         assert composer.compose([])[0].data.root == "~/.cache/bnexp"
 
 
+def test_shipped_files_read_one_variable_alone() -> None:
+    """What is composed once serves while this one stays: no file may read another."""
+    texts = [(conf_dir() / path).read_text() for path in YAML]
+    read = {name for text in texts for name in re.findall(r"\$\{oc\.env:(\w+)", text)}
+    assert read == {VARIABLE}
+    resolvers = {name for text in texts for name in re.findall(r"\$\{([\w.]+):", text)}
+    assert resolvers == {"oc.env"}
+
+
 def test_a_users_own_folder_adds_options(weird_path: Path) -> None:
     """`--config-dir` adds a study and an option, whatever the folder is called."""
     (weird_path / "study").mkdir()
@@ -589,11 +598,11 @@ def test_a_later_key_at_another_value_is_another_run(
     assert all(key in set(_dotted(config.identity())) for config in configs)
 
 
-def test_norms_have_ids_of_their_own(composer: Composer) -> None:
+def test_norms_have_ids_of_their_own(composer: Composer, composed: Composed) -> None:
     """Every option of the group `norm` is another run, as is every architecture."""
     for group in ("norm", "model"):
         options = composer.options(group)
-        found = {run_id(composer.compose([f"{group}={name}"])[0], 0) for name in options}
+        found = {run_id(composed(f"{group}={name}")[0], 0) for name in options}
         assert len(found) == len(options)
 
 
