@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from bnexp.bench import measure, reference
+from bnexp.bench import measure, networks, reference
 from bnexp.config.compose import Composer
 from bnexp.config.schema import Config
 from bnexp.processes import FRESH
@@ -82,7 +82,8 @@ def bench(
     Args:
         overrides: Of the user, for every network (`device=cuda`, `data.root=...`).
         say: Called with what is being measured.
-        full: Train the whole studies instead of extrapolating from fewer epochs.
+        full: Train the whole studies instead of extrapolating from fewer epochs, and time
+            every network and normalization of the studies.
     """
     found: list[Case] = []
     with Composer() as composer:
@@ -130,6 +131,10 @@ def bench(
                 f"{limit / 1e9:.0f} GFLOP/s of matrix products, {flop / 1e6:.2f} MFLOP each",
             )
         )
+    if full:
+        for name, ours, plain, most in networks.speeds(overrides, device, say, _apart):
+            found.append(Case(f"{name}, program", ours, plain, SPEED, "the plain program"))
+            found.append(Case(f"{name}, limit", ours, most, SPEED, "matrix products alone"))
     return found
 
 

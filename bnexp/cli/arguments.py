@@ -128,7 +128,18 @@ def _settings(sub: argparse.ArgumentParser, name: str) -> None:
     overrides = sub.add_argument("overrides", nargs="*", metavar="KEY=VALUE")
     overrides.completer = _complete  # type: ignore[attr-defined] # argcomplete's hook
     if name == "bench":
-        _flag(sub, "--full", "train studies of 64 runs and 10 epochs (20 minutes on two cores)")
+        _flag(
+            sub,
+            "--full",
+            "train studies of 64 runs and 10 epochs, and time every network and normalization "
+            "(an hour on two cores)",
+        )
+        sub.add_argument(
+            "--against",
+            type=Path,
+            metavar="FILE",
+            help="show how each ratio has changed since this file of bnexp bench",
+        )
         return
     _config_dir(sub)
     if name == "config":

@@ -3,8 +3,10 @@
 import argparse
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bnexp import plots
 from bnexp.api.columns import aligned
@@ -13,6 +15,9 @@ from bnexp.config.overrides import single
 from bnexp.engine import n_workers
 from bnexp.errors import UsageError
 from bnexp.store.json_files import write_bytes, write_json
+
+if TYPE_CHECKING:
+    from bnexp.bench import Case
 
 DATA = ("fashion_mnist", "mnist")  # of the sources' loops
 
@@ -36,6 +41,7 @@ def main(options: argparse.Namespace) -> int:
             "bnexp bench times the sources' loops on their data, not on "
             f"{base.data.name}: leave out study= and data="
         )
+    before = _read(options.against) if options.against else None
     devices = resolve(base.device)
     for data in dict.fromkeys(config.data for config in configs):
         ensure(data)
@@ -45,11 +51,7 @@ def main(options: argparse.Namespace) -> int:
         print(text, file=sys.stderr, flush=True)
 
     cases = bench(options.overrides, devices[0], workers, say, full=options.full)
-    rows = [["case", "bnexp", "reference", "ratio", "unit"]]
-    for case in cases:
-        speeds = f"{case.ours:,.4g}", f"{case.reference:,.4g}", f"{case.ratio:.3g}"
-        rows.append([case.name, *speeds, case.unit])
-    print(aligned(rows))
+    print(aligned(_table(cases, before)))
     folder = Path(base.results_dir) / "bench"
     result = {
         case.name: {"ours": case.ours, "reference": case.reference, "ratio": case.ratio}
@@ -79,3 +81,40 @@ def main(options: argparse.Namespace) -> int:
     print(f"written: {folder / where['device']}.json and its figures in {folder / 'figures'}")
     print(json.dumps(result))
     return 0
+
+
+def _table(cases: Sequence["Case"], before: Mapping[str, float] | None) -> list[list[str]]:
+    """Return a line a case; beside an earlier file, how its ratio has changed since.
+
+    Ratios to a reference of the same minutes compare where speeds alone do not: the machine
+    may be another, or busier.
+    """
+    rows = [["case", "bnexp", "reference", "ratio", "unit"]]
+    if before is not None:
+        rows[0] += ["before", "change"]
+    for case in cases:
+        speeds = f"{case.ours:,.4g}", f"{case.reference:,.4g}", f"{case.ratio:.3g}"
+        row = [case.name, *speeds, case.unit]
+        if before is not None:
+            was = before.get(case.name)
+            row += ["", ""] if was is None else [f"{was:.3g}", f"{case.ratio / was:.3g}"]
+        rows.append(row)
+    return rows
+
+
+def _read(file: Path) -> dict[str, float]:
+    """Return the ratios of a file that `bnexp bench` wrote, by the name of the case.
+
+    Raises:
+        UsageError: If it is no such file.
+    """
+    try:
+        cases = json.loads(file.read_bytes())["cases"]
+        found = {str(case["name"]): case["ours"] / case["reference"] for case in cases}
+    except OSError as error:
+        raise UsageError(f"--against {file}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, ZeroDivisionError):
+        raise UsageError(
+            f"--against {file}: not a file of bnexp bench, as results/bench/cpu.json is"
+        ) from None
+    return found
