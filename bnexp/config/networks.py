@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from bnexp.config.network import Layer, Network, Pool, Widths, dense
+from bnexp.config.norm_base import Learning
 from bnexp.config.normalization import AnyNorm
 from bnexp.config.part import ADDRESS, Args, Count, Lax, Positive
 from bnexp.config.recurrent import Rnn
@@ -125,7 +126,7 @@ class DenseHead(Network):
     name: Literal["dense_head"]
     hidden: Widths
     features: Annotated[Literal["pixels", "frozen_conv"], BeforeValidator(_no_others)]
-    learn: Literal["head", "last", "all"]
+    learn: Literal["head", "last", "norms", "all"]
     input_scale: Positive
 
     @model_validator(mode="after")
@@ -141,6 +142,17 @@ class DenseHead(Network):
     def layers(self) -> tuple[Layer, ...]:
         """Return the dense layers behind the frozen features."""
         return dense(self.hidden, self.dropout)
+
+    def unfit_norm(self, norm: AnyNorm) -> str | None:
+        """Return why nothing would learn with a normalization, or None."""
+        has_some = isinstance(norm, Learning) and any(norm.learned.values())
+        if self.learn != "norms" or (has_some and norm.normalized(self.layers)):
+            return None
+        return (
+            f"model.learn=norms trains gammas and betas alone, and norm={norm.name} as "
+            "configured has none: choose norm=batch with norm.affine=both, gamma or beta, or "
+            "model.learn=head"
+        )
 
 
 # What a user's function is handed, beside its settings; the first two also by position.
@@ -217,6 +229,6 @@ def unfit(model: AnyNetwork, about: About) -> str | None:
 
 def unfit_norm(model: AnyNetwork, norm: AnyNorm) -> str | None:
     """Return why an architecture in particular cannot have a normalization, or None."""
-    if isinstance(model, Residual | Rnn):
+    if isinstance(model, DenseHead | Residual | Rnn):
         return model.unfit_norm(norm)
     return None

@@ -183,10 +183,15 @@ def _features(layers: Layers, head: DenseHead, shape: Shape) -> Shape:
 
 
 def _freeze(network: nn.Sequential, learn: str) -> None:
-    """Keep as they are the features of a dense head, or all layers but the last, or none."""
+    """Keep as it is what `model.learn` does not name of a dense head and its features."""
     for name, layer in network.named_children():
-        of_features = name in {one.name for one in FROZEN}
-        if (learn == "head" and of_features) or (learn == "last" and name != "output"):
+        learns = {
+            "head": name not in {one.name for one in FROZEN},
+            "last": name == "output",
+            "norms": name.endswith("_norm"),
+            "all": True,
+        }
+        if not learns[learn]:
             layer.requires_grad_(False)
 
 

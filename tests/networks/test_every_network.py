@@ -409,6 +409,13 @@ def test_where_chooses_the_layers(
             ("model=dense_head", "model.learn=all"),
             r"pixels cannot: choose model\.features=frozen_conv",
         ),
+        *[
+            (
+                ("model=dense_head", "model.learn=norms", *norm),
+                r"trains gammas and betas alone, and norm=.* has none: choose norm=batch",
+            )
+            for norm in (("norm=none",), ("norm=batch", "norm.affine=none"))
+        ],
         (("norm=batch", "norm.noise=-1.0"), r"norm\.noise=-1\.0: "),
         (("norm=batch", "norm.affine=all"), r"norm\.affine=all: "),
         (("norm=layer", "norm.momentum=0.1"), r"norm\.momentum does not exist for norm=layer"),

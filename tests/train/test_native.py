@@ -327,12 +327,17 @@ def test_evaluation_of_images_is_that_of_the_module(name: str) -> None:
         torch.set_default_dtype(torch.float32)
 
 
-def test_layers_that_do_not_learn_stay(compose: Callable[..., Config]) -> None:
-    """Frozen convolutions keep their weights, and those behind them learn as in PyTorch."""
+@pytest.mark.parametrize("only", [nn.Module, nn.BatchNorm1d | nn.BatchNorm2d])
+def test_layers_that_do_not_learn_stay(
+    compose: Callable[..., Config], only: type[nn.Module]
+) -> None:
+    """Frozen layers keep their weights; the others, or norms alone, learn as in PyTorch."""
     config = compose("optimizer=sgd", "optimizer.lr=0.1", "train.batch_size=32")
     network, split = of_images("norms"), digits(96)
     for name, parameter in network.named_parameters():
-        parameter.requires_grad_(name not in {"0.weight", "0.bias", "4.bias", "10.weight"})
+        learns = isinstance(network[int(name.partition(".")[0])], only)
+        stays = {"0.weight", "0.bias", "4.bias", "10.weight"}
+        parameter.requires_grad_(learns and name not in stays)
     torch.set_default_dtype(torch.float64)
     try:
         stack = native(copy.deepcopy(network))

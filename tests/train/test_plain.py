@@ -453,6 +453,7 @@ def test_frozen_features_do_not_learn(
     learns = {
         "head": (("fc1", "output"), last + hidden),
         "last": (("output",), last),
+        "norms": (("fc1_norm",), 2 * 16),
         "all": (("frozen", "fc1", "output"), last + hidden + convs),
     }
     for optimizer, learn in itertools.product(("sgd", "adam"), learns):
