@@ -85,7 +85,13 @@ REPEATED = {
 
 @pytest.mark.real_data
 @pytest.mark.usefixtures("undrawn")
-@pytest.mark.parametrize("study", REPEATED)
+@pytest.mark.parametrize(
+    "study",
+    [
+        "lab_mlp",
+        *(pytest.param(one, marks=pytest.mark.thorough) for one in list(REPEATED)[1:]),
+    ],
+)
 def test_a_published_run_repeats(study: str, tmp_path: Path) -> None:
     """Trained again by its command, a published run has the metrics that were published."""
     command = [

@@ -60,7 +60,7 @@ def test_the_intervals_are_those_of_as_many_tests(rng: np.random.Generator) -> N
     assert row["high_up"] - row["up"] == pytest.approx(half)
 
 
-@pytest.mark.parametrize("studies", [20, pytest.param(500, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("studies", [20, pytest.param(250, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("only", [None, "1"])
 def test_effects_of_one_sign_do_not_reverse(
     studies: int, only: str | None, rng: np.random.Generator

@@ -202,6 +202,7 @@ def test_every_shipped_study_is_whole(composer: Composer, name: str) -> None:
     assert len({run.run_id for run in design.runs}) == n_runs(design.study)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", [name for name in SHIPPED if name != "quickstart"])
 def test_every_shipped_study_has_three_sizes(composer: Composer, name: str) -> None:
     """`smoke` is smaller than what the file says and judges nothing; `full` is not smaller."""

@@ -144,7 +144,7 @@ def test_halves_begin_where_nothing_of_the_whole_is_alive(
     assert all("rror" in record.provenance["after"] for record in records)
 
 
-def test_256_runs_with_memory_for_32_are_15_programs(
+def test_64_runs_with_memory_for_8_are_15_programs(
     compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are tried whole, in halves, quarters and eighths, and never one by one."""
@@ -152,14 +152,14 @@ def test_256_runs_with_memory_for_32_are_15_programs(
 
     def train_runs(runs: Sequence[tuple[Config, int]], *_: object) -> list[Outcome]:
         tried.append(len(runs))
-        if len(runs) > 32:
+        if len(runs) > 8:
             masked()
         return [Outcome("ok", {}, [], None)] * len(runs)
 
     monkeypatch.setattr("bnexp.train.train_runs", train_runs)
-    assert len(train(compose(*SMALL), 256, 256)) == 256
+    assert len(train(compose(*SMALL), 64, 64)) == 64
     assert len(tried) == 15
-    assert min(tried) == 32
+    assert min(tried) == 8
 
 
 @pytest.fixture
