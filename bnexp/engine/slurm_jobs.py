@@ -98,8 +98,7 @@ def run_in_jobs(
                     "engine.cpus, engine.gpus, engine.memory_gb and engine.partition"
                 )
             over = all(state.name in OVER for state in states.values())
-            # Touching the folder makes the clients of a shared disk read its listing again.
-            store.open_for_writing()
+            store.refresh()
             for record in store.load((store.done() | store.failed()) & missing.keys()):
                 del missing[record.run_id]
                 receive(record)

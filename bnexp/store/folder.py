@@ -46,6 +46,28 @@ class Store:
             self.runs.mkdir(parents=True, exist_ok=True)
             tempfile.TemporaryFile(dir=self.runs).close()
 
+    def check_there(self) -> None:
+        """Check that the folder is there: it is not made again, without what it held.
+
+        Raises:
+            UsageError: If it is gone.
+        """
+        if not self.runs.is_dir():
+            raise UsageError(
+                f"{self.runs} is gone: it was there when the training began. Runs that end "
+                "now are lost; the same command trains what is missing"
+            )
+
+    def refresh(self) -> None:
+        """Have the clients of a shared disk read the folder's listing again, by touching it.
+
+        Raises:
+            UsageError: If the folder is gone, or cannot be written to.
+        """
+        self.check_there()
+        with self._writing():
+            tempfile.TemporaryFile(dir=self.runs).close()
+
     def check_writable(self) -> None:
         """Check that the folder could be created and written to; leave nothing behind.
 
@@ -131,11 +153,7 @@ class Store:
 
     def save(self, record: RunRecord) -> None:
         """Write a run's file, complete or not at all."""
-        if not self.runs.is_dir():  # it is not made again, without what it held
-            raise UsageError(
-                f"{self.runs} is gone: it was there when the training began. Runs that end "
-                "now are lost; the same command trains what is missing"
-            )
+        self.check_there()
         failed, whole = self.failed_file(record.run_id), self.run_file(record.run_id)
         write_json(failed if record.status == "failed" else whole, record.to_json())
         if record.status != "failed":

@@ -1,6 +1,7 @@
 """Jobs of Slurm: real ones on this machine, scripted ones, and its commands as scripts."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -233,6 +234,32 @@ def test_the_jobs_of_a_command_that_died_are_waited_for(
     assert caplog.messages == ["jobs of an earlier command go on and are waited for: 7_0"]
     commands(squeue="echo '8|RUNNING|None|node7'")
     assert remembered(store) == {"8_0": ids[2:]} or remembered(store) == {}
+
+
+def test_a_folder_that_is_removed_ends_the_jobs(
+    compose: Callable[..., Config],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    commands: Callable[..., None],
+) -> None:
+    """It is not made again, empty: one message, and nothing goes on training for it."""
+    commands(squeue="echo '8_0|RUNNING|None|node7'")
+    store = Store(tmp_path / "study")
+    store.open_for_writing()
+    job = Job("8_0")
+
+    def submit(*_):
+        shutil.rmtree(store.runs)
+        return [job]
+
+    monkeypatch.setattr(slurm_jobs, "LOOK_S", 0.0)
+    monkeypatch.setattr(slurm_jobs, "_submit", submit)
+    engine = compose("engine=slurm", "engine.workers=1").engine
+    (store.folder / "slurm").mkdir(parents=True)
+    with pytest.raises(UsageError, match=r"runs is gone: .* the same command trains what"):
+        execute(portions(runs_of(compose(*SMALL), 2), 2), engine, ["cpu"], store, Collected())
+    assert not store.runs.exists()
+    assert job.cancelled
 
 
 def test_a_list_of_jobs_that_is_none_is_one_message(
