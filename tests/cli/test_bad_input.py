@@ -135,8 +135,20 @@ KINDS: dict[str, Make] = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("part", ["study.json", "a run", "runs", packed.ZIPPED, packed.PLAIN])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=[pytest.mark.thorough] if kind in ("folder", "text") else [])
+        for kind in KINDS
+    ],
+)
+@pytest.mark.parametrize(
+    "part",
+    [
+        *("study.json", "a run", "runs", packed.ZIPPED),
+        pytest.param(packed.PLAIN, marks=pytest.mark.thorough),
+    ],
+)
 def test_what_is_no_file_of_a_study(
     part: str, kind: str, store: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:

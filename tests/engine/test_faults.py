@@ -39,7 +39,7 @@ ZOO = {
     "hangs_within_a_step": "no progress for",
     "stops": "no progress for",
 }
-BY_DEFAULT = ("kills", "stops")
+MARKS = {"kills": (), "stops": pytest.mark.thorough}  # of the others: long
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=() if name in BY_DEFAULT else pytest.mark.long) for name in ZOO],
+    [pytest.param(name, marks=MARKS.get(name, pytest.mark.long)) for name in ZOO],
 )
 @pytest.mark.usefixtures("impatient")
 def test_a_run_that_goes_wrong_costs_no_other(

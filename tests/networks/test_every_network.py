@@ -194,7 +194,7 @@ def spelled_out(text: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("norm", ["batch", "layer"])
+@pytest.mark.parametrize("norm", ["batch", pytest.param("layer", marks=pytest.mark.thorough)])
 @pytest.mark.parametrize(("model", "placement"), PLACES)
 def test_each_placement_has_its_order(
     compose: Callable[..., Config], norm: str, model: str, placement: str
@@ -603,7 +603,13 @@ BIASED += [
 ]
 
 
-@pytest.mark.parametrize(("model", "norm", "placement"), BIASED)
+@pytest.mark.parametrize(
+    ("model", "norm", "placement"),
+    [
+        pytest.param(*case, marks=[pytest.mark.thorough] if number % 3 else [])
+        for number, case in enumerate(BIASED)
+    ],
+)
 def test_auto_takes_away_the_redundant_biases(
     compose: Callable[..., Config], images: Tensor, model: str, norm: str, placement: str
 ) -> None:

@@ -332,7 +332,13 @@ def test_labels_of_neighbouring_panels_do_not_overlap(runs: pd.DataFrame) -> Non
             assert not overlaps
 
 
-@pytest.mark.parametrize(("n", "rows"), [(4, [4]), (5, [3, 2]), (6, [3, 3]), (8, [4, 4])])
+@pytest.mark.parametrize(
+    ("n", "rows"),
+    [
+        *((4, [4]), (5, [3, 2])),
+        *(pytest.param(n, [n // 2] * 2, marks=pytest.mark.thorough) for n in (6, 8)),
+    ],
+)
 def test_many_responses_take_several_rows(runs: pd.DataFrame, n: int, rows: list[int]) -> None:
     """Up to four stand side by side; every panel has its own and no empty one is left."""
     responses = ["test_loss", "val_loss", "train_loss", "train_eval_loss"]
@@ -682,7 +688,7 @@ def test_a_thousand_dots_are_a_path_a_series() -> None:
     assert sizes[300] < 1.1 * sizes[5]
 
 
-@pytest.mark.parametrize("n_levels", [3, 9])
+@pytest.mark.parametrize("n_levels", [3, pytest.param(9, marks=pytest.mark.thorough)])
 def test_nothing_in_a_sweep_or_map_overlaps(n_levels: int) -> None:
     """Titles, labels, tick labels, the legend and the note keep out of each other's way."""
     lr = tuple(f"{0.0125 * 2**i:g}" for i in range(n_levels))

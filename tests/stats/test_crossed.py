@@ -59,10 +59,8 @@ def coverage(
 
 
 # Seeds, images, parts and how often it is drawn.
-CASES = [
-    *((3, 200, (0.0, 1.0), 2500), (3, 200, (0.3, 0.5), 2500), (10, 200, (0.05, 0.5), 2500)),
-    (5, 1000, (0.0, 0.0), 1000),
-]
+CASES = [(3, 200, (0.3, 0.5), 2500), (5, 1000, (0.0, 0.0), 1000)]
+SOME = [(3, 200, (0.0, 1.0), 2500), (10, 200, (0.05, 0.5), 2500)]
 MORE = [
     (n, n_images, parts, 2500 if n_images < 10_000 else 1000)
     for n, n_images, parts in itertools.product((3, 5, 10, 30), (200, 1000, 10_000), PARTS)
@@ -70,7 +68,11 @@ MORE = [
 
 
 @pytest.mark.parametrize(
-    "case", CASES + [pytest.param(case, marks=pytest.mark.long) for case in MORE], ids=str
+    "case",
+    CASES
+    + [pytest.param(case, marks=pytest.mark.thorough) for case in SOME]
+    + [pytest.param(case, marks=pytest.mark.long) for case in MORE],
+    ids=str,
 )
 def test_the_interval_covers_other_seeds_and_images(
     rng: np.random.Generator, case: tuple[int, int, tuple[float, float], int]

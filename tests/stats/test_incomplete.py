@@ -111,7 +111,7 @@ def test_seeds_that_change_nothing_leave_no_interval(rng: np.random.Generator) -
 
 @pytest.mark.parametrize("noise", ["equal", "unequal"])
 @pytest.mark.parametrize("shape", [(2, 2), (2, 3), (2, 2, 2, 2)])
-@pytest.mark.parametrize("studies", [1000, pytest.param(10_000, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("studies", [500, pytest.param(10_000, marks=pytest.mark.thorough)])
 def test_intervals_hold_with_a_third_missing(
     shape: tuple[int, ...], noise: str, studies: int, rng: np.random.Generator
 ) -> None:

@@ -14,6 +14,7 @@ SOURCES = ROOT / "tests" / "cuda_stand_in"
 EVERY = 8  # of the cases, in one process
 
 pytestmark = [
+    pytest.mark.thorough,
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="another loader"),
     pytest.mark.skipif(torch.version.cuda is None, reason="this PyTorch is built without CUDA"),
     pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler"),
@@ -50,25 +51,18 @@ def steps(stand_in: Path, *arguments: object) -> list[str]:
     return done.stdout.splitlines()
 
 
-@pytest.mark.parametrize(
-    ("every", "at"),
-    [
-        (8 * EVERY, 1),
-        *(pytest.param(EVERY, at, marks=pytest.mark.thorough) for at in range(EVERY)),
-    ],
-)
-def test_no_step_waits_for_the_device(stand_in: Path, every: int, at: int) -> None:
+@pytest.mark.parametrize("at", range(EVERY))
+def test_no_step_waits_for_the_device(stand_in: Path, at: int) -> None:
     """Steps and evaluations mix no devices, make no shape of values, and an epoch never reads.
 
     Each network, normalization and optimizer takes steps in a cohort that shrinks, is
     evaluated under all statistics, and does the same plainly.
     """
-    *faults, number = steps(stand_in, every, at)
+    *faults, number = steps(stand_in, EVERY, at)
     assert faults == []
-    assert int(number.removesuffix(" cases")) >= 64 // every
+    assert int(number.removesuffix(" cases")) >= 64 // EVERY
 
 
-@pytest.mark.thorough
 def test_a_fault_is_told_with_its_line(stand_in: Path) -> None:
     """A read, a copy, a mixture, a mask and a shape of values within a step are all found."""
     found = dict(line.split(": ", 1) for line in steps(stand_in, "planted"))

@@ -16,14 +16,14 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def check(interpret: str, chosen: str = "", at_least: int = 41) -> None:
+def check(interpret: str) -> None:
     """Check the laws in another process; some of them, at least, must have been looked at."""
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("PYTEST")
     }
-    command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen)
+    command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(LAWS))
     done = subprocess.run(
-        (*command, str(LAWS)),
+        command,
         cwd=LAWS.parents[3],
         env=environment | {"TRITON_INTERPRET": interpret},
         check=False,
@@ -34,12 +34,7 @@ def check(interpret: str, chosen: str = "", at_least: int = 41) -> None:
     assert done.returncode == 0, done.stdout[-5000:] + done.stderr[-2000:]
     passed = re.search(r"(\d+) passed", done.stdout)
     assert passed is not None
-    assert int(passed[1]) >= at_least
-
-
-def test_some_hold_in_the_interpreter() -> None:
-    """The smallest convolution and the ends of a network."""
-    check("1", "shape0 or cross_entropy or small_spread", 4)
+    assert int(passed[1]) > 40
 
 
 @pytest.mark.thorough
