@@ -24,7 +24,7 @@ COMMANDS = {
     "config": "print the composed configuration as YAML",
     "studies": "list the shipped studies, and what each source says with its answers",
     "doctor": "check this machine: versions, devices, batch normalization, data, a training",
-    "bench": "measure examples a second beside the sources' training loops",
+    "bench": "measure the speed of training beside the sources' own loops",
 }
 SETTINGS = """\
 arguments are overrides in Hydra's grammar, options may stand anywhere among them:
@@ -38,27 +38,27 @@ SEVERAL = """\
 With several folders, each is rebuilt and they are compared: in short on the screen, in full
 in comparison.html and comparison.md in the first folder. Folders with the same factors and
 levels (yours and a published one) stand side by side: estimates, their difference with its
-interval, whether they agree, and whether runs that both have gave the same numbers. Of
-different studies, the claims and main effects of each follow one another.
+interval, whether they agree, and whether runs that both have gave the same numbers.
+Different studies are lined up by the factors that they share.
 """
 PACKING = """\
 Packed or not, a study reads the same: bnexp plan, run and report find its runs in either
 form. A run that is trained later has a file of its own beside the packed ones until bnexp
-pack is called again. Back and forth gives the same bytes, and nothing is lost if a command
-is stopped: give it again. Runs that failed are not packed.
+pack is called again. Packing and unpacking gives back the same bytes, and nothing is lost if a
+command is stopped: give it again. Runs that failed are not packed.
 """
 SHOWING = """\
 A run is named by its id, by the beginning of its id, or by its file. Where it is named by its
-id, the studies in results/ are looked through; --in DIR looks elsewhere.
+id, it is looked for in the studies of results/; --in DIR looks elsewhere.
 """
 REMOVING = """\
 Only what bnexp wrote is removed: other files, and whatever a link leads to, stay. Without a
 terminal to ask in, nothing is removed unless --yes is given.
 """
 EXPORTING = """\
-One file a table: runs, epochs, cells, contrasts, shares, claims, caveats and, where they apply,
-others. They go to export/ in the study's folder, or to the folder that --out names. The tables
-are made from the runs as they are now. Parquet needs pyarrow.
+One file for each table: runs, epochs, cells, contrasts, shares, claims, caveats and, where they
+apply, others. They go to export/ in the study's folder, or to the folder that --out names. The
+tables are made from the runs as they are now. Parquet needs pyarrow.
 """
 EPILOGS = {
     **dict.fromkeys(("run", "plan"), SWEEPS),
@@ -94,7 +94,7 @@ def parser() -> argparse.ArgumentParser:
     found = Parser(
         prog="bnexp",
         description="Ablation studies of batch normalization: every number with its interval.",
-        epilog="bnexp COMMAND --help tells more. Start with: bnexp run study=quickstart",
+        epilog="For more: bnexp COMMAND --help. Start with: bnexp run study=quickstart",
     )
     found.add_argument("--version", action="version", version=f"bnexp {bnexp.__version__}")
     commands = found.add_subparsers(dest="command", metavar="COMMAND")
@@ -162,7 +162,11 @@ def _config_dir(sub: argparse.ArgumentParser) -> None:
 
 def _studies(sub: argparse.ArgumentParser) -> None:
     _config_dir(sub)
-    _flag(sub, "--short", "a line a study: its runs, how long they take, what results/ holds")
+    _flag(
+        sub,
+        "--short",
+        "one line for each study: its runs, how long they take, what results/ holds",
+    )
     sub.add_argument(
         "--source",
         metavar="NAME",

@@ -29,8 +29,8 @@ def by_epoch(study: Declared, tables: Tables) -> Iterator[ReportFigure]:
         captions.curves(study)
         + (
             " Running and population statistics evaluate the same weights; the population "
-            "curve is taken from 10,000 training images before the last epoch and from all of "
-            "them after it."
+            "statistics are those of 10,000 training images before the last epoch, and of all "
+            "of them after it."
             if len(accuracy) > 1
             else ""
         ),
@@ -46,14 +46,14 @@ def by_epoch(study: Declared, tables: Tables) -> Iterator[ReportFigure]:
     for name, lines in _asked(tables):
         of = describe(next(iter(lines))).words if len(lines) > 1 else ""
         yield from _curves(
-            study, tables, name, "How it comes about along the training.", lines, label=of
+            study, tables, name, "How it develops during training.", lines, label=of
         )
     if set(UNIT_INPUTS) <= set(tables.epochs):
         yield ReportFigure(
             "unit_inputs",
-            "What one unit of the last activation is given along the training, in one seed: "
-            "the 15th, 50th and 85th percentile over the first minibatch. A band that stays in "
-            "its place is a stable distribution.",
+            "The input of one unit of the last activation during training, with one seed: its "
+            "15th, 50th and 85th percentile over the first minibatch. Where the band stays in "
+            "place, the distribution is stable.",
             partial(
                 plots.unit_inputs,
                 tables.epochs[tables.epochs["seed"] == study.seeds[0]],
@@ -66,8 +66,8 @@ def by_epoch(study: Declared, tables: Tables) -> Iterator[ReportFigure]:
     if enough and shares["share"].gt(0).any():
         yield ReportFigure(
             "time_to_accuracy",
-            "How many of the runs have reached an accuracy by each epoch. A curve that ends "
-            "below 100 % has runs that never did; diverged runs count among them.",
+            "The share of runs that have reached an accuracy by each epoch. Where a curve ends "
+            "below 100 %, some runs never did; those that diverged count among them.",
             partial(plots.time_to_accuracy, shares, factors),
         )
 

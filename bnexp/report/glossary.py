@@ -14,8 +14,8 @@ from bnexp.report.numbers import typeset
 TERMS = {
     "accuracy|accuracies": "The share of images that a network classifies correctly.",
     "activation|activations|activation function|activation functions": (
-        "The bent function behind each layer, as ReLU or sigmoid; without it a network could "
-        "only draw straight lines."
+        "The curved function after each layer, such as ReLU or the sigmoid; without it a "
+        "network could only compute straight lines."
     ),
     "Adam": "A way to train that gives each weight a step size of its own.",
     "arm|arms": "One of the alternatives that are compared.",
@@ -32,7 +32,8 @@ TERMS = {
     ),
     "batch statistics": "Mean and variance of the minibatch at hand, as in training.",
     "cannot tell|cannot be told|inconclusive": (
-        "The numbers fit a difference and they fit none: it takes more seeds to know."
+        "The numbers are consistent with a difference and with none: it takes more seeds to "
+        "know."
     ),
     "cell|cells": "One combination of the settings that are varied, trained with every seed.",
     "channel|channels": "One of the images that a layer makes of its input.",
@@ -41,15 +42,17 @@ TERMS = {
         "How far two directions agree: 1 for the same, 0 for a right angle, -1 for opposite."
     ),
     "covariate shift": (
-        "A change of what a layer is given. Inside a network it comes from the training of the "
-        "layers before it."
+        "A change in the distribution of a layer's inputs. Inside a network it comes from the "
+        "training of the layers before it."
     ),
     "dead units|dead unit|units|unit": (
-        "One number of a layer for each image. It is dead if its activation gives zero for all."
+        "A unit is one number that a layer computes for each image. It is dead if its "
+        "activation gives zero for every image."
     ),
     "depth": "How many layers a network has.",
     "diverged|diverge|diverges": (
-        "The loss stopped being finite: the steps were too large, and training was over."
+        "The loss stopped being finite, as a rule because the steps were too large, and "
+        "training ended."
     ),
     "dropout": "Setting some activations to zero at random during training.",
     "effect|effects": "By how much a number changes when one setting does.",
@@ -58,12 +61,13 @@ TERMS = {
         "A small number that is added to the variance before dividing by its square root."
     ),
     "equivalent|equivalence": "So close that the difference lies within a margin set before.",
-    "exploratory": "Asked after results were seen, so that chance may have suggested it.",
-    "factor|factors": "A setting that the study varies, as the normalization or the pooling.",
+    "exploratory": "Asked after results had been seen, so that chance may have suggested it.",
+    "factor|factors": "A setting that the study varies, such as the normalization or pooling.",
     "gradient|gradients": "The direction in which the weights lower the loss fastest.",
     "group norm|GroupNorm": "Normalization over groups of channels of one image.",
     "guessing|guess|guesses": (
-        "What a network gets right that learned nothing: one in ten of ten classes."
+        "What a network does that has learned nothing: with ten classes, one image in ten is "
+        "right."
     ),
     "initialization|init": "How weights are drawn before training.",
     "interaction|interactions": (
@@ -73,8 +77,8 @@ TERMS = {
         "The mean of the middle half of the runs, which a crashed run does not move."
     ),
     "interval|intervals": (
-        "The range in brackets: where the true value lies, unless this is one of the five in a "
-        "hundred studies that mislead."
+        "The range in brackets. In 95 of a hundred studies such a range contains the true "
+        "value."
     ),
     "layer norm|LayerNorm": "Normalization over all channels of one image.",
     "lab_mlp|MLP|mlp": "A network of fully connected layers, without convolutions.",
@@ -87,11 +91,11 @@ TERMS = {
     "max pooling": "Pooling that keeps the largest value of each patch.",
     "minibatch|minibatches": "The few images that one step of training looks at.",
     "momentum": (
-        "How much each new minibatch counts for the running statistics; of a way to train, how "
-        "much of the last step goes on."
+        "How much each new minibatch counts for the running statistics; in an optimizer, how "
+        "much of the last step is carried over."
     ),
     "moving weights": (
-        "A loss taken while the weights still change, as the mean over an epoch."
+        "A loss measured while the weights still change: the mean over an epoch."
     ),
     "n": "How many seeds a number comes from.",
     "noise": "What differs between trainings that differ in nothing but the seed.",
@@ -104,7 +108,7 @@ TERMS = {
         "Compared within each seed, so that a lucky start counts for both sides alike."
     ),
     "percentage points|percentage point|points": (
-        "The difference of two percentages: from 80 % to 82 % are 2 percentage points."
+        "The difference of two percentages: from 80 % to 82 % is 2 percentage points."
     ),
     "pooling|pool": "Making an image smaller by one value for each patch: its mean or maximum.",
     "population statistics": (
@@ -122,13 +126,13 @@ TERMS = {
     ),
     "SD": "Standard deviation: how far single values typically lie from their mean.",
     "saturated|saturate|saturates": (
-        "Where an activation is so flat that the weights before it hardly learn."
+        "In the range where an activation is so flat that the weights before it hardly learn."
     ),
     "seed|seeds": (
         "The number that all randomness of a training follows from. The same seeds are used "
         "for every setting."
     ),
-    "settled": "Told from chance: the interval excludes zero.",
+    "settled": "Distinguished from chance: the interval excludes zero.",
     "SGD|sgd": "Stochastic gradient descent: steps against the gradient of a minibatch.",
     "share|shares": "How much of all differences between the cells one factor accounts for.",
     "sigmoid|sigmoids|tanh": "Activations that flatten out for large inputs.",
@@ -141,7 +145,7 @@ TERMS = {
     "weight decay": "Pulling all weights a little towards zero at each step.",
     "Šidák|Holm|Bonferroni": (
         "Ways to widen intervals or raise p-values when many comparisons are made, so that "
-        "chance finds nothing."
+        "chance alone finds nothing."
     ),
 }
 _FORMS = {form: forms.split("|")[0] for forms in TERMS for form in forms.split("|")}

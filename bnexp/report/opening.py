@@ -22,9 +22,10 @@ MOST_NAMED = 3
 CANNOT_TELL = "cannot be told"
 
 RULE = (
-    "Intervals here hold together in 95 % of studies, and an answer is given only where such "
-    "an interval excludes zero (Šidák's adjustment of Student-t intervals over the seeds, for "
-    "differences that are about normal). Means of cells have 95 % intervals of their own."
+    "In 95 % of studies all intervals given here contain the true values, and an answer is "
+    "given only where its interval excludes zero (Šidák's adjustment of Student-t intervals "
+    "over the seeds, for differences that are about normal). Means of cells have 95 % "
+    "intervals of their own."
 )
 
 

@@ -25,7 +25,7 @@ MOST_PAIRS = 3
 
 RULE_OF_SHARES = (
     "A share is corrected for noise: a factor without any effect has a share of zero. A factor "
-    "“explains most” if its effects are told from noise (a joint F test of all of them, "
+    "“explains most” if its effects can be told from noise (a joint F test of all of them, "
     "Holm-adjusted for the factors of a response) and its share exceeds that of every other "
     "factor (paired t-tests at 5 %, adjusted for the factors too). Cells may differ in their "
     "noise; the seeds have to be independent, and their differences about normal."
@@ -38,15 +38,15 @@ RULE_OF_REVERSALS = (
 RULE_OF_SIGNS = (
     "The direction of a difference is settled if its simultaneous 95 % interval, which is the "
     "one given here, excludes zero. It holds for all planned effects on a response together "
-    "(Šidák's adjustment of Student-t, for differences that are about normal): of 20 such "
-    "families 19 have no interval that misses the truth. The table of effects has the narrower "
+    "(Šidák's adjustment of Student-t, for differences that are about normal): in 19 of 20 "
+    "such families no interval misses the true value. The table of effects has the narrower "
     "intervals of each effect alone."
 )
 RULE_OF_AVERAGES = (
     "Differences and claims of {} are of interquartile means, the mean of the middle half of "
-    "a cell's runs, with Yuen's t intervals: the study declares so for what crashes in some "
-    "runs. What is declared so after the first run is exploratory. Shares are of means; the "
-    "table of effects in detail has the other average beside each difference."
+    "a cell's runs, with Yuen's t intervals: the study declares this because some of its runs "
+    "crash. Where that was declared after the first run, it is exploratory. Shares are of "
+    "means; the table of effects in detail has the other average beside each difference."
 )
 
 
@@ -79,8 +79,8 @@ def leader(shares: Sequence[Any], some_settled: bool) -> tuple[str, bool]:
         return "Cannot tell: the differences are the same for every seed.", False
     told = [share for share in shares if share.p_adjusted < ALPHA]
     if not told:
-        which = "Not settled which factor explains most."
-        return which if some_settled else "Nothing here is told from noise.", False
+        which = "Which factor explains most is not settled."
+        return which if some_settled else "Nothing here can be told from noise.", False
     rivals = [one for one in others if not one.p_behind < ALPHA]
     if first in told and not rivals:
         return f"{short(first.factor)} explains most.", True
@@ -153,7 +153,7 @@ def guessing(study: Declared, tables: Tables) -> str:
         if cells.take(i, axis).all()
     ]
     n, n_all = int(guesses(array, tables.chance).sum()), int((~np.isnan(array)).sum())
-    most = f", most of those with {listed(named)}" if named else ""
+    most = f", including most of those with {listed(named)}" if named else ""
     by = described([tables.accuracy])[tables.accuracy].label
     return f"{n} of {n_all} networks are no better than guessing in {by}{most}."
 

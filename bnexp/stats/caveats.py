@@ -61,14 +61,14 @@ def caveats(
     if n_later:
         text = (
             f"{n_later} of {len(contrasts)} contrasts were declared after the first run: they "
-            "are exploratory: results may have suggested them, which their p-values leave out"
+            "are exploratory: results may have suggested them, and their p-values ignore that"
         )
         rows.append(("exploratory", "", n_later, text))
     own = footing[footing["rule"] == "own best"]
     if own["optimistic"].astype(bool).any():
         text = (
-            f"the best learning rates are chosen on {own['chosen_on'].iloc[0]}, the test set: "
-            "optimistic. Hold out data.val_size images to choose on"
+            f"the best learning rates were chosen on {own['chosen_on'].iloc[0]}, the test set, "
+            "which is optimistic. Hold out data.val_size images to choose on"
         )
         rows.append(("chosen_on_test", "", float("nan"), text))
     return pd.DataFrame(rows, columns=list(COLUMNS))

@@ -19,7 +19,7 @@ NO_PYARROW = importlib.util.find_spec("pyarrow") is None
 def test_the_tables_are_those_of_the_runs(
     name: str, to: str, results: Path, capsys: Captured
 ) -> None:
-    """One file a table, with every run and every number of it."""
+    """One file for each table, with every run and every number of it."""
     assert main(["export", str(results / name), "--to", to, "--out", "out"]) == 0
     assert capsys.readouterr().out.endswith("tables to out\n")
     found = {path.stem for path in Path("out").iterdir() if path.suffix == f".{to}"}

@@ -251,7 +251,7 @@ def test_a_page_of_noise_says_so(tmp_path: Path) -> None:
     store = planted(arguments, tmp_path, noise)[1]
     study = store.read_study()
     found = answers(study, Tables(study, store.load(study.run_ids)))
-    assert {answer.sentence for answer in found} == {"Nothing here is told from noise."}
+    assert {answer.sentence for answer in found} == {"Nothing here can be told from noise."}
     assert not any(answer.settled for answer in found)
 
 
@@ -304,8 +304,8 @@ def test_networks_at_chance_are_named_first(tmp_path: Path) -> None:
 
     opening, *others = answered("half", 0.7)
     assert opening.startswith(
-        "10 of 20 networks are no better than guessing in accuracy (test), most of those with "
-        "norm none. Norm batch instead of none raises the accuracy (test) by "
+        "10 of 20 networks are no better than guessing in accuracy (test), including most of "
+        "those with norm none. Norm batch instead of none raises the accuracy (test) by "
     )
     assert not any("guessing" in sentence for sentence in others)
     opening, accuracy, _ = answered("all", 0.03)
@@ -336,7 +336,7 @@ def test_one_settled_effect_is_not_called_noise(tmp_path: Path) -> None:
     tables.shares["p_adjusted"] = 0.5  # as if the joint tests had told nothing
     answer = answers(study, tables)[0]
     assert any(line.settled for line in answer.lines)
-    assert answer.sentence == "Not settled which factor explains most."
+    assert answer.sentence == "Which factor explains most is not settled."
 
 
 def test_a_response_without_shares_gives_way_to_one_with(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def ratios_table(tables: Tables) -> TableText:
     ]
     return TableText(
         "max_lr_ratios",
-        "How many times larger it is",
+        "How many times larger",
         "The ratio of two largest learning rates, by the definitions above. “>” and “<”: one "
         "of the two lies beyond the learning rates tried; “?”: both do.",
         ["definition", "ratio of", "given", "ratio [95 %]"],
