@@ -79,7 +79,12 @@ def test_published_runs_say_where_they_come_from(study: str) -> None:
 REPEATED = {
     "lab_mlp": ("norm=before", "train.epochs=1"),
     "population_stats": ("norm.momentum=0.1", "trained='10 steps'"),
-    "batch_size": ("norm=group", "train.batch_size=256", "optimizer.lr=0.04"),
+    "batch_size": (
+        "norm=group",
+        "train.batch_size=128",
+        "optimizer.lr=0.08",
+        "length=equal_epochs",
+    ),
 }
 
 
