@@ -102,6 +102,12 @@ class Published:
             raise LookupError(f"{self.name} has no report.json: bnexp report {self.folder}")
         return " ".join(one["sentence"] for one in found["openings"])
 
+    def measured(self, claim: str) -> str:
+        """Return the difference that a claim speaks of, with its interval."""
+        row = _only(self.table("claims"), {"claim": claim})
+        name = str(row.response)
+        return f"{interval(describe(name), row, difference=True)}{_unit(name, difference=True)}"
+
     def prediction(self, claim: str) -> str:
         """Return the range of 95 % of our single runs of a claim's cell."""
         (found,) = (one for one in self.claims if one["asked"] == claim)
