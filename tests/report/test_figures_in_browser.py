@@ -258,6 +258,8 @@ def test_a_figure_can_be_read_in_a_narrow_window_and_a_dark_one(tab: Tab) -> Non
         assert tab.run("document.documentElement.scrollWidth") <= 420
         box = f"{SVG}.parentElement"
         assert tab.run(f"{box}.getBoundingClientRect().right") <= 420
+        whole = 'document.querySelector("#answer .drawing svg").getBoundingClientRect().right'
+        assert tab.run(whole) <= 420
         letters = f'[...{SVG}.querySelectorAll("text")].map(one => one.getBBox().height)'
         assert tab.run(f"Math.min(...{letters}) * {SVG}.getScreenCTM().a") > 8.5
         tab.run(f"{SVG}.focus(); 0")
