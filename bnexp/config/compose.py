@@ -33,8 +33,13 @@ from bnexp.reading import in_short, is_folder
 from bnexp.user_code.source import file_of
 
 # Keys that name a user's function, and those that bnexp itself brings.
-CODE = ("model.function", "data.function")
-EXAMPLES = ("bnexp.networks.custom:example", "bnexp.datasets.waves:load")
+CODE = ("model.function", "data.function", "norm.function", "optimizer.function")
+EXAMPLES = (
+    "bnexp.networks.custom:example",
+    "bnexp.datasets.waves:load",
+    "bnexp.norms.own:example",
+    "bnexp.train.own_optimizer:example",
+)
 VARIABLE = "BNEXP_DATA_ROOT"  # of the environment, which shipped files read
 # Hydra's own sections, of no use here: without them it composes in three quarters of the time.
 UNUSED = ("help", "hydra_help", "hydra_logging", "job_logging", "launcher", "output", "sweeper")

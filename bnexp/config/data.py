@@ -1,16 +1,15 @@
 """The `data:` section: what is trained on, as far as it is known before anything is read."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from bnexp.config.part import ADDRESS, Args, Count, Part
+from bnexp.config.of_function import OfFunction
+from bnexp.config.part import Count, Part
 from bnexp.config.transforms import Augment, Corrupt, named
 from bnexp.datasets import arrays, folder, own
 from bnexp.datasets.about import EMNIST, PUBLISHED, About
 from bnexp.datasets.listing import Settings
-from bnexp.user_code.settings import Signature, checked, signature
-from bnexp.user_code.source import Source, source_of
 
 
 class Images(Part):
@@ -119,34 +118,18 @@ class Arrays(Images):
         return arrays.about(self.file)
 
 
-class Function(Images):
+class Function(Images, OfFunction):
     name: Literal["function"]
-    function: Annotated[str, Field(pattern=ADDRESS)]
-    args: Args
-    # As they were when the configuration was made.
-    _source: Source | None = PrivateAttr(default=None)
-    _signature: Signature | None = PrivateAttr(default=None)
+    section: ClassVar[str] = "data"
+    handed: ClassVar[tuple[str, ...]] = ("config",)
+    by_position: ClassVar[int] = 1
+    # As it was when the configuration was made.
     _about: About | None = PrivateAttr(default=None)
-
-    def model_post_init(self, _: object) -> None:
-        """Read the function's source, before anybody asks what it returns."""
-        self._source = source_of(self.function.partition(":")[0])
-        self._signature = signature(self.function, ("config",), 1, dict(self.args))
-
-    @property
-    def signature(self) -> Signature:
-        """Return what the function takes; where nobody can tell, a configuration."""
-        return self._signature or Signature(("config",))
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Return what the function is told, in the types that it asks for."""
-        return checked(dict(self.args), self._signature, self.function, "data.args")
 
     @property
     def called(self) -> own.Function:
         """Return the function with all that it is given."""
-        return own.Function(self.function, self._source, self.signature, self.settings, self)
+        return own.Function(self.function, self.source, self.signature, self.settings, self)
 
     @property
     def about(self) -> About:

@@ -16,7 +16,7 @@ from bnexp.config.schema import Config
 from bnexp.errors import UsageError
 
 # Sections whose keys a function of the user names.
-OPEN = ("model.args", "data.args")
+OPEN = ("model.args", "data.args", "norm.args", "optimizer.args")
 
 
 @dataclass(frozen=True)

@@ -1,19 +1,18 @@
 """The `model:` section: each architecture as the list of its hidden layers."""
 
 import itertools
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from bnexp.config.network import Layer, Network, Pool, Widths, dense
 from bnexp.config.norm_base import Learning
 from bnexp.config.normalization import AnyNorm
-from bnexp.config.part import ADDRESS, Args, Count, Lax, Positive
+from bnexp.config.of_function import OfFunction
+from bnexp.config.part import Count, Lax, Positive
 from bnexp.config.recurrent import Rnn
 from bnexp.config.residual import Residual, ResidualMlp, ResNet
 from bnexp.datasets.about import About
-from bnexp.user_code.settings import Signature, checked, signature
-from bnexp.user_code.source import Source, source_of
 
 
 class LeNet(Network):
@@ -155,40 +154,12 @@ class DenseHead(Network):
         )
 
 
-# What a user's function is handed, beside its settings; the first two also by position.
-HANDED = ("config", "seed", "shape", "classes")
-
-
-class Custom(Network):
+class Custom(Network, OfFunction):
     name: Literal["custom"]
     is_given: ClassVar[bool] = True
-    function: Annotated[str, Field(pattern=ADDRESS)]
-    args: Args
-    # What the function was when the configuration was made: part of the run's id.
-    _source: Source | None = PrivateAttr(default=None)
-    _signature: Signature | None = PrivateAttr(default=None)
-
-    @model_validator(mode="after")
-    def _read_source(self) -> Self:
-        self._source = source_of(self.function.partition(":")[0])
-        self._signature = signature(self.function, HANDED, 2, dict(self.args))
-        assert self.settings is not None  # they are checked
-        return self
-
-    @property
-    def signature(self) -> Signature:
-        """Return what the function takes; where nobody can tell, a configuration and a seed."""
-        return self._signature or Signature(HANDED[:2])
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Return what the function is told, in the types that it asks for."""
-        return checked(dict(self.args), self._signature, self.function, "model.args")
-
-    @property
-    def source(self) -> Source | None:
-        """Return the user's code that the network depends on, None for bnexp's own."""
-        return self._source
+    section: ClassVar[str] = "model"
+    handed: ClassVar[tuple[str, ...]] = ("config", "seed", "shape", "classes")
+    by_position: ClassVar[int] = 2
 
     @property
     def layers(self) -> tuple[Layer, ...]:

@@ -12,7 +12,9 @@ from bnexp.config.norm_base import (
     Learning,
     Measuring,
     Normalization,
+    Placed,
 )
+from bnexp.config.of_function import OfFunction
 from bnexp.config.part import AtLeast0, Count, Positive
 
 # Levels that are wrong on purpose, as sources had them, so that it can be measured what
@@ -134,6 +136,13 @@ class Pointwise(Learning):
     alpha: Positive
 
 
+class OwnNorm(Placed, OfFunction):
+    name: Literal["function"]
+    section: ClassVar[str] = "norm"
+    handed: ClassVar[tuple[str, ...]] = ("channels", "spatial")
+    by_position: ClassVar[int] = 1
+
+
 AnyNorm = (
     NoNorm
     | BatchNorm
@@ -149,5 +158,6 @@ AnyNorm = (
     | FilterResponseNorm
     | FrozenNorm
     | Pointwise
+    | OwnNorm
 )
 Norm = Annotated[AnyNorm, Field(discriminator="name")]

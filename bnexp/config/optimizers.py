@@ -2,10 +2,11 @@
 
 import itertools
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from bnexp.config.of_function import OfFunction
 from bnexp.config.part import AtLeast0, Lax, Part, Positive
 
 Momentum = Annotated[float, Field(ge=0, lt=1)]
@@ -56,7 +57,27 @@ class Lamb(Base):
     name: Literal["lamb"]
 
 
-AnyOptimizer = Sgd | Adam | AdamW | RmsProp | Lamb
+class OwnOptimizer(Base, OfFunction):
+    name: Literal["function"]
+    section: ClassVar[str] = "optimizer"
+    handed: ClassVar[tuple[str, ...]] = ("params", "lr", "weight_decay")
+    by_position: ClassVar[int] = 2
+
+    @model_validator(mode="after")
+    def _takes_what_is_set(self) -> Self:
+        taken = (*self.signature.by_position, *self.signature.by_name)
+        if "lr" not in taken:
+            raise ValueError(f"{self.address} should take lr, the learning rate, too")
+        decays = self.weight_decay or not self.decay_norms
+        if decays and "weight_decay" not in taken:
+            raise ValueError(
+                f"{self.address} takes no weight_decay: optimizer.weight_decay=0 and "
+                "optimizer.decay_norms=true, or a setting of its own"
+            )
+        return self
+
+
+AnyOptimizer = Sgd | Adam | AdamW | RmsProp | Lamb | OwnOptimizer
 Optimizer = Annotated[AnyOptimizer, Field(discriminator="name")]
 
 

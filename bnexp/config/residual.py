@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from bnexp.config.network import Layer, Network, Widths
+from bnexp.config.norm_base import Learning
 from bnexp.config.normalization import AnyNorm, NoNorm
 from bnexp.config.part import Count
 
@@ -49,7 +50,7 @@ class Residual(Network):
             return None
         ends = {layer.block: layer.name for layer in self.layers if layer.block}.values()
         if (
-            isinstance(norm, NoNorm)
+            not isinstance(norm, Learning)
             or norm.affine not in ("both", "gamma")
             or norm.placement != "before_activation"
             or not set(ends) <= set(norm.normalized(self.layers))

@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 from pydantic import AfterValidator, Field, create_model, model_validator
 from pydantic_core import to_jsonable_python
 
-from bnexp.config.data import Data, Function
-from bnexp.config.networks import Custom, Model, unfit, unfit_norm
+from bnexp.config.data import Data
+from bnexp.config.networks import Model, unfit, unfit_norm
 from bnexp.config.norm_fits import is_spatial, misfit
 from bnexp.config.normalization import Norm
+from bnexp.config.of_function import OfFunction
 from bnexp.config.optimizers import Optimizer, Schedule
 from bnexp.config.part import Count, Lax, Part, Positive, Seed
 from bnexp.config.train import Train
 from bnexp.metrics import PROBES
 from bnexp.metrics.metric import When
 from bnexp.metrics.probe import Probe
-from bnexp.user_code.settings import Signature
+from bnexp.user_code.source import Source
 
 Statistics = Literal["running", "population", "batch"]
 
@@ -210,12 +211,24 @@ class Config(Part):
         most = self.epochs * self.data.n_train
         return min(most, self.n_steps * self.train.batch_size) if self.train.steps else most
 
+    @property
+    def user_code(self) -> tuple[OfFunction, ...]:
+        """Return the sections that run a user's code while a run trains."""
+        parts = (self.model, self.norm, self.optimizer)
+        return tuple(one for one in parts if isinstance(one, OfFunction))
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Return the users' code that a run trains with, each once."""
+        found = (one.source for one in self.user_code)
+        return tuple(dict.fromkeys(source for source in found if source))
+
     def identity(self) -> dict[str, Any]:
         """Return the part that determines the result, as plain JSON values.
 
         Where it runs and where its files lie make no difference to a result, and the
         seed is kept beside it because all seeds of a cell share this dictionary. A user's
-        network adds the fingerprint of its code.
+        functions add the fingerprints of their code, those of data what they return.
 
         A key that was added later is left out while it has the value that means what
         older versions did: a new key must not give stored runs new ids.
@@ -226,12 +239,12 @@ class Config(Part):
         if self.data.about.fingerprint:
             dump["data"]["content"] = self.data.about.dump()
             dump["data"].pop("file", None)
-        if isinstance(self.data, Function):
-            _put_args(dump["data"], self.data.settings, self.data.signature)
-        if isinstance(self.model, Custom):
-            _put_args(dump["model"], self.model.settings, self.model.signature)
-            if self.model.source:
-                dump["model"]["code"] = self.model.source.fingerprint
+        if isinstance(self.data, OfFunction):
+            _put_args(dump["data"], self.data)
+        for one in self.user_code:
+            _put_args(dump[one.section], one)
+            if one.source:
+                dump[one.section]["code"] = one.source.fingerprint
         for section, keys in NEUTRAL.items():
             for key, value in keys.items():
                 if dump[section].get(key, ABSENT) == value:
@@ -241,13 +254,14 @@ class Config(Part):
         return dump
 
 
-def _put_args(section: dict[str, Any], settings: dict[str, Any], function: Signature) -> None:
+def _put_args(section: dict[str, Any], of: OfFunction) -> None:
     """Let a section state the settings that a function would not have had anyway, if any."""
     del section["args"]
+    known = of.signature.settings
     told = {
         name: to_jsonable_python(value)
-        for name, value in settings.items()
-        if name not in function.settings or function.settings[name].default != value
+        for name, value in of.settings.items()
+        if name not in known or known[name].default != value
     }
     if told:
         section["args"] = told

@@ -24,7 +24,7 @@ def check(configs: Sequence[Config], seeds: Sequence[int], engine: Engine) -> No
     Raises:
         UsageError: If one is wrong for each of the first two seeds.
     """
-    own = [config for config in configs if config.model.name == "custom"]
+    own = [config for config in configs if config.user_code]
     if engine.name == "inline":
         for config in own:
             _refuse(_problem(config, seeds))
@@ -57,7 +57,7 @@ def _tell(pipe: Connection, configs: Sequence[Config], seeds: Sequence[int]) -> 
 
 def _problem(config: Config, seeds: Sequence[int]) -> str | None:
     """Return what is wrong with a network, None if nothing is for one of two seeds."""
-    from bnexp.networks.examine import examine  # imports torch
+    from bnexp.train.examine import examine  # imports torch
 
     problems = []
     for seed in seeds[:2]:

@@ -4,6 +4,7 @@ import math
 from collections import OrderedDict
 from typing import TypeAlias
 
+import torch
 from torch import nn
 
 from bnexp.config.network import Layer
@@ -29,6 +30,7 @@ from bnexp.networks.residual import (
 )
 from bnexp.networks.standardized import standardize
 from bnexp.norms import make_norm
+from bnexp.streams import generator
 
 ACTIVATIONS = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU, "tanh": nn.Tanh}
 POOLS = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}
@@ -65,8 +67,15 @@ def build(config: Config, seed: int) -> nn.Sequential:
     Inputs have the shape of the data, (N, C, H, W) or (N, F), outputs are logits of shape
     (N, K). Layers are named `conv1`, `conv1_norm`, `conv1_activation`, `conv1_pool` and so
     on, so that a layer keeps its name, and with it its initial weights, whatever stands
-    beside it.
+    beside it. PyTorch's own random numbers are keyed by the seed meanwhile, for code of a user.
     """
+    started = seed if config.model.init_seed is None else config.model.init_seed
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(generator(started, "custom").get_state())
+        return _built(config, seed)
+
+
+def _built(config: Config, seed: int) -> nn.Sequential:
     if isinstance(config.model, Custom):
         network = from_function(config, config.model, seed)
         initialize(network, config.model, seed)

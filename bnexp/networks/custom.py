@@ -10,15 +10,13 @@ from bnexp.config.networks import Custom
 from bnexp.config.schema import Config
 from bnexp.errors import UsageError, described
 from bnexp.norms import make_norm
-from bnexp.streams import generator
 from bnexp.user_code.source import function_of
 
 
 def from_function(config: Config, model: Custom, seed: int) -> nn.Sequential:
     """Return what the user's function builds, on the CPU.
 
-    A module that is no `nn.Sequential` becomes the only layer of one. PyTorch's own random
-    numbers are keyed by the seed while the function runs.
+    A module that is no `nn.Sequential` becomes the only layer of one.
 
     Raises:
         UsageError: If there is no such function, if it fails, or if what it returns cannot
@@ -26,22 +24,17 @@ def from_function(config: Config, model: Custom, seed: int) -> nn.Sequential:
     """
     about = config.data.about
     function = function_of(model.function, model.source, "model.function")
-    with torch.random.fork_rng(devices=[]):
-        keyed_by = seed if model.init_seed is None else model.init_seed
-        torch.set_rng_state(generator(keyed_by, "custom").get_state())
-        try:
-            handed = {"config": config, "seed": seed}
-            handed |= {"shape": about.shape, "classes": about.classes}
-            network = model.signature.call(function, model.settings, handed)
-            _check_mode(network)
-            images = torch.zeros(2, *about.shape)
-            given = network.eval()(images) if _is_module(network) else network
-        except UsageError as error:
-            raise UsageError(f"model.function={model.function}: {error}") from None
-        except (Exception, SystemExit) as error:
-            raise UsageError(
-                f"model.function={model.function} fails: {described(error)}"
-            ) from error
+    try:
+        handed = {"config": config, "seed": seed}
+        handed |= {"shape": about.shape, "classes": about.classes}
+        network = model.signature.call(function, model.settings, handed)
+        _check_mode(network)
+        images = torch.zeros(2, *about.shape)
+        given = network.eval()(images) if _is_module(network) else network
+    except UsageError as error:
+        raise UsageError(f"{model.address}: {error}") from None
+    except (Exception, SystemExit) as error:
+        raise UsageError(f"{model.address} fails: {described(error)}") from error
     if (
         not _is_module(network)
         or not isinstance(given, Tensor)
@@ -49,7 +42,7 @@ def from_function(config: Config, model: Custom, seed: int) -> nn.Sequential:
     ):
         got = tuple(given.shape) if isinstance(given, Tensor) else f"a {type(given).__name__}"
         raise UsageError(
-            f"model.function={model.function} should return a torch.nn.Module from images "
+            f"{model.address} should return a torch.nn.Module from images "
             f"(N, {', '.join(map(str, about.shape))}) to logits (N, {about.classes}), not {got}"
         )
     _handed_out.update(network.modules())

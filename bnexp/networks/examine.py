@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bnexp.config.networks import Custom
+from bnexp.config.of_function import OfFunction
 from bnexp.config.schema import Config
 from bnexp.datasets.about import Shape
 from bnexp.errors import UsageError, described
@@ -23,7 +23,7 @@ RTOL, ATOL = 1e-3, 1e-4
 
 
 def examine(config: Config, seed: int) -> None:
-    """Try out a user's network as it will be trained and evaluated, once with a few images.
+    """Try out a network with code of a user's as it will be trained and evaluated.
 
     Args:
         seed: Of the run whose network it is: another seed may give another network.
@@ -32,7 +32,8 @@ def examine(config: Config, seed: int) -> None:
         UsageError: If that is not possible, or would not give what it promises; it names the
             layer and what to do.
     """
-    assert isinstance(config.model, Custom)
+    whose = [one.address for one in (config.model, config.norm) if isinstance(one, OfFunction)]
+    what = " and ".join(whose)
     network, twin = build(config, seed), build(config, seed)
     shape = config.data.about.shape
     try:
@@ -55,10 +56,10 @@ def examine(config: Config, seed: int) -> None:
             if {"population", "batch"} & set(config.eval.statistics):
                 _check_statistics(network, twin, x)
     except UsageError as error:
-        raise UsageError(f"model.function={config.model.function}: {error}") from error
+        raise UsageError(f"{what}: {error}") from error
     except Exception as error:  # of a module that is not PyTorch's usual one
         raise UsageError(
-            f"model.function={config.model.function}: the network cannot be looked into: "
+            f"{what}: the network cannot be looked into: "
             f"{described(error).partition(chr(10))[0]}"
         ) from error
 

@@ -33,6 +33,8 @@ def initialize(network: nn.Sequential, model: Network, seed: int) -> None:
     for path, layer in network.named_modules():
         if not isinstance(layer, nn.Conv2d | nn.Linear):
             continue
+        if not own and any(part.endswith("_norm") for part in path.split(".")):
+            continue  # it is part of a user's normalization
         name = path if own else role(path)
         weight = layer.weight
         computed = "weight" not in layer._parameters

@@ -7,6 +7,7 @@ from bnexp.config.norm_base import ByBatch, Learning, Placed
 from bnexp.norms.formula import FormulaBatchNorm, Parts
 from bnexp.norms.moments import pooled_moments
 from bnexp.norms.of_batches import BatchRenorm, GhostBatchNorm
+from bnexp.norms.own import own_norm
 from bnexp.norms.pointwise import DynamicErf, DynamicTanh, FrozenNorm
 from bnexp.norms.rank import RankNorm
 from bnexp.norms.root_mean_square import FilterResponseNorm, RootMeanSquareNorm
@@ -44,6 +45,8 @@ def make_norm(config: settings.AnyNorm, channels: int, *, spatial: bool) -> nn.M
     """
     if isinstance(config, settings.NoNorm):
         return None
+    if isinstance(config, settings.OwnNorm):
+        return own_norm(config, channels, spatial=spatial)
     if isinstance(config, ByBatch):
         return _by_batch(config, channels, spatial)
     return _by_image(config, channels)

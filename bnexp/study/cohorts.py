@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from bnexp.config.networks import Custom, DenseHead
+from bnexp.config.networks import DenseHead
 from bnexp.config.schema import Config, Engine
 from bnexp.study.design import Run
 
@@ -61,10 +61,10 @@ def is_convolutional(config: Config) -> bool:
 def structure(config: Config) -> str:
     """Return what runs of one cohort agree in: everything but numbers in the program.
 
-    A network of one's own may be built otherwise for every number that it is told.
+    What is one's own may be built otherwise for every number that it is told.
     """
     dump = config.identity()
-    if isinstance(config.model, Custom):
+    if config.user_code:
         return json.dumps(dump, sort_keys=True)
     for section, key in FREE:
         dump.get(section, {}).pop(key, None)

@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from bnexp.config.data import Data
-from bnexp.config.networks import Custom
 from bnexp.config.schema import Config
 from bnexp.data.tensors import Dataset, load
 from bnexp.errors import UsageError, message_of, printable, traceback_of
@@ -51,7 +50,7 @@ def train_cohort(
     config = cohort.runs[0].cell.config
     with suppress(Exception):  # whatever it is, training will meet it again and record it
         _data(config.data, device)
-    if isinstance(config.model, Custom):
+    if config.user_code:
         groups = training.of_a_user(cohort.runs)
     else:
         groups = training.of_one_structure(cohort.runs)
@@ -224,9 +223,10 @@ class _Training:
     def origin(self, config: Config) -> dict[str, Any]:
         """Return where, with what and from which code a run trains."""
         origin = provenance(self.device)
-        if isinstance(config.model, Custom) and config.model.source:
-            source = config.model.source
-            origin["code"] = {"fingerprint": source.fingerprint, "files": list(source.files)}
+        if config.sources:
+            files = sorted({file for source in config.sources for file in source.files})
+            prints = "+".join(source.fingerprint for source in config.sources)
+            origin["code"] = {"fingerprint": prints, "files": files}
         return origin
 
     def guessing(self, config: Config) -> dict[str, Any]:

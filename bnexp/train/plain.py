@@ -21,6 +21,7 @@ from bnexp.config.optimizers import (
     Cosine,
     Lamb,
     OneCycle,
+    OwnOptimizer,
     RmsProp,
     Sgd,
     Stepwise,
@@ -33,6 +34,7 @@ from bnexp.train.lamb import Lamb as LambOptimizer
 from bnexp.train.log import Log, Outcome
 from bnexp.train.measure import on_test, on_train
 from bnexp.train.order import batches, epoch_order
+from bnexp.train.own_optimizer import own_optimizer
 from bnexp.train.pace import paced
 from bnexp.train.precision import in_precision
 
@@ -154,6 +156,8 @@ def make_optimizer(config: Config, network: nn.Module) -> torch.optim.Optimizer:
             return torch.optim.RMSprop(groups, **given, alpha=alpha, momentum=momentum)
         case Lamb():
             return LambOptimizer(groups, **given)
+        case OwnOptimizer():
+            return own_optimizer(settings, groups)
     assert_never(settings)
 
 

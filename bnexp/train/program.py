@@ -11,14 +11,15 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from bnexp.config.networks import Custom
+from bnexp.config.normalization import OwnNorm
+from bnexp.config.optimizers import OwnOptimizer
 from bnexp.config.schema import Config
 from bnexp.datasets.about import Shape
 from bnexp.networks.build import build
-from bnexp.networks.examine import examine
 from bnexp.networks.flat import is_flat
 from bnexp.study.cohorts import is_convolutional
 from bnexp.train.cpu.supported import is_native, knows
+from bnexp.train.examine import examine
 from bnexp.train.gpu.supported import is_supported, kernels
 from bnexp.train.stack import Stack
 from bnexp.train.trial import Make, can_be_mapped
@@ -57,11 +58,13 @@ def program_of(config: Config, device: torch.device, seed: int = 0) -> Program:
         seed: Counts for a user's network alone, which may be another for each.
 
     Raises:
-        UsageError: If a user's network cannot be trained or evaluated as configured.
+        UsageError: If a user's code cannot be trained or evaluated as configured.
     """
-    if not isinstance(config.model, Custom):
+    if not config.user_code:
         return program_for(functools.partial(build, config), config, device)
     examine(config, seed)
+    if isinstance(config.norm, OwnNorm) or isinstance(config.optimizer, OwnOptimizer):
+        return PLAIN
 
     @torch.no_grad()
     def made(number: int) -> nn.Sequential:

@@ -41,11 +41,14 @@ def search_path() -> list[str]:
 
 
 def source_of(module: str) -> Source | None:
-    """Return the source of a module of a user, None if it is bnexp's own or cannot be found."""
+    """Return the source of a module of a user, None if it cannot be found or is no user's.
+
+    That is bnexp's own, and PyTorch's, by whose version no other run is named either.
+    """
     importlib.invalidate_caches()  # a file may have been written a moment ago
     top = module.partition(".")[0]
     spec = _found(top, search_path())
-    if spec is None or top == "bnexp":
+    if spec is None or top in ("bnexp", "torch"):
         return None
     folder = Path([*(spec.submodule_search_locations or []), spec.origin or ""][0]).parent
     # Beside an installed package lies everything that is installed.

@@ -344,7 +344,8 @@ def test_a_users_own_folder_adds_options(weird_path: Path) -> None:
 
 def test_a_users_function_without_settings_needs_no_section_for_them(tmp_path: Path) -> None:
     """A file that names a function may leave out `args`, and one may still be typed."""
-    for group, shipped in (("model", "custom"), ("data", "function")):
+    groups = ("data", "norm", "optimizer")
+    for group, shipped in (("model", "custom"), *((one, "function") for one in groups)):
         (tmp_path / group).mkdir()
         text = (conf_dir() / group / f"{shipped}.yaml").read_text()
         (tmp_path / group / "own.yaml").write_text(re.sub(r"^args:.*\n", "", text, flags=re.M))
@@ -356,12 +357,14 @@ def test_a_users_function_without_settings_needs_no_section_for_them(tmp_path: P
         for group, rest, setting in (
             ("model", [], "width=5"),
             ("data", ["model=mlp"], "n_test=33"),
+            ("norm", [], "power=2.0"),
+            ("optimizer", [], "momentum=0.5"),
         ):
             plain, _ = composer.compose([f"{group}=own", *rest])
             assert getattr(plain, group).args == ()
             typed, _ = composer.compose([f"{group}=own", *rest, f"{group}.args.{setting}"])
             name, value = setting.split("=")
-            assert getattr(typed, group).args == ((name, int(value)),)
+            assert getattr(typed, group).args == ((name, float(value)),)
 
 
 @pytest.mark.parametrize(

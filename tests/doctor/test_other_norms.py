@@ -25,10 +25,10 @@ def test_a_gpu_has_no_fault() -> None:
 
 
 def test_none_is_left_out(composer: Composer) -> None:
-    """Every normalization that a configuration can name is looked at, here or with BN."""
+    """Every normalization of bnexp's is looked at, here or with BN."""
     looked = {type(layer) for layer in other_norms.layers()}
     looked |= {torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, FormulaBatchNorm}
-    for name in composer.options("norm"):
+    for name in set(composer.options("norm")) - {"function"}:
         config = composer.compose([f"norm={name}"])[0]
         assert isinstance(config, Config)
         for key, layer in build(config, 0).named_children():

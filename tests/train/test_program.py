@@ -204,6 +204,10 @@ class ByTheLastCall(nn.Module):
         return x * type(self).factor
 
 
+# Norms whose layers are a user's, or have more to them than their types say.
+NOT_FLAT = {"none", "mode_by_grad", "forgets_statistics", "function"}
+
+
 def test_kernels_take_no_norm_that_they_do_not_know(
     compose: Callable[..., Config], composer: Composer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,7 +216,7 @@ def test_kernels_take_no_norm_that_they_do_not_know(
     of_gpu = {nn.BatchNorm1d, nn.BatchNorm2d}
     of_cpu = of_gpu | {nn.GroupNorm, nn.InstanceNorm2d, FormulaBatchNorm, Noise}
     seen = set()
-    for name in set(composer.options("norm")) - {"none", "mode_by_grad", "forgets_statistics"}:
+    for name in set(composer.options("norm")) - NOT_FLAT:
         network = networks.build(compose("model=lenet", f"norm={name}"), 0)
         kinds = {type(m) for key, m in network.named_children() if "_no" in key}
         kinds |= {type(m) for m in network if isinstance(m, nn.Conv2d)} - {nn.Conv2d}
