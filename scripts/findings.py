@@ -195,7 +195,7 @@ def text() -> str:
 
     Raises:
         LookupError: If a study has no answer, a number unlike ours no reason, or a
-            correction nothing that changed.
+            correction nothing that changed, or an earlier design is not published.
     """
     words = yaml.safe_load(WORDS.read_text(encoding="utf-8"))
     studies = published()
@@ -226,6 +226,8 @@ def text() -> str:
             corrected.append((study, one["what"], one["was"], now, one["why"]))
     if same := [one for one in corrected if one[2] == one[3]]:
         raise LookupError(f"{WORDS.name} calls corrected what is as it was: {same}")
+    if unpublished := set(words["earlier"]) - studies.keys():
+        raise LookupError(f"{WORDS.name} calls earlier what is not published: {unpublished}")
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     contradictions = [
         (one["between"], said(one["from"]))
@@ -241,6 +243,7 @@ def text() -> str:
         outside=outside,
         corrected=corrected,
         contradictions=contradictions,
+        earlier=words["earlier"],
     )
 
 

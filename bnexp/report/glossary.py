@@ -18,6 +18,14 @@ TERMS = {
         "network could only compute straight lines."
     ),
     "Adam": "A way to train that gives each weight a step size of its own.",
+    "backward pass": (
+        "The second half of a step, which computes the gradient; it needs what the first half, "
+        "the forward pass, has kept."
+    ),
+    "evaluation mode|training mode": (
+        "How a network computes: in training mode dropout draws and batch normalization uses "
+        "the minibatch's moments, in evaluation mode neither does."
+    ),
     "arm|arms": "One of the alternatives that are compared.",
     "average pooling|avg": "Pooling that keeps the mean of each patch.",
     "baseline": "The variant that the others are compared with.",

@@ -77,7 +77,9 @@ def test_a_run_is_found_by_its_id_and_by_its_file(
     assert text.splitlines()[-2].startswith("bnexp run ")
 
 
-@pytest.mark.parametrize("study", ["population_stats", "placement", "batch_size", "lab_mlp"])
+@pytest.mark.parametrize(
+    "study", ["population_stats", "dropout_order", "last_batch", "lab_mlp"]
+)
 def test_the_command_of_a_run_names_just_that_run(study: str, capsys: Captured) -> None:
     """Typed again, it plans one run, of the same id, in a folder of its own."""
     run_ids = sorted(Store(PUBLISHED / study).done())

@@ -264,7 +264,7 @@ def test_the_page_never_scrolls_sideways(tab: Tab, width: int) -> None:
     assert tab.run("document.documentElement.scrollWidth") <= width
     outside = tab.run(
         f"""[...document.querySelectorAll("main *, header *")].filter(one =>
-              !one.closest(".scroll, .hidden")
+              !one.closest(".scroll, .drawing, .hidden")
               && one.getBoundingClientRect().right > {width} + 1
             ).map(one => one.outerHTML.slice(0, 80))"""
     )

@@ -179,8 +179,11 @@ def test_kernels_take_no_steps_that_they_do_not_know(
 @pytest.mark.thorough
 @pytest.mark.skipif(library() is None, reason="no C compiler")
 def test_what_the_shipped_studies_train_is_trained_in_c() -> None:
-    """All but a wrong level of a source, whose mode is whether gradients are wanted."""
-    own = ("custom",)
+    """All float32 networks in layers, but for norms that the kernels do not know yet."""
+    own = ("custom", "rnn", "residual_mlp")
+    unknown = {"dyt", "derf", "frn", "ghost", "rms", "weight_standardization"}
+    # Mistakes of the sources: the layer's mode or its state is not what a layer's is.
+    wrong = {"mode_by_grad", "forgets_statistics"}
     found: dict[str, Config] = {}
     for path in sorted(Path("conf/study").glob("*.yaml")):
         design = open_design([f"study={path.stem}"], multirun=False, config_dir=None)
@@ -190,9 +193,11 @@ def test_what_the_shipped_studies_train_is_trained_in_c() -> None:
     others = {
         config.norm.name
         for config in found.values()
-        if config.model.name not in own and program_of(config, CPU) != NATIVE
+        if config.model.name not in own
+        and config.train.precision == "float32"
+        and program_of(config, CPU) != NATIVE
     }
-    assert others == {"mode_by_grad"}
+    assert others == unknown | wrong
 
 
 class ByTheLastCall(nn.Module):
