@@ -14,6 +14,7 @@ from bnexp.engine import EpochDone, execute, n_workers
 from bnexp.plural import counted
 from bnexp.report.current import is_current
 from bnexp.report.figure_pool import FigurePool
+from bnexp.store.claims import tidy
 from bnexp.store.folder import Store
 from bnexp.store.records import RunRecord
 from bnexp.study.cohorts import make_cohorts, missing
@@ -65,6 +66,8 @@ def train(opened: Opened, *, progress: bool | Receive = True, fail_fast: bool = 
     interrupted = False
     if not todo:
         design, todo = _looked(design, store, silent=progress is False)
+    if not todo:
+        tidy(store)
     trains = bool(todo)
     with closing(FigurePool()) as pool:
         if trains:

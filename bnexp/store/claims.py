@@ -157,6 +157,15 @@ class Claims:
                 path.unlink(missing_ok=True)
 
 
+def tidy(store: Store) -> None:
+    """Remove what ended processes have left in a folder in which nothing is to be trained."""
+    with suppress(OSError):
+        left = any(name.endswith((OWNER, CLAIM)) for name in os.listdir(store.runs))
+        if left:
+            with Claims(store):
+                pass
+
+
 def _touched_ns(path: Path) -> int:
     """Return when a file was changed last, 0 if it is gone.
 

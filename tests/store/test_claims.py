@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bnexp.store import claims
-from bnexp.store.claims import EXPIRES_S, Claims
+from bnexp.store.claims import EXPIRES_S, Claims, tidy
 from bnexp.store.folder import Store
 
 
@@ -83,6 +83,20 @@ def test_a_process_that_is_killed_loses_its_runs_at_once(store: Store) -> None:
     with Claims(store):
         pass
     assert left_behind(store) == []
+
+
+def test_a_finished_folder_is_tidied_too(store: Store) -> None:
+    """One that was killed after its last run leaves its file; the next trains nothing."""
+    tidy(store)
+    assert not store.runs.exists()
+    dead = store.runs / Claims(store).own.replace(f"-{os.getpid()}-", "-4194304-")
+    dead.touch()
+    with Claims(store) as alive:
+        tidy(store)
+        assert not dead.exists()
+        assert alive.others() == 0
+        assert (store.runs / alive.own).exists()
+    tidy(store)
 
 
 def of_another_machine(store: Store, run_id: str, silent_s: float) -> None:
