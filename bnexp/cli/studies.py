@@ -38,8 +38,7 @@ def _list(options: argparse.Namespace) -> None:
     with Composer(options.config_dir, allow_code=options.allow_code) as composer:
         studies = sources.read_studies(composer.folders)
         answers = sources.read_answers(studies)
-        rows = sources.join(sources.read_rows(), answers)
-        sources.check_asked(rows, studies)
+        rows = sources.answered(studies)
         for name, file in studies.items():
             study = _section(composer, name, file)
             print(f"{name}  ({_n_runs(composer, study)} runs)")

@@ -1,12 +1,14 @@
 """What every section has that a function of the user stands for."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
 from bnexp.config.part import ADDRESS, Args, Part
+from bnexp.errors import UsageError, described
 from bnexp.user_code.settings import Signature, checked, signature
-from bnexp.user_code.source import Source, source_of
+from bnexp.user_code.source import Source, function_of, source_of
 
 
 class OfFunction(Part):
@@ -60,3 +62,15 @@ class OfFunction(Part):
     def source(self) -> Source | None:
         """Return the user's code that the function depends on, None for bnexp's own."""
         return self._source
+
+    def call(self, handed: Mapping[str, Any]) -> Any:
+        """Return what the function makes of its settings and of what it is handed, by name.
+
+        Raises:
+            UsageError: If there is no such function, if it has been edited, or if it fails.
+        """
+        function = function_of(self.function, self.source, f"{self.section}.function")
+        try:
+            return self.signature.call(function, self.settings, handed)
+        except (Exception, SystemExit) as error:
+            raise UsageError(f"{self.address} fails: {described(error)}") from error

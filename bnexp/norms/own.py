@@ -4,8 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from bnexp.config.normalization import OwnNorm
-from bnexp.errors import UsageError, described
-from bnexp.user_code.source import function_of
+from bnexp.errors import UsageError
 
 
 def own_norm(config: OwnNorm, channels: int, *, spatial: bool) -> nn.Module:
@@ -14,12 +13,7 @@ def own_norm(config: OwnNorm, channels: int, *, spatial: bool) -> nn.Module:
     Raises:
         UsageError: If there is no such function, if it fails, or if it returns no module.
     """
-    function = function_of(config.function, config.source, "norm.function")
-    handed = {"channels": channels, "spatial": spatial}
-    try:
-        layer = config.signature.call(function, config.settings, handed)
-    except (Exception, SystemExit) as error:
-        raise UsageError(f"{config.address} fails: {described(error)}") from error
+    layer = config.call({"channels": channels, "spatial": spatial})
     if not isinstance(layer, nn.Module):
         raise UsageError(
             f"{config.address} should return a torch.nn.Module that gives what it is given, "

@@ -44,7 +44,7 @@ class Store:
         self.check_links()
         with self._writing():
             self.runs.mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=self.runs).close()
+        self.refresh()
 
     def check_there(self) -> None:
         """Check that the folder is there: it is not made again, without what it held.

@@ -169,12 +169,20 @@ def join(rows: Iterable[Row], answers: Mapping[str, Collection[str]]) -> list[Ro
     ]
 
 
-def covered(config_dir: Path | None = None) -> list[Row]:
-    """Return every row with all that answers it in what is shipped, and in a user's folder."""
-    studies = read_studies([conf_dir()] + ([config_dir] if config_dir else []))
+def answered(studies: Mapping[str, Mapping[str, Any]]) -> list[Row]:
+    """Return every row with all that answers it in these study files; see `read_studies`.
+
+    Raises:
+        UsageError: If a study answers a row that there is not, or that asks something else.
+    """
     rows = read_rows()
     check_asked(rows, studies)
     return join(rows, read_answers(studies))
+
+
+def covered(config_dir: Path | None = None) -> list[Row]:
+    """Return every row with all that answers it in what is shipped, and in a user's folder."""
+    return answered(read_studies([conf_dir()] + ([config_dir] if config_dir else [])))
 
 
 def of_source(rows: Iterable[Row], name: str) -> list[Row]:

@@ -11,7 +11,6 @@ from bnexp.config.optimizers import OwnOptimizer
 from bnexp.config.schema import Config
 from bnexp.errors import UsageError, described
 from bnexp.networks.build import build
-from bnexp.user_code.source import function_of
 
 IMAGES, STEPS = 6, 2
 
@@ -26,12 +25,9 @@ def own_optimizer(
             optimizer of all of these.
     """
     wanted = {id(one) for group in groups for one in group["params"]}
-    function = function_of(settings.function, settings.source, "optimizer.function")
-    handed = {"params": groups, "lr": settings.lr, "weight_decay": settings.weight_decay}
-    try:
-        found = settings.signature.call(function, settings.settings, handed)
-    except (Exception, SystemExit) as error:
-        raise UsageError(f"{settings.address} fails: {described(error)}") from error
+    found = settings.call(
+        {"params": groups, "lr": settings.lr, "weight_decay": settings.weight_decay}
+    )
     if not isinstance(found, torch.optim.Optimizer):
         raise UsageError(
             f"{settings.address} should return a torch.optim.Optimizer, not a "
