@@ -12,7 +12,7 @@ from bnexp.config.schema import Config
 from bnexp.metrics.probe import Look
 from bnexp.metrics.probes.batch_noise import batch_moments, measure, noise
 from bnexp.networks.build import build
-from tests.metrics.probes.test_gradients import SMALL, data_of, minibatch
+from tests.metrics.probes.test_gradients import SMALL, check_untouched, data_of, minibatch
 
 
 def look(network: nn.Module, batches: list[Tensor]) -> Look:
@@ -138,8 +138,4 @@ def test_measuring_leaves_no_trace(compose: Callable[..., Config]) -> None:
     before = copy.deepcopy(network)
     found = measure(look(network, list(images.split(8))))
     assert measure(look(network, list(images.split(8)))) == found
-    assert network.training == before.training
-    assert not any(layer._forward_hooks for layer in network.modules())
-    for name, value in network.state_dict().items():
-        assert torch.equal(value, before.state_dict()[name]), name
-    assert torch.equal(network.train()(images), before.train()(images))
+    check_untouched(network, before, images)

@@ -28,6 +28,20 @@ def minibatch(config: Config) -> tuple[Tensor, Tensor]:
     return first_minibatch(config.train, 0, data_of(config).train)
 
 
+def check_untouched(network: nn.Module, before: nn.Module, images: Tensor) -> None:
+    """Check that measuring left a network as the copy from before is.
+
+    Weights, running statistics, mode, hooks, and the streams that its layers draw from.
+    """
+    assert network.training == before.training
+    for layer in network.modules():
+        assert not layer._forward_hooks
+        assert not layer._forward_pre_hooks
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, before.state_dict()[name]), name
+    assert torch.equal(network.train()(images), before.train()(images))
+
+
 @pytest.mark.parametrize("model", ["lenet", "mlp"])
 def test_the_ratio_is_that_of_backpropagation(
     compose: Callable[..., Config], model: str
@@ -73,8 +87,4 @@ def test_measuring_leaves_no_trace(compose: Callable[..., Config]) -> None:
     network = build(config, 0)
     before = copy.deepcopy(network)
     gradient_ratio(network, *minibatch(config))
-    assert network.training == before.training
-    for name, value in network.state_dict().items():
-        assert torch.equal(value, before.state_dict()[name]), name
-    images, _ = minibatch(config)
-    assert torch.equal(network.train()(images), before.train()(images))
+    check_untouched(network, before, minibatch(config)[0])

@@ -13,7 +13,7 @@ from bnexp.config.schema import Config
 from bnexp.metrics.probes.landscape import PROBE, STEPS, along_step
 from bnexp.networks.build import build
 from bnexp.train.log import Log
-from tests.metrics.probes.test_gradients import SMALL, data_of, minibatch
+from tests.metrics.probes.test_gradients import SMALL, check_untouched, data_of, minibatch
 
 NAMES = PROBE.responses
 
@@ -91,11 +91,7 @@ def test_measuring_leaves_no_trace(compose: Callable[..., Config]) -> None:
     before = copy.deepcopy(network)
     found = along_step(network, *minibatch(config), 0.1)
     assert along_step(network, *minibatch(config), 0.1) == found
-    assert network.training == before.training
-    for name, value in network.state_dict().items():
-        assert torch.equal(value, before.state_dict()[name]), name
-    images, _ = minibatch(config)
-    assert torch.equal(network.train()(images), before.train()(images))
+    check_untouched(network, before, minibatch(config)[0])
 
 
 def test_a_run_has_the_mean_of_its_steps(compose: Callable[..., Config]) -> None:

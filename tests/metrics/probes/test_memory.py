@@ -1,5 +1,6 @@
 """What is kept of a minibatch until its gradient is computed."""
 
+import copy
 from collections.abc import Callable
 
 import pytest
@@ -9,7 +10,7 @@ from torch import nn
 from bnexp.config.schema import Config
 from bnexp.metrics.probes.memory import kept_bytes
 from bnexp.networks.build import build
-from tests.metrics.probes.test_gradients import SMALL, minibatch
+from tests.metrics.probes.test_gradients import SMALL, check_untouched, minibatch
 
 N, UNITS = 32, 50
 
@@ -51,8 +52,7 @@ def test_the_formula_keeps_more_than_the_layer(compose: Callable[..., Config]) -
     for norm in ("none", "batch", "scratch"):
         config = compose(*SMALL, f"norm={norm}")
         network = build(config, 0)
-        before = {name: value.clone() for name, value in network.state_dict().items()}
-        found[norm] = kept_bytes(network, *minibatch(config))
-        after = network.state_dict()
-        assert all(torch.equal(before[name], after[name]) for name in before)
+        before, (images, labels) = copy.deepcopy(network), minibatch(config)
+        found[norm] = kept_bytes(network, images, labels)
+        check_untouched(network, before, images)
     assert found["none"] < found["batch"] < found["scratch"]

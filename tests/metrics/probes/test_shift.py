@@ -13,7 +13,7 @@ from bnexp.config.schema import Config
 from bnexp.metrics.probes.shift import gradient_shift, input_percentiles, input_shift, one_unit
 from bnexp.networks.build import build
 from bnexp.train.log import Log
-from tests.metrics.probes.test_gradients import SMALL, data_of, minibatch
+from tests.metrics.probes.test_gradients import SMALL, check_untouched, data_of, minibatch
 
 NOTHING = {"gradient_shift": None, "gradient_cosine": None}
 
@@ -150,11 +150,7 @@ def test_measuring_leaves_no_trace(compose: Callable[..., Config]) -> None:
     inputs = input_percentiles(network, images)
     assert gradient_shift(network, images, labels, 0.1) == found
     assert all(map(torch.equal, inputs, input_percentiles(network, images)))
-    assert network.training == before.training
-    assert not any(layer._forward_pre_hooks for layer in network.modules())
-    for name, value in network.state_dict().items():
-        assert torch.equal(value, before.state_dict()[name]), name
-    assert torch.equal(network.train()(images), before.train()(images))
+    check_untouched(network, before, images)
 
 
 def test_an_epoch_has_the_shift_since_the_last(compose: Callable[..., Config]) -> None:

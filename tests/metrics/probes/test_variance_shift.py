@@ -13,7 +13,7 @@ from bnexp.metrics.probes.variance_shift import measure, ratio
 from bnexp.networks.build import build
 from bnexp.networks.random_layers import Dropout
 from tests.metrics.probes.test_batch_noise import look
-from tests.metrics.probes.test_gradients import SMALL, minibatch
+from tests.metrics.probes.test_gradients import SMALL, check_untouched, minibatch
 
 
 def test_a_ratio_worked_out_by_hand() -> None:
@@ -88,7 +88,4 @@ def test_measuring_leaves_no_trace(compose: Callable[..., Config]) -> None:
     before = copy.deepcopy(network)
     found = measure(look(network, list(images.split(8))))
     assert measure(look(network, list(images.split(8)))) == found
-    assert network.training == before.training
-    for name, value in network.state_dict().items():
-        assert torch.equal(value, before.state_dict()[name]), name
-    assert torch.equal(network.train()(images), before.train()(images))
+    check_untouched(network, before, images)
