@@ -119,7 +119,7 @@ def _pair_part(found: Pair, first: str, other: str, lettered: Mapping[str, Analy
         found.title,
         [*found.notes, found.rule],
         found.forests,
-        [_placed(one, name, {}) for one in (found.unlike,) if one.rows],
+        [_placed(one, name, {}) for one in (found.unlike, found.claims) if one.rows],
         [_placed(one, name, prefixes) for one in found.tables],
     )
 

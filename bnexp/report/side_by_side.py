@@ -1,7 +1,7 @@
 """Two folders of the same study, side by side, and whether they agree."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,10 @@ from bnexp.report import links
 from bnexp.report.analysis import Analysis
 from bnexp.report.forest import Estimate, Forest, forest
 from bnexp.report.numbers import each, interval
+from bnexp.report.tables.replicated import claims_of_both
 from bnexp.report.tables.text import MOST_ROWS, TableText, described
 from bnexp.report.unlike import unlike_table
-from bnexp.report.verdict import in_words, verdict
+from bnexp.report.verdict import columns, in_words, sides, verdict
 from bnexp.stats import agreement
 
 RULE = (
@@ -37,6 +38,7 @@ class Pair:
 
     Attributes:
         unlike: In which settings they differ.
+        claims: What both studies claim, as each of them has it.
         forests: The main effects on each response, drawn.
         brief: The main effects on the primary response, for a terminal.
     """
@@ -45,6 +47,7 @@ class Pair:
     notes: list[str]
     rule: str
     unlike: TableText
+    claims: TableText
     forests: list[Forest]
     tables: list[TableText]
     brief: list[list[str]]
@@ -64,6 +67,7 @@ def pair(a: str, first: Analysis, b: str, second: Analysis) -> Pair:
     # Cells are of every metric; a page for readers keeps to what the study declares.
     cells = cells[cells["response"].isin(first.tables.responses)]
     simple = contrasts["kind"] == "simple"
+    claims = agreement.claims(first.tables.claims, second.tables.claims, margins)
     runs = agreement.shared_runs(first.records, second.records)
     found = [
         _effects(
@@ -79,6 +83,7 @@ def pair(a: str, first: Analysis, b: str, second: Analysis) -> Pair:
         _shared(a, b, runs),
     ]
     notes = [
+        *([f"Claims: {_tally(claims)}."] if len(claims) else []),
         f"Main effects and interactions: {_tally(contrasts[~simple])}. Cells: "
         f"{_tally(cells)}. Simple effects: {_tally(contrasts[simple])}.",
         _identical(runs),
@@ -101,6 +106,7 @@ def pair(a: str, first: Analysis, b: str, second: Analysis) -> Pair:
         notes,
         rule,
         unlike_table(a, first.study.base, b, second.study.base),
+        claims_of_both(first.study, first.tables, a, b, claims),
         _forests(first, a, b, mains),
         [table for table in found if table.rows],
         brief,
@@ -117,7 +123,7 @@ def _forests(analysis: Analysis, a: str, b: str, mains: pd.DataFrame) -> list[Fo
 
 
 def _drawn(what: Metric, one: Any, a: str, b: str) -> tuple[str, dict[str, Estimate], str, str]:
-    here, there, _ = _sides(one, "estimate")
+    here, there, _ = sides(one, "estimate")
     name = contrast_name(one.factor, one.level_a, one.level_b)
     return name, {a: here, b: there}, verdict(one), in_words(what, one, a, b)
 
@@ -133,20 +139,20 @@ def _effects(
         factors = analysis.study.factors
         only = links.of_contrast(factors, one.factor, one.level_a, one.level_b, one.given)
         given = [one.given] if conditional else []
-        sides = [interval(what, side, difference=True) for side in _sides(one, "estimate")]
+        shown = [interval(what, side, difference=True) for side in sides(one)]
         rows.append(
             [
                 contrast_name(one.factor, one.level_a, one.level_b),
                 *given,
                 what.label,
-                *sides,
+                *shown,
                 verdict(one),
                 agreement.direction(one),
                 links.to_runs(str(one.n_first), only),
                 links.to_runs(str(one.n_second), only),
             ]
         )
-    header = ["comparison", *(["given"] if conditional else []), "response", *_columns(a, b)]
+    header = ["comparison", *(["given"] if conditional else []), "response", *columns(a, b)]
     note = (
         "Accuracies in percentage points. The direction is the same if both intervals lie on "
         "the same side of zero, and open where one contains it."
@@ -162,7 +168,7 @@ def _cells(analysis: Analysis, a: str, b: str, cells: pd.DataFrame) -> TableText
     for record, one in zip(cells.to_dict("records"), each(cells), strict=True):
         levels = [str(record[key]) for key in factors]
         what = responses[record["response"]]
-        here, there, difference = _sides(one, "mean")
+        here, there, difference = sides(one, "mean")
         only = {key: [level] for key, level in zip(factors, levels, strict=True)}
         rows.append(
             [
@@ -176,7 +182,7 @@ def _cells(analysis: Analysis, a: str, b: str, cells: pd.DataFrame) -> TableText
                 links.to_runs(str(record["n_second"]), only),
             ]
         )
-    header = [*factors, "response", *_columns(a, b), "verdict", f"n {a}", f"n {b}"]
+    header = [*factors, "response", *columns(a, b), "verdict", f"n {a}", f"n {b}"]
     return TableText("cells", "Every cell", "Accuracies in %.", header, rows[:MOST_ROWS])
 
 
@@ -200,18 +206,6 @@ def _shared(a: str, b: str, runs: pd.DataFrame) -> TableText:
         ["metric", "runs", "equal", "largest difference", "in run"],
         rows,
     )
-
-
-def _sides(one: Any, mean: str) -> Iterator[Estimate]:
-    """Yield the first estimate, the second and their difference."""
-    for side in ("first", "second"):
-        names = (f"{mean}_{side}", f"ci_low_{side}", f"ci_high_{side}")
-        yield Estimate(*(getattr(one, name) for name in names))
-    yield Estimate(one.estimate, one.ci_low, one.ci_high)
-
-
-def _columns(a: str, b: str) -> list[str]:
-    return [f"{a} [95 %]", f"{b} [95 %]", f"{a} \N{MINUS SIGN} {b} [95 %]"]
 
 
 def _margins(claims: Sequence[AnyClaim]) -> dict[str, float]:

@@ -1,9 +1,11 @@
 """Whether two folders agree in a number, in words: with the difference and the margin."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 from bnexp.metrics.metric import Metric
+from bnexp.report.forest import Estimate
 from bnexp.report.numbers import Marked
 from bnexp.stats import agreement
 
@@ -15,6 +17,19 @@ def verdict(row: object) -> Marked:
     """Return `agree`, `differ` or `cannot tell` of a row of `agreement.differences`."""
     found = agreement.agree(row)
     return Marked(found, LOOKS[found])
+
+
+def sides(one: Any, mean: str = "estimate") -> Iterator[Estimate]:
+    """Yield the first estimate, the second and their difference."""
+    for side in ("first", "second"):
+        names = (f"{mean}_{side}", f"ci_low_{side}", f"ci_high_{side}")
+        yield Estimate(*(getattr(one, name) for name in names))
+    yield Estimate(one.estimate, one.ci_low, one.ci_high)
+
+
+def columns(a: str, b: str) -> list[str]:
+    """Return the heads of the columns of `sides`."""
+    return [f"{a} [95 %]", f"{b} [95 %]", f"{a} \N{MINUS SIGN} {b} [95 %]"]
 
 
 def in_words(what: Metric, row: Any, a: str, b: str) -> str:

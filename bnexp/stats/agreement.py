@@ -73,6 +73,30 @@ def differences(
     return both
 
 
+def claims(
+    first: pd.DataFrame, second: pd.DataFrame, margins: Mapping[str, float]
+) -> pd.DataFrame:
+    """Return what both of two tables of claims have, with the difference of the estimates.
+
+    Columns: those of `differences`, and the verdict of each side. The difference of two SDs,
+    which have no upper end, has no interval.
+    """
+    names = ["claim", "response", "kind"]
+    keys = [*names, "repeated"]
+    one, two = (
+        one.replace({"ci_high": {math.inf: math.nan}}).assign(
+            repeated=one.groupby(names).cumcount()  # two claims may have the same words
+        )
+        for one in (first, second)
+    )
+    found = differences(one, two, keys, margins)
+    for name, side in (("first", one), ("second", two)):
+        verdicts = side[[*keys, "verdict"]].rename(columns={"verdict": f"verdict_{name}"})
+        found = found.merge(verdicts, on=keys)
+        found.loc[found["kind"] == "spread", f"ci_high_{name}"] = math.inf
+    return found
+
+
 def agree(row: Any) -> str:
     """Return `agree`, `differ` or `cannot tell`.
 

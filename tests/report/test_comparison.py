@@ -93,6 +93,39 @@ def test_another_effect_disagrees(tmp_path: Path) -> None:
     assert re.search(r"\| train\.epochs \| \d+ \| 3 \|", text)
 
 
+def test_each_claim_is_replicated_or_not(tmp_path: Path) -> None:
+    """A claim that both have has both numbers, their difference, and what each says of it."""
+    claims = [
+        {"kind": "difference", "claim": "BN helps", "source": "s", "response": "test_accuracy",
+         "factor": "norm", "higher": "batch", "lower": "none"},
+        {"kind": "threshold", "claim": "it learns", "source": "s", "response": "test_accuracy",
+         "cell": {"norm": "batch"}, "above": 0.5},
+        {"kind": "spread", "claim": "it strays", "source": "s", "response": "test_accuracy",
+         "cell": {"norm": "none", "model.pool": "avg"}, "above": 0.001},
+    ]  # fmt: skip
+    stores = [
+        folder(tmp_path / name, size, "range(10)")
+        for name, size in zip("xy", (5e-2, -5e-2), strict=True)
+    ]
+    for store, found in zip(
+        stores, (claims, [*claims[::-1], {**claims[0], "claim": "only here"}]), strict=True
+    ):
+        redeclared(store, claims=found)
+    comparison, text = compared(*stores)
+    assert "Claims: 1 agree, 2 differ." in text
+    (table,) = (one for one in comparison.parts[0].shown if one.name == "A-B-claims")
+    rows = {row[1]: dict(zip(table.header, row, strict=True)) for row in table.rows}
+    assert set(rows) == {"BN helps", "it learns", "it strays"}
+    helps, learns, strays = rows.values()
+    assert (helps["replicated"], helps["A"], helps["B"]) == ("differ", "supported", "refuted")
+    assert helps["A [95 %]"].startswith("+4.9")
+    assert helps["A \N{MINUS SIGN} B [95 %]"].startswith("+10.00 [")
+    assert learns["A [95 %]"].startswith("7")
+    assert learns["A \N{MINUS SIGN} B [95 %]"].startswith("+10.00 [")
+    assert strays["replicated"] == "agree"  # the very same runs
+    assert strays["A [95 %]"].endswith(")")
+
+
 def test_the_interval_is_welch_s() -> None:
     """The interval made from two intervals is the one that the samples give."""
     one, two = [1.0, 2.5, 2.0, 4.0, 3.1], [0.4, 0.1, 0.9]
