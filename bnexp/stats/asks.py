@@ -27,8 +27,8 @@ from bnexp.stats.limits import untold
 from bnexp.stats.looks import ONE_LOOK, Looks
 from bnexp.stats.max_lr import widened
 from bnexp.stats.quantities import cell_weights, pair_weights, size_weights
-from bnexp.stats.reversals import SIDES
 from bnexp.stats.testing import error_of_each, t_test_p
+from bnexp.stats.turning import End, turning
 from bnexp.store.columns import RESPONSE, Column
 from bnexp.store.given import as_text, of_text
 
@@ -74,7 +74,6 @@ def answer(
     factors: Factors,
     seeds: Sequence[int],
     *,
-    reversals: pd.DataFrame,
     max_lr_ratios: Callable[[], pd.DataFrame],
     chosen_on: str = "",
     iqm: Collection[str] = (),
@@ -86,7 +85,7 @@ def answer(
     Those with a sign are one family: their intervals hold together in 95 % of studies
     (Šidák's level of Student-t, for about normal differences; those of ratios are widened as
     normal ones on a log scale), and an outcome follows from such an interval. A difference
-    that is averaged over levels at which it is settled in both directions (`reversals`) has the
+    that is averaged over levels at which it is settled in both directions (`turning`) has the
     outcome `reversal`, and both of its ends as rows.
 
     Args:
@@ -115,7 +114,12 @@ def answer(
             )
         else:
             array = response_array(runs, factors, seeds, ask.response)
-            found = _rows(ask, array, factors, by_iqm=ask.response in iqm, chance=chance)
+            found = _rows(
+                *(ask, array, factors),
+                by_iqm=ask.response in iqm,
+                looks=looks,
+                chance=chance,
+            )
         shared = {"ask": number, "kind": ask.kind, "response": ask.response, "reason": ""}
         rows += (shared | row for row in found)
     signed = [row for row in rows if row["outcome"] == ""]
@@ -128,11 +132,18 @@ def answer(
             if of_one_look
             else _outcome(row, getattr(asks[row["ask"]], "margin", None))
         )
-    return pd.DataFrame(_with_reversals(rows, asks, reversals), columns=list(COLUMNS))
+    every = (one for row in rows for one in _with_ends(row, asks[row["ask"]]))
+    return pd.DataFrame(every, columns=list(COLUMNS))
 
 
 def _rows(
-    ask: AnyAsk, array: Values, factors: Factors, *, by_iqm: bool, chance: Values | float
+    ask: AnyAsk,
+    array: Values,
+    factors: Factors,
+    *,
+    by_iqm: bool,
+    looks: Looks,
+    chance: Values | float,
 ) -> Iterator[dict[str, Any]]:
     """Yield what is known of each part; the outcome of one with a sign is open.
 
@@ -162,9 +173,12 @@ def _rows(
         else:
             pair = (ask.factor, ask.level_a, ask.level_b)
             weights = pair_weights(pair, given, factors)
-        yield _compared(
+        row = _compared(
             pair, given, array, weights, of=ask.response, chance=chance, by_iqm=by_iqm
         )
+        if isinstance(ask, DifferenceAsk) and not row["reason"]:
+            row["ends"] = turning(array, factors, pair, given, by_iqm=by_iqm, looks=looks)
+        yield row
 
 
 def _compared(
@@ -257,47 +271,22 @@ def _outcome(row: Mapping[str, Any], margin: float | None) -> str:
     return "below" if row["ci_high"] < zero else "cannot_tell"
 
 
-def _with_reversals(
-    rows: Sequence[dict[str, Any]], asks: Sequence[AnyAsk], reversals: pd.DataFrame
-) -> Iterator[dict[str, Any]]:
-    """Yield the rows; a question whose parts hide a reversal gets its two ends instead."""
-    for number, ask in enumerate(asks):
-        own = [row for row in rows if row["ask"] == number]
-        if (
-            not isinstance(ask, DifferenceAsk)
-            or {"above", "below"} <= {row["outcome"] for row in own}
-            or (turning := _reversal(ask, reversals)) is None
-        ):
-            yield from own
-            continue
-        yield from (row | {"outcome": "reversal"} for row in own)
-        flip = turning["level_a"] != ask.level_a
-        for side in SIDES:
-            ends = [turning[f"{name}{side}"] for name in ("", "low_", "high_")]
-            if flip:
-                ends = [-ends[0], -ends[2], -ends[1]]
-            yield own[0] | {
-                "given": turning[f"given_{side}"],
-                **dict(zip(("estimate", "ci_low", "ci_high"), ends, strict=True)),
-                "n": turning[f"n_{side}"],
-                "p": math.nan,
-                "reason": "",
-                "outcome": "above" if ends[0] > 0 else "below",
-                "confidence": 1 - (1 - CONFIDENCE) / turning["n_simple"],
-            }
-
-
-def _reversal(ask: DifferenceAsk, reversals: pd.DataFrame) -> dict[str, Any] | None:
-    """Return how the difference reverses within what is asked, None if it does not."""
-    for one in reversals.to_dict("records"):
-        pair = {one["level_a"], one["level_b"]}
-        ends = [of_text(one[f"given_{side}"]) for side in SIDES]
-        if (
-            (one["response"], one["factor"]) == (ask.response, ask.factor)
-            and pair == {ask.level_a, ask.level_b}
-            and all(
-                end.get(key, level) == level for end in ends for key, level in ask.given.items()
-            )
-        ):
-            return {str(key): value for key, value in one.items()}
-    return None
+def _with_ends(row: dict[str, Any], ask: AnyAsk) -> Iterator[dict[str, Any]]:
+    """Yield a part; one whose average hides a reversal is followed by its two ends."""
+    ends: tuple[End, End] | None = row.get("ends")
+    small = float(getattr(ask, "margin", None) or 0) if row["outcome"] == "same" else 0.0
+    if not ends or not any(end.beyond(small) for end in ends):
+        yield row
+        return
+    yield row | {"outcome": "reversal"}
+    for end in ends:
+        yield row | {
+            "given": as_text(end.given),
+            "estimate": end.estimate,
+            "ci_low": end.low,
+            "ci_high": end.high,
+            "n": end.n,
+            "p": math.nan,
+            "outcome": "above" if end.estimate > 0 else "below",
+            "confidence": end.confidence,
+        }

@@ -15,7 +15,9 @@ from bnexp.config.study import (
 )
 from bnexp.stats.cells import Factors
 from bnexp.stats.estimate import Values
+from bnexp.stats.looks import Looks
 from bnexp.stats.quantities import cell_weights, pair_weights, size_weights
+from bnexp.stats.turning import End, turning
 
 
 def region(claim: AnyClaim) -> tuple[float, float]:
@@ -44,10 +46,7 @@ def weights_of(claim: AnyClaim, array: Values, factors: Factors) -> Values:
             for name in (claim.larger, claim.smaller)
         )
         return larger - smaller
-    if isinstance(claim, DifferenceClaim):
-        pair = (claim.factor, claim.higher, claim.lower)
-    else:
-        pair = (str(claim.factor), str(claim.level_a), str(claim.level_b))
+    pair = _pair(claim)
     weights = pair_weights(pair, claim.given, factors)
     if isinstance(claim, InteractionClaim):
         at, than = (
@@ -56,3 +55,27 @@ def weights_of(claim: AnyClaim, array: Values, factors: Factors) -> Values:
         )
         return at - than
     return weights
+
+
+def turned(
+    claim: AnyClaim, array: Values, factors: Factors, *, by_iqm: bool, looks: Looks
+) -> tuple[End, End] | None:
+    """Return where a claimed difference is above zero and where below, if it is both.
+
+    That a difference is as good as zero is none if it is so at both ends.
+    """
+    if not isinstance(claim, DifferenceClaim | EquivalenceClaim | ThresholdClaim) or (
+        isinstance(claim, ThresholdClaim) and claim.cell is not None
+    ):
+        return None
+    ends = turning(array, factors, _pair(claim), claim.given, by_iqm=by_iqm, looks=looks)
+    margin = claim.margin if isinstance(claim, EquivalenceClaim) else 0.0
+    return ends if ends and any(end.beyond(margin) for end in ends) else None
+
+
+def _pair(claim: AnyClaim) -> tuple[str, str, str]:
+    """Return the factor that a claim is of, and its two levels."""
+    if isinstance(claim, DifferenceClaim):
+        return claim.factor, claim.higher, claim.lower
+    assert isinstance(claim, EquivalenceClaim | InteractionClaim | ThresholdClaim)
+    return str(claim.factor), str(claim.level_a), str(claim.level_b)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bnexp.config.study import AnyClaim, EquivalenceClaim, SpreadClaim
 from bnexp.stats.cells import Factors, response_array
-from bnexp.stats.claimed import region, weights_of
+from bnexp.stats.claimed import region, turned, weights_of
 from bnexp.stats.estimate import Values, known, paired_t, prediction, spread
 from bnexp.stats.incomplete import seed_values
 from bnexp.stats.interquartile import freedom, iqm_values
@@ -18,11 +18,13 @@ from bnexp.stats.looks import ONE_LOOK, Looks
 from bnexp.stats.testing import tost
 from bnexp.stats.verdicts import SIDES, Asked, decided
 from bnexp.store.columns import RESPONSE, Column
+from bnexp.store.given import as_text
 
 RULE = (
     "A claim is supported if the interval that decides lies inside the region that it claims, "
     "refuted if it lies outside, and inconclusive otherwise, or where nothing could be told "
-    "whatever the numbers are; then the reason stands beside it. That interval is wider than "
+    "whatever the numbers are, or a difference changes its sign over what it is averaged over "
+    "(t-tests, Bonferroni); then the reason stands beside it. That interval is wider than "
     "the 95 % interval of a claim alone, so that all claims of a study together hold no false "
     "verdict in 95 % of studies (Holm's levels; Student-t, for about normal differences)."
 )
@@ -180,6 +182,12 @@ def _asked(
     sides, p_tost = SIDES, math.nan
     if isinstance(claim, EquivalenceClaim):
         sides, p_tost = 1, tost(values, claim.margin, of_t).p
+    compares = claim.is_difference or of_sd
+    reason = untold(array, weights, claim.response, chance, compares=compares)
+    ends = None if reason else turned(claim, array, factors, by_iqm=by_iqm, looks=looks)
+    if ends:
+        above, below = (as_text(end.given) for end in ends)
+        reason = f"the difference is above zero with {above} and below with {below}"
     return {
         "claim": claim.claim,
         "source": claim.source,
@@ -194,10 +202,7 @@ def _asked(
         "pi_low": pi_low,
         "pi_high": pi_high,
         "reported_in_pi": in_pi,
-        "reason": untold(
-            *(array, weights, claim.response, chance),
-            compares=claim.is_difference or of_sd,
-        ),
+        "reason": reason,
         "verdict_mean": "inconclusive",
         "verdict_run": "" if in_pi is None else "ordinary" if in_pi else "not ordinary",
         "asked": Asked(values, low, high, of_sd=of_sd, sides=sides, freedom=of_t, looks=looks),

@@ -1,13 +1,15 @@
 """Effects whose sign depends on another factor, so that their average says little."""
 
 from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from bnexp.stats.cells import Factors
-from bnexp.stats.estimate import CONFIDENCE
+from bnexp.stats.estimate import CONFIDENCE, Values
 from bnexp.stats.factorial import all_contrasts
 from bnexp.stats.looks import ONE_LOOK, Looks
 from bnexp.store.columns import RESPONSE, Column
@@ -72,20 +74,35 @@ def reversals(
         for pair, by_given in pairs.items():
             family = [at for some in by_given.values() for at in some]
             n_simple = int(np.count_nonzero(~np.isnan(p_t[family])))
-            sure = p_t * n_simple < ALPHA
-            for given in sorted(by_given, key=len):
-                told = sorted((at for at in by_given[given] if sure[at]), key=estimate.item)
-                if not told or estimate[told[-1]] <= 0 or estimate[told[0]] >= 0:
-                    continue
-                ends = told[-1], told[0]
-                row: dict[str, object]
-                row = dict(zip(COLUMNS, [*pair, response, n_simple], strict=False))
-                row["p"] = n_simple * p_t[[*ends]].max()
-                for side, end in zip(SIDES, ends, strict=True):
-                    row |= _side(side, table.iloc[end], n_simple, looks)
-                rows.append(row)
-                break
+            groups = [by_given[given] for given in sorted(by_given, key=len)]
+            ends = outermost(groups, estimate, p_t * n_simple < ALPHA)
+            if ends is None:
+                continue
+            row: dict[str, object]
+            row = dict(zip(COLUMNS, [*pair, response, n_simple], strict=False))
+            row["p"] = n_simple * p_t[[*ends]].max()
+            for side, end in zip(SIDES, ends, strict=True):
+                row |= _side(side, table.iloc[end], n_simple, looks)
+            rows.append(row)
     return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def outermost(
+    groups: Iterable[Sequence[int]],
+    estimates: Values,
+    sure: Sequence[bool] | npt.NDArray[np.bool_],
+) -> tuple[int, int] | None:
+    """Return which is the largest and which the smallest of the first group that turns.
+
+    Args:
+        groups: Positions of simple effects, those with the fewest conditions first.
+        sure: Whether each is told from zero.
+    """
+    for group in groups:
+        told = sorted((at for at in group if sure[at]), key=estimates.item)
+        if told and estimates[told[-1]] > 0 > estimates[told[0]]:
+            return told[-1], told[0]
+    return None
 
 
 def _side(side: str, simple: Any, n_simple: int, looks: Looks) -> dict[str, object]:

@@ -131,7 +131,6 @@ class Tables:
             self.runs,
             self.study.factors,
             self.study.seeds,
-            reversals=self.reversals,
             max_lr_ratios=lambda: self.max_lr_ratios,
             chosen_on=_chosen_on(self.runs, self.accuracy),
             iqm=self.study.iqm,

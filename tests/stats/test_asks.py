@@ -15,8 +15,6 @@ from bnexp.config.asks import (
     ValueAsk,
 )
 from bnexp.stats.asks import answer
-from bnexp.stats.contrasts import contrasts
-from bnexp.stats.reversals import reversals
 from tests.fabricate import frame_of
 
 FACTORS = {"norm": ("none", "batch"), "pool": ("avg", "max")}
@@ -49,13 +47,11 @@ def runs(rng: np.random.Generator, means: dict[tuple[str, str], float]) -> pd.Da
 def answered(
     frame: pd.DataFrame, *asks: DifferenceAsk | DominanceAsk | CellAsk
 ) -> pd.DataFrame:
-    table = contrasts(frame, FACTORS, SEEDS, ["y"])
     return answer(
         asks,
         frame,
         FACTORS,
         SEEDS,
-        reversals=reversals(table, FACTORS),
         max_lr_ratios=pd.DataFrame,
     )
 
@@ -112,6 +108,36 @@ def test_a_reversal_elsewhere_is_none_here(rng: np.random.Generator) -> None:
     assert row.outcome == "above"
 
 
+def test_a_part_that_reverses_keeps_its_levels(rng: np.random.Generator) -> None:
+    """Both ends of a part lie in that part, and the other parts stay as they are."""
+    factors = {**FACTORS, "act": ("relu", "tanh")}
+    at_relu = {"avg": -8.0, "max": 8.0}
+    values = {
+        (norm, pool, act): rng.normal(size=len(SEEDS))
+        + (norm == "batch") * (at_relu[pool] if act == "relu" else 20 if pool == "max" else 6)
+        for norm, pool, act in itertools.product(*factors.values())
+    }
+    frame = frame_of(values, list(factors))
+    asked = difference(by=["act"]), difference(given={"act": "tanh"})
+    table = answer(asked, frame, factors, SEEDS, max_lr_ratios=pd.DataFrame)
+    assert table.loc[table["ask"] == 0, ["given", "outcome"]].to_numpy().tolist() == [
+        ["act=relu", "reversal"],
+        ["act=relu, pool=max", "above"],
+        ["act=relu, pool=avg", "below"],
+        ["act=tanh", "above"],
+    ]
+    assert table.loc[table["ask"] == 1, "outcome"].tolist() == ["above"]
+    assert table.loc[table["ask"] == 1, "estimate"].iloc[0] == pytest.approx(13, abs=2)
+
+
+def test_as_good_as_zero_may_be_on_both_sides(rng: np.random.Generator) -> None:
+    """Two small effects of opposite signs, both told, are the same within a margin."""
+    frame = runs(rng, {("batch", "max"): 4, ("batch", "avg"): -4})
+    for margin, outcome in ((20, "same"), (3, "reversal")):
+        table = answered(frame, difference(margin=margin))
+        assert table["outcome"][0] == outcome
+
+
 def test_which_factor_changes_more_is_asked_of_their_sizes(rng: np.random.Generator) -> None:
     """A factor that lowers changes as much as one that raises."""
     ask = DominanceAsk.model_validate(
@@ -157,14 +183,10 @@ def test_of_questions_without_an_effect_one_in_twenty_families_is_answered(
             runs(rng, {}),
             FACTORS,
             SEEDS,
-            reversals=reversals(contrasts_of_nothing, FACTORS),
             max_lr_ratios=pd.DataFrame,
         )
         wrong += not table["outcome"].eq("cannot_tell").all()
     assert wrong / n <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / n)
-
-
-contrasts_of_nothing = contrasts(frame_of({}, list(FACTORS)).assign(y=[]), FACTORS, [], [])
 
 
 def test_networks_that_guess_answer_nothing(rng: np.random.Generator) -> None:
@@ -180,7 +202,6 @@ def test_networks_that_guess_answer_nothing(rng: np.random.Generator) -> None:
             frame,
             FACTORS,
             SEEDS,
-            reversals=pd.DataFrame(),
             max_lr_ratios=pd.DataFrame,
             chance=chance,
         ).itertuples()
@@ -215,7 +236,7 @@ def test_each_at_its_own_best(rng: np.random.Generator) -> None:
             | {"best_over": best_over}
             | changes
         )
-        arguments = {"reversals": pd.DataFrame(), "max_lr_ratios": pd.DataFrame}
+        arguments = {"max_lr_ratios": pd.DataFrame}
         return answer([ask], frame, factors, SEEDS, chosen_on="y", **arguments).iloc[0]
 
     both = asked(["optimizer.lr", "act"])

@@ -215,6 +215,34 @@ KINDS = (
 )
 
 
+def test_an_average_that_reverses_has_no_verdict() -> None:
+    """What is above at one level and below at another is neither true nor false on average.
+
+    Half as much above as below: without the law, the average would refute the claim.
+    """
+    noise = [-0.1, 0.05, 0.1, -0.05, 0.0]
+    means = {("none", "avg"): 1, ("none", "max"): 2, ("batch", "avg"): 5, ("batch", "max"): 3}
+    frame = frame_of(
+        {cell: [mean + 0.1 * i + e * (1 + (cell[1] == "max")) for i, e in enumerate(noise)]
+         for cell, mean in means.items()},
+        list(FACTORS),
+    )  # fmt: skip
+
+    def found(claim: AnyClaim) -> pd.Series:
+        return stats.judge([claim], frame, FACTORS, range(5)).iloc[0]
+
+    one = found(difference("max", "avg"))
+    assert (one["verdict"], one["reason"]) == (
+        "inconclusive",
+        "the difference is above zero with norm=none and below with norm=batch",
+    )
+    assert one["ci_high"] < 0
+    inside = difference("max", "avg").model_copy(update={"given": {"norm": "none"}})
+    assert found(inside)["verdict"] == "supported"
+    assert found(equivalence("pool", "max", "avg", 10))["verdict"] == "supported"
+    assert found(equivalence("pool", "max", "avg", 0.9))["verdict"] == "inconclusive"
+
+
 def test_a_claim_made_later_is_exploratory() -> None:
     """The table says which claims were declared before the first run."""
     claims = [difference("max", "avg"), value(1.0, 0.5)]
