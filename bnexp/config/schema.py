@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, create_model, model_validator
 from pydantic_core import to_jsonable_python
 
 from bnexp.config.data import Data
-from bnexp.config.networks import Model, unfit, unfit_norm
+from bnexp.config.networks import DenseHead, Model, unfit, unfit_norm
 from bnexp.config.norm_fits import is_spatial, misfit
 from bnexp.config.normalization import Norm
 from bnexp.config.of_function import OfFunction
@@ -223,6 +223,16 @@ class Config(Part):
         found = (one.source for one in self.user_code)
         return tuple(dict.fromkeys(source for source in found if source))
 
+    @property
+    def _normalizes_features(self) -> bool:
+        """Return whether the norm of the input is of other values than those of the data."""
+        head = self.model
+        return (
+            isinstance(head, DenseHead)
+            and "input" in self.norm.normalized(head.layers)
+            and (head.features != "pixels" or head.input_scale != 1)
+        )
+
     def identity(self) -> dict[str, Any]:
         """Return the part that determines the result, as plain JSON values.
 
@@ -245,6 +255,8 @@ class Config(Part):
             _put_args(dump[one.section], one)
             if one.source:
                 dump[one.section]["code"] = one.source.fingerprint
+        if self._normalizes_features:
+            dump["norm"]["input"] = "features"  # older versions normalized what they come from
         for section, keys in NEUTRAL.items():
             for key, value in keys.items():
                 if dump[section].get(key, ABSENT) == value:

@@ -82,9 +82,10 @@ def _built(config: Config, seed: int) -> nn.Sequential:
         return network
     layers: Layers = OrderedDict()
     shape = config.data.about.shape
+    if isinstance(config.model, DenseHead):
+        shape = _features(layers, config.model, shape)
     if "input" in _normalized(config):
-        spatial = config.data.about.is_image
-        _add_norm(layers, "input", config.norm, shape[0], seed, spatial=spatial)
+        _add_norm(layers, "input", config.norm, shape[0], seed, spatial=len(shape) > 1)
     if isinstance(config.model, Rnn):
         activation = ACTIVATIONS[config.model.activation]
         layers |= recurrent_layers(config, config.model, _normalized(config), activation, seed)
@@ -111,8 +112,6 @@ def _built(config: Config, seed: int) -> nn.Sequential:
 
 def _add_layers(layers: Layers, shape: Shape, config: Config, seed: int) -> Shape:
     """Add hidden layers one after the other; return the shape that they leave."""
-    if isinstance(config.model, DenseHead):
-        shape = _features(layers, config.model, shape)
     convs = [layer for layer in config.model.layers if layer.is_conv]
     flattened = convs[-1:] if _placement(config.norm) == "after_flatten" else []
     for layer in config.model.layers:

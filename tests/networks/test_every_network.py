@@ -298,6 +298,23 @@ def test_impossible_placements_name_the_possible(
     assert 2 <= len(possible) <= 7
 
 
+@pytest.mark.parametrize("features", ["pixels", "frozen_conv"])
+def test_a_head_s_input_is_what_it_is_given(
+    compose: Callable[..., Config], features: str
+) -> None:
+    """BN of a head's input undoes any scale of its features, pixels too, and has its own id."""
+    head = ("model=dense_head", "model.hidden=[16]", f"model.features={features}")
+    where = ("norm=batch", "norm.where=[input]", "norm.epsilon=1e-12")
+    images = torch.rand(64, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    configs = [compose(*head, *where, f"model.input_scale={scale}") for scale in (1, 255)]
+    outputs = [build(config, seed=0)(images) for config in configs]
+    torch.testing.assert_close(*outputs, atol=0.02, rtol=0.02)
+    marked = ["input" in config.identity()["norm"] for config in configs]
+    assert marked == [features == "frozen_conv", True]
+    hidden = compose(*head, "norm=batch", "model.input_scale=255")
+    assert "input" not in hidden.identity()["norm"]
+
+
 @pytest.mark.parametrize(
     ("where", "expected"),
     [
