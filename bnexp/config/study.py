@@ -1,7 +1,7 @@
 """The `study:` section: factors, seeds, responses and what the sources claimed."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, FiniteFloat, model_validator
 
@@ -33,6 +33,11 @@ class Claim(OfLevels):
     def is_difference(self) -> bool:
         """Return whether it compares cells; otherwise it speaks of one."""
         return True
+
+    @property
+    def quantity(self) -> dict[str, Any]:
+        """Return what it says, less its words."""
+        return self.model_dump(exclude={"claim", "source"})
 
     @property
     def numbers(self) -> tuple[float, ...]:

@@ -111,7 +111,9 @@ class Tables:
             self.study.factors,
             self.study.seeds,
             was_declared=lambda claim: any(
-                claim in one.claims for one in self._planned(claim.response)
+                claim.quantity == other.quantity
+                for one in self._planned(claim.response)
+                for other in one.claims
             ),
             iqm=self.study.iqm,
             looks=self.looks,

@@ -88,7 +88,7 @@ def test_without_an_effect_nothing_is_found(tmp_path: Path) -> None:
 
 
 def test_what_is_declared_after_the_first_run_is_exploratory(store: Store) -> None:
-    """A response and a claim added to study.json later are labelled, the rest stays planned."""
+    """What was added to study.json later is labelled, and what has new words alone is not."""
     content = json.loads(store.study.read_text())
     earlier = {
         key: content[key] for key in ("declared", "factors", "responses", "claims", "base")
@@ -113,6 +113,9 @@ def test_what_is_declared_after_the_first_run_is_exploratory(store: Store) -> No
     assert by_response["train_accuracy"] == ["exploratory"]
     assert tables.claims["declared"].tolist() == ["exploratory"]
     assert "exploratory" in set(tables.caveats["code"])
+    before = earlier | {"claims": [claim | {"claim": "the same in other words"}]}
+    redeclared(store, earlier=[before])
+    assert analysed(store).claims["declared"].tolist() == ["planned"]
     redeclared(store, declared=content["declared"])
     assert set(analysed(store).contrasts["declared"]) == {"planned"}
 
