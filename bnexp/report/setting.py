@@ -40,8 +40,18 @@ def setting(study: Declared, records: Sequence[RunRecord]) -> list[tuple[str, st
             f"bnexp {told('bnexp')} at {told('commit')}, torch {told('torch')}, "
             f"Python {told('python')}",
         ),
-        ("trained", f"{starts[0]} to {starts[-1]}; declared {study.declared}"),
+        ("trained", f"{starts[0]} to {starts[-1]}; {_declared(study)}"),
     ]
+
+
+def _declared(study: Declared) -> str:
+    """Return when a study was declared, and since when it is as it stands."""
+    if not study.earlier:
+        return f"declared {study.declared}"
+    return (
+        f"first declared {study.earlier[0].declared}, as here {study.declared}: what was not "
+        "declared before the first run is called exploratory"
+    )
 
 
 def _added(study: Declared) -> str:
