@@ -190,14 +190,16 @@ def _best(judged: Values, lost: Values) -> np.ndarray:
         lost: 1 where a run diverged, in the same shape.
 
     Returns:
-        Shape (...); -1 where there is no run to choose from.
+        Shape (...); -1 where there is no run to choose from. Where all diverged one is as good
+        as another: a response that counts them as guesses has a number for each.
     """
     n = (~np.isnan(judged)).sum(axis=0)
     means = np.where(n > 0, np.nansum(judged, axis=0) / np.maximum(n, 1), -math.inf)
     losses = np.where(n > 0, np.nansum(lost, axis=0), math.inf)
     fewest = losses == losses.min(axis=-1, keepdims=True)
     chosen = np.where(fewest, means, -math.inf).argmax(axis=-1)
-    return np.where(n.max(axis=-1) > 0, chosen, -1)
+    all_lost = len(lost) > 0 and (lost == 1).all(axis=(0, -1))
+    return np.where((n.max(axis=-1) > 0) | all_lost, chosen, -1)
 
 
 def _compared(array: Values, axis: int, a: int, b: int) -> dict[str, float]:

@@ -80,6 +80,16 @@ def test_a_rate_that_diverges_is_not_the_best() -> None:
     assert footing(frame).iloc[-1]["lr_b"] == "0.1"
 
 
+def test_where_all_diverged_they_count_as_they_do_in_the_response() -> None:
+    """Without one run to choose by, a level still has what a response gives to lost runs."""
+    frame = frame_of(VALUES, list(FACTORS)).assign(val=lambda runs: runs["y"])
+    lost = frame["norm"] == "none"
+    frame.loc[lost, ["y", "val", "status"]] = [10.0, math.nan, "diverged"]
+    assert footing(frame, "val").iloc[-1]["estimate"] == 6.5  # 16.5 of the seeds that compare
+    frame.loc[lost, "status"] = "ok"  # no number to choose by, and no reason to choose anything
+    assert math.isnan(footing(frame, "val").iloc[-1]["estimate"])
+
+
 def test_the_choice_says_what_it_was_made_on() -> None:
     """Held-out accuracy decides where there is one; the test set is called optimistic."""
     frame = frame_of(VALUES, list(FACTORS))
