@@ -10,6 +10,7 @@ from bnexp.metrics.metric import Metric
 from bnexp.plots import short
 from bnexp.report import links
 from bnexp.report.numbers import each, ends, interval, listed
+from bnexp.report.places import places
 from bnexp.report.sentences import guessing, named_levels
 from bnexp.report.tables.learning_rates import rate, ratio_of
 from bnexp.report.tables.text import named
@@ -17,8 +18,6 @@ from bnexp.stats.tables import Tables
 from bnexp.store.declared import Declared
 from bnexp.store.given import of_text
 
-# A sentence names no more; the numbers below it are complete.
-MOST_NAMED = 3
 CANNOT_TELL = "cannot be told"
 
 RULE = (
@@ -108,23 +107,13 @@ def _where(study: Declared, ask: ComparingAsk, rows: Sequence[Any]) -> str:
     if not rows:
         return ""
     # What the question fixes, its words say.
-    free = [
-        {key: level for key, level in of_text(row.given).items() if key not in ask.given}
-        for row in rows
-    ]
-    keys = {tuple(levels) for levels in free}
-    if len(keys) == 1 and len(next(iter(keys))) == 1:
-        ((key,),) = keys
-        return f"{short(key)} {listed(_cut([levels[key] for levels in free]))}"
-    varied = [key for key in study.varied if key not in ask.given]
-    named = [named_levels(row.given, varied) for row in rows]
-    return listed(_cut(named))
-
-
-def _cut(names: list[str]) -> list[str]:
-    if len(names) <= MOST_NAMED + 1:
-        return names
-    return [*names[:MOST_NAMED], f"{len(names) - MOST_NAMED} more"]
+    said = {*ask.given, *(key for key in study.factors if key not in study.varied)}
+    return places(
+        [
+            {key: level for key, level in of_text(row.given).items() if key not in said}
+            for row in rows
+        ]
+    )
 
 
 def _number(study: Declared, what: Metric, ask: AnyAsk, row: Any) -> Number:
