@@ -8,6 +8,7 @@ from bnexp.config.network import Layer
 from bnexp.config.norm_base import ByChannel, Placed
 from bnexp.config.normalization import AnyNorm, NoNorm, WeightStandardization
 from bnexp.datasets.about import Shape
+from bnexp.plural import counted
 
 
 def placements(layers: Sequence[Layer]) -> tuple[str, ...]:
@@ -118,7 +119,10 @@ def _undivided(
         channels = places[name].channels
         key, number = norm.divisor(channels)
         if channels % number:
-            return f"norm.{key}={number} does not divide the {channels} channels of {name}"
+            return (
+                f"norm.{key}={number} does not divide the {counted(channels, 'channel')} of "
+                f"{name}: choose a divisor, or leave {name} out of norm.where"
+            )
     return None
 
 
@@ -144,19 +148,31 @@ def _without_image(norm: ByChannel, layers: Sequence[Layer], shape: Shape) -> st
     if not layers:
         return None
     if not normalized:
-        return f"{what} needs a convolution, which this model does not have"
+        return (
+            f"{what} needs a convolution, which this model does not have: choose {_OF_VECTORS}"
+        )
     convs = [layer.name for layer in layers if layer.is_conv]
     if "input" in normalized and len(shape) == 1:
-        return f"{what}: the input is a vector, which has one value a sample"
+        return (
+            f"{what}: the input is a vector, which has one value a sample; leave it out of "
+            f"norm.where, or choose {_OF_VECTORS}"
+        )
     for name in normalized:
         if name not in ("input", *convs):
-            return f"{what}: {name} is dense, a unit has one value a sample"
+            return (
+                f"{what}: {name} is dense, a unit has one value a sample; leave it out of "
+                f"norm.where, or choose {_OF_VECTORS}"
+            )
     if norm.placement == "after_flatten" and convs[-1] in normalized:
         return (
             f"{what}: {convs[-1]} is flattened, a unit has one value a sample; leave "
             "it out of norm.where or choose another norm.placement"
         )
     return None
+
+
+# What normalizes a dense layer by sample.
+_OF_VECTORS = "norm=layer, group or rms"
 
 
 def _without_weights(

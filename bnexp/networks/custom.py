@@ -34,7 +34,9 @@ def from_function(config: Config, model: Custom, seed: int) -> nn.Sequential:
     except UsageError as error:
         raise UsageError(f"{model.address}: {error}") from None
     except (Exception, SystemExit) as error:
-        raise UsageError(f"{model.address} fails: {described(error)}") from error
+        raise UsageError(
+            f"{model.address} fails: {described(error)} (the data are {about})"
+        ) from error
     if (
         not _is_module(network)
         or not isinstance(given, Tensor)

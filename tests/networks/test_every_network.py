@@ -364,7 +364,7 @@ def test_where_chooses_the_layers(
         ),
         (
             ("norm=group", "norm.where=[input]"),
-            r"norm\.groups=2 does not divide the 1 channels of input",
+            r"norm\.groups=2 does not divide the 1 channel of input",
         ),
         (
             ("norm=group", "norm.groups=8", "model=mlp", "model.hidden=[16,8]"),
