@@ -19,7 +19,7 @@ from bnexp.errors import UsageError
 from bnexp.plural import counted, duration
 from bnexp.processes import n_cores
 from bnexp.study.cohorts import make_cohorts
-from bnexp.study.cost import estimate_s
+from bnexp.study.cost import estimate_s, trained_plainly
 from bnexp.study.design import Design
 from bnexp.study.noise_floors import foresight
 from bnexp.study.until import in_words
@@ -40,6 +40,7 @@ class Effort:
         seconds: Until the report is there, None where that is not known.
         unknown: Why it is not known.
         where: For which machine that is said.
+        plainly: Which runs are trained one by one, empty where none are.
     """
 
     cohorts: int
@@ -48,6 +49,7 @@ class Effort:
     seconds: float | None = None
     unknown: str = ""
     where: str = ""
+    plainly: str = ""
 
     def __str__(self) -> str:
         size = (
@@ -155,6 +157,8 @@ class Plan:
     def _foot(self) -> list[str]:
         has_rule = self.opened.design.study.until is not None
         lines = [str(self.effort) + ", to the next look" * has_rule] if self.effort else []
+        if self.effort and self.effort.plainly:
+            lines.append(self.effort.plainly)
         if self.foreseen:
             lines.append(self.foreseen)
         if self.opened.others:
@@ -240,7 +244,7 @@ def _effort(opened: Opened) -> Effort:
     seconds = estimate_s(cohorts, speeds, workers) + start_s + beside
     here = isinstance(engine, Local) or (isinstance(engine, Ray) and engine.address is None)
     where = "on this machine" if here else "if its machines are as fast as this one"
-    return Effort(*size, seconds=seconds, where=where)
+    return Effort(*size, seconds, where=where, plainly=trained_plainly(cohorts, speeds))
 
 
 def _seeds(seeds: tuple[int, ...]) -> str:

@@ -55,7 +55,8 @@ def speeds_of(
         for number, key in enumerate(measured):
             speeds = [asdict(found[number]) for _, found in results]
             mean = {name: sum(s[name] for s in speeds) / len(speeds) for name in speeds[0]}
-            known.speeds[names[key]] = Speed(**mean | {"size": int(mean["size"])})
+            exact = {"size": int(mean["size"]), "alone": bool(mean["alone"])}
+            known.speeds[names[key]] = Speed(**mean | exact)
         _write(cache, {**_read(cache), where: known})
     found = {key: known.speeds[names[key]] for key in wanted if names[key] in known.speeds}
     for key, (config, _) in wanted.items():

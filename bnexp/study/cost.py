@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bnexp.config.schema import Config
 from bnexp.metrics import CURVE_IMAGES, evaluations
+from bnexp.plural import counted
 from bnexp.study.cohorts import Cohort, structure
 
 # What a CPU takes without the C kernels: 2 to 7 times for LeNets, 7 to 18 for MLPs, with BN and
@@ -23,6 +24,7 @@ class Speed:
         eval_s: In evaluation.
         population_s: In computing population statistics.
         asked_s: Of a whole run, in what its probes measure.
+        alone: Whether the plain program trains it, one run after the other.
     """
 
     size: int
@@ -30,6 +32,7 @@ class Speed:
     eval_s: float
     population_s: float
     asked_s: float = 0.0
+    alone: bool = False
 
 
 def run_s(config: Config, speed: Speed) -> float:
@@ -61,3 +64,33 @@ def estimate_s(cohorts: Sequence[Cohort], speeds: Mapping[str, Speed], workers: 
         each = run_s(config, speeds[structure(config)])
         heapq.heapreplace(busy, busy[0] + each * len(cohort.runs))
     return max(busy)
+
+
+def trained_plainly(cohorts: Sequence[Cohort], speeds: Mapping[str, Speed]) -> str:
+    """Return in a line which runs the plain program trains, one by one; empty if none.
+
+    Args:
+        speeds: By `structure`.
+    """
+    plain: list[Config] = []
+    others: list[Config] = []
+    for cohort in cohorts:
+        configs = [run.cell.config for run in cohort.runs]
+        (plain if speeds[structure(configs[0])].alone else others).extend(configs)
+    if not plain:
+        return ""
+    n = len(plain) + len(others)
+    which = f"{len(plain)} of {counted(n, 'run')} are" if others else "these runs are"
+    known = (
+        _kinds(others) if others else {one for one in _kinds(plain) if "function" not in one}
+    )
+    unknown = sorted(_kinds(plain) - known)
+    why = f", as no faster one knows {' and '.join(unknown)}" if unknown else ""
+    return f"{which} trained one by one by the plain program{why}"
+
+
+def _kinds(configs: Sequence[Config]) -> set[str]:
+    """Return what the configurations choose of the sections that a program has to know."""
+    sections = ("model", "norm", "optimizer")
+    distinct = {id(config): config for config in configs}.values()
+    return {f"{one}={getattr(config, one).name}" for config in distinct for one in sections}

@@ -1,8 +1,9 @@
 """How fast runs train, by timing a few steps: what the scheduler and `plan` go by."""
 
+import itertools
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -19,7 +20,7 @@ from bnexp.train.optimizers import make_stepper
 from bnexp.train.plain import make_optimizer
 from bnexp.train.plain import train_epoch as train_plainly
 from bnexp.train.probes import Probes
-from bnexp.train.program import NATIVE, Program, program_of
+from bnexp.train.program import NATIVE, PLAIN, Program, program_of
 
 # Numbers of runs to try: a machine's best lies between its caches and its launch times.
 SIZES = (1, 8, 32, 128, 256)
@@ -27,8 +28,10 @@ SIZES = (1, 8, 32, 128, 256)
 WORTH = 1.05
 # One that much slower than the best is past it, and not merely timed at a bad moment.
 HOPELESS = 1.3
-# Steps of a timing and seconds after which it has said enough.
-STEPS, ENOUGH_S = 6, 1.0
+# Steps of a timing, seconds after which it has said enough, and those that none is to take.
+STEPS, ENOUGH_S, LONG_S = 6, 1.0, 2.0
+# Examples of the first timings: of a network of a hundred layers a minibatch takes long.
+FEW = (16, 64, 256)
 MOST_EXAMPLES = 100_000  # of a timing, over all its runs
 # The kernels train run by run: together, dense networks share what surrounds that, which so
 # many do well enough, and take memory. The steps are short: a timing needs more.
@@ -76,11 +79,12 @@ def measure(config: Config, data: Dataset, n_runs: int) -> Speed:
             pass
 
     batch = min(len(few), eval_batch(few))
-    eval_s = _seconds_of_one(evaluation, batch, len(few))
+    sizes = [*FEW, batch, len(few)]
+    eval_s = _seconds_of_one(evaluation, sizes)
     asked = "population" in config.eval.statistics
-    population_s = _seconds_of_one(population, batch, len(few)) if asked else 0.0
+    population_s = _seconds_of_one(population, sizes) if asked else 0.0
     asked_s = Probes(config, 0, data).seconds(network)
-    return Speed(size, train_s, eval_s, population_s, asked_s)
+    return Speed(size, train_s, eval_s, population_s, asked_s, alone=program is PLAIN)
 
 
 def _fixed_size(program: Program, config: Config, n_runs: int) -> int | None:
@@ -150,7 +154,8 @@ def measured_s(
         losses, _, _ = train_epoch(stack, stepper, train, part, config, captured=captured)
         losses.cpu()  # waits for the device
 
-    seconds = _seconds_of_one(work, size * config.train.batch_size, order.numel())
+    batch_size = size * config.train.batch_size
+    seconds = _seconds_of_one(work, [batch_size, order.numel()])
     if not stack.is_native:
         stack.train(mode=False)
         batch_size = eval_batch(data.test, size, stack.widest)
@@ -163,12 +168,17 @@ def _measured_alone_s(program: Program, config: Config, data: Dataset, seed: int
     optimizer = make_optimizer(config, network)
     order = _order(config, data.train, 1)[0]
     train = data.train.augmented(config.data, [seed])
+    # What is less than a minibatch counts here.
+    whole = config.train.model_copy(update={"drop_last": False})
+    settings = config.model_copy(update={"train": whole})
 
     def work(n: int) -> None:
-        losses, _, _ = train_plainly(network, optimizer, train, order[:n], config)
+        losses, _, _ = train_plainly(network, optimizer, train, order[:n], settings)
         losses.cpu()  # waits for the device
 
-    return _seconds_of_one(work, config.train.batch_size, order.numel())
+    batch_size = config.train.batch_size
+    fewer = [n for n in FEW if n < batch_size and not config.norm.leaves_one(n)]
+    return _seconds_of_one(work, [*fewer, batch_size, order.numel()])
 
 
 def _order(config: Config, split: Split, size: int, steps: int = STEPS) -> torch.Tensor:
@@ -182,13 +192,26 @@ def _order(config: Config, split: Split, size: int, steps: int = STEPS) -> torch
     return torch.randint(len(split), (size, n), device=split.images.device)
 
 
-def _seconds_of_one(work: Callable[[int], object], few: int, n: int) -> float:
-    """Return the seconds of one example of n, or of a few where these alone take long."""
-    few = min(few, n)
+def _seconds_of_one(work: Callable[[int], object], sizes: Sequence[int]) -> float:
+    """Return the seconds of one example, of the most that do not take long.
+
+    Args:
+        sizes: Numbers of examples to try; the last is that of all.
+    """
+    n = sizes[-1]
+    for few, more in itertools.pairwise(sorted({min(size, n) for size in sizes})):
+        seconds = _once(work, few)
+        if ENOUGH_S > seconds > LONG_S * few / more:  # maybe since the first has to prepare
+            seconds = _once(work, few)
+        if seconds > LONG_S * few / more:
+            return seconds / few
+    return _time(lambda: work(n)) / n
+
+
+def _once(work: Callable[..., object], *args: int) -> float:
     start = time.perf_counter()
-    work(few)
-    seconds = time.perf_counter() - start
-    return seconds / few if seconds > ENOUGH_S else _time(lambda: work(n)) / n
+    work(*args)
+    return time.perf_counter() - start
 
 
 def _time(work: Callable[[], object]) -> float:
@@ -198,7 +221,5 @@ def _time(work: Callable[[], object]) -> float:
     while len(times) < 3 or (len(times) < 7 and sum(times) < ENOUGH_S / 4):
         if times and sum(times) > ENOUGH_S:
             break
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
+        times.append(_once(work))
     return sorted(times)[len(times) // 2]

@@ -53,6 +53,16 @@ def test_cells_that_are_not_shown_are_counted(monkeypatch: pytest.MonkeyPatch) -
     assert (len(lines), lines[3]) == (4, "... and 4 more cells")
 
 
+def test_runs_that_train_one_by_one_have_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `trained_plainly` says stands below the time, and in no plan without such runs."""
+    for told in ("2 of 4 runs are trained one by one", ""):
+        effort = plan.Effort(1, 1, 1, unknown="an hour", plainly=told)
+        monkeypatch.setattr(plan, "_effort", lambda opened, effort=effort: effort)
+        monkeypatch.setattr(plan, "foresight", lambda design: "")
+        after = str(plan.plan(planned().opened)).partition("an hour\n")[2]
+        assert after.startswith(f"{told}\nbnexp run" if told else "bnexp run")
+
+
 def test_what_seeds_will_find_is_told_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """The line stands where something is to train, and is left out where nothing is known."""
     monkeypatch.setattr(plan, "_effort", lambda opened: plan.Effort(1, 1, 1, unknown="an hour"))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from bnexp.config.schema import Config
 from bnexp.study.cohorts import Cohort, structure
-from bnexp.study.cost import Speed, estimate_s, run_s
+from bnexp.study.cost import Speed, estimate_s, run_s, trained_plainly
 from tests.study.test_cohorts import runs_of
 
 
@@ -48,3 +48,25 @@ def test_a_study_takes_as_long_as_its_busiest_worker(
     assert max(*counts, sum(counts) / workers) <= found * (1 + 1e-9)
     assert found <= sum(counts) * (1 + 1e-9)
     assert estimate_s(cohorts, speeds, 1) == pytest.approx(each * sum(counts))
+
+
+def test_who_trains_one_by_one_is_told(compose: Callable[..., Config]) -> None:
+    """The line counts the runs of the plain program and names what no other run has."""
+    own = "norm=function"
+    configs = [compose("model=mlp", one) for one in ("norm=none", own, "optimizer=adam")]
+    cohorts = [Cohort("study", tuple(runs_of(one, ["a", "b"]))) for one in configs]
+    keys = list(map(structure, configs))
+
+    def told(alone: tuple[int, ...], of: slice = slice(3)) -> str:
+        speeds = {key: Speed(1, 1, 0, 0, 0, n in alone) for n, key in enumerate(keys)}
+        return trained_plainly(cohorts[of], speeds)
+
+    by = "trained one by one by the plain program"
+    assert told(()) == ""
+    assert told((1,)) == f"2 of 6 runs are {by}, as no faster one knows {own}"
+    assert told((0,)) == f"2 of 6 runs are {by}"
+    assert (
+        told((1, 2)) == f"4 of 6 runs are {by}, as no faster one knows {own} and optimizer=adam"
+    )
+    assert told((1,), slice(1, 2)) == f"these runs are {by}, as no faster one knows {own}"
+    assert told((0,), slice(1)) == f"these runs are {by}"

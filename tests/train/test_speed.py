@@ -1,7 +1,7 @@
 """What a timing of a few steps says of a run."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -61,21 +61,46 @@ def test_a_probe_takes_what_each_look_takes(
     assert timed[0] <= probes.TIMED
 
 
-@pytest.mark.parametrize(("seconds", "examples"), [(0.001, 10 + 4 * 100), (0.5, 10)])
+@pytest.mark.parametrize(
+    ("seconds", "most"),
+    [(0.001, 2 * 10 + 40 + 8 * 100), (0.03, 2 * 10 + 40), (0.1, 10), (0.5, 10)],
+)
 def test_a_network_that_takes_long_is_timed_with_a_few_examples(
-    monkeypatch: pytest.MonkeyPatch, seconds: float, examples: int
+    monkeypatch: pytest.MonkeyPatch, seconds: float, most: int
 ) -> None:
-    """What a minibatch takes is said by one, once that alone takes more than a second."""
+    """No more are tried than will take about two seconds, once what comes first is prepared."""
     clock, seen = [0.0], [0]
 
     def work(n: int) -> None:
-        clock[0] += n * seconds
+        start = 0.5 if not seen[0] and seconds < 0.1 else 0.0  # what the first has to prepare
+        clock[0] += n * seconds + start
         seen[0] += n
 
     monkeypatch.setattr(speed.time, "perf_counter", lambda: clock[0])
-    found = speed._seconds_of_one(work, 10, 100)
+    found = speed._seconds_of_one(work, [10, 40, 100])
     assert found == pytest.approx(seconds)
-    assert examples <= seen[0] <= 2 * examples
+    assert seen[0] <= most
+
+
+@pytest.mark.parametrize("drop_last", ["true", "false"])
+def test_less_than_a_minibatch_is_timed_of_a_deep_network(
+    compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, drop_last: str
+) -> None:
+    """Alone it first trains on a few images, also where training drops such minibatches."""
+    seen: list[int] = []
+    real = speed.train_plainly
+
+    def watched(*args: Any) -> Any:
+        seen.append(len(args[3]))
+        return real(*args)
+
+    monkeypatch.setattr(speed, "train_plainly", watched)
+    monkeypatch.setattr(speed, "LONG_S", 0.0)
+    kinds = ("model=resnet", "model.depth=[1,1]", "model.width=2", "norm=ghost")
+    parts = ("norm.virtual_batch=5", "train.batch_size=72", f"train.drop_last={drop_last}")
+    config = compose("data=digits", "data.train_size=144", *kinds, *parts)
+    assert measure(config, data_of(config), 1).alone
+    assert set(seen) == {64}  # of 16, one would be normalized by itself
 
 
 def test_population_statistics_take_time_where_they_are_asked_for(
