@@ -15,6 +15,10 @@ ARRAYS = (
     "images as uint8 or floats, (N, C, H, W) or (N, F), labels as whole numbers from 0, (N,)"
 )
 FEWER = "give fewer or smaller images, or bytes (uint8), which take a quarter"
+OF_ONE_CHANNEL = (
+    ": images[:, None] has one channel, as grey images do, or sequences whose rows model=rnn "
+    "reads step by step"
+)
 
 
 def splits_of(found: Any) -> "list[Split]":
@@ -36,16 +40,19 @@ def splits_of(found: Any) -> "list[Split]":
     for name, images, labels in (("train", *found[:2]), ("test", *found[2:])):
         x, y = np.asarray(images), np.asarray(labels)
         if x.ndim not in (2, 4) or 0 in x.shape:
-            raise ValueError(f"the {name} images have the shape {x.shape}")
+            hint = OF_ONE_CHANNEL if x.ndim == 3 else ""
+            raise ValueError(f"the {name} images have the shape {x.shape}{hint}")
         if x.dtype != np.uint8:
             if not np.issubdtype(x.dtype, np.floating):
-                raise ValueError(f"the {name} images are {x.dtype}")
+                as_floats = "images.astype('float32') keeps their values"
+                raise ValueError(f"the {name} images are {x.dtype}: {as_floats}")
             check_fits(4 * x.size, f"the {len(x):,} {name} images as floats", instead=FEWER)
             x = x.astype("<f4", copy=False)
             if not np.isfinite(x).all():
                 raise ValueError(f"the {name} images hold NaN or infinite numbers")
         if y.shape != x.shape[:1] or not np.issubdtype(y.dtype, np.integer):
-            raise ValueError(f"the {len(x)} {name} labels are {y.dtype} of shape {y.shape}")
+            told = f"the {len(x)} {name} labels are {y.dtype} of shape {y.shape}"
+            raise ValueError(told + _numbered(y))
         splits.append((np.ascontiguousarray(x), np.ascontiguousarray(y, "<i8")))
     (train, labels), (test, test_labels) = splits
     if (train.shape[1:], train.dtype) != (test.shape[1:], test.dtype):
@@ -80,6 +87,19 @@ def about_of(splits: "list[Split]") -> About:
         is_bytes=train.dtype == np.uint8,
         largest=int(counts.max()) / len(test),
     )
+
+
+def _numbered(labels: "np.ndarray") -> str:
+    """Return how labels become whole numbers, where that can be told."""
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        return ": labels[:, 0] has the shape that it should have"
+    if labels.ndim == 2:
+        return ": labels.argmax(1) numbers the classes of one-hot rows"
+    if labels.dtype.kind in "UOST":
+        return (
+            ": numpy.unique(labels, return_inverse=True)[1] numbers those of both sets at once"
+        )
+    return ""
 
 
 def _described(found: Any) -> str:

@@ -64,6 +64,22 @@ def from_one(config):
     x, y, *_ = vectors(config)
     return x, y + 1, x, y + 1
 
+def named(config):
+    x, y, *_ = vectors(config)
+    return x, np.array(["cat", "dog", "hen"])[y], x, y
+
+def in_a_column(config):
+    x, y, *_ = vectors(config)
+    return x, y[:, None], x, y
+
+def one_hot(config):
+    x, y, *_ = vectors(config)
+    return x, np.eye(3)[y], x, y
+
+def sequences(config):
+    x, y, *_ = vectors(config)
+    return x[:, None].repeat(5, 1), y, x, y
+
 def unlike(config):
     x, y, *_ = vectors(config)
     return x, y, x[:, 1:], y
@@ -165,7 +181,11 @@ def test_a_function_that_draws_anew_is_told_so(
         ("looking", r"config.data alone, not on config.train"),
         ("three", "it returns a tuple of 3; it should return train images"),
         ("flat", r"the train images have the shape \(7,\)"),
-        ("whole", "the train images are int64"),
+        ("whole", r"the train images are int64: images\.astype\('float32'\) keeps"),
+        ("sequences", r"shape \(40, 5, 7\): images\[:, None\] has one channel.* model=rnn"),
+        ("named", r"labels are <U3 .*: numpy\.unique\(labels, return_inverse=True\)"),
+        ("in_a_column", r"\(40, 1\): labels\[:, 0\] has the shape"),
+        ("one_hot", r"\(40, 3\): labels\.argmax\(1\) numbers the classes"),
         ("lost", "the train images hold NaN"),
         ("floats", "the 40 train labels are float64"),
         ("few", r"the 40 train labels are int64 of shape \(39,\)"),

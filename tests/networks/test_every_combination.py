@@ -56,8 +56,8 @@ MODELS = [
 # What some can be composed with.
 STARTS = {"model.residual_init=zero_gamma": ("norm=batch",)}
 LARGE = "[2,16,18]"  # enough for every architecture
-# A vector has few values, each a step of a recurrent network: from equal units, of which each is
-# divided by a deviation of zero, a gradient grows three hundredfold at every step.
+# Few values, each a step of a recurrent network: of units that are equal, and so divided by the
+# root of epsilon, the gradient grows three hundredfold at every step.
 SHAPES = ("[1,8,8]", "[3,9,17]", LARGE, "[8]", "[1,1,1]")
 PLACEMENTS = typing.get_args(Placement)
 # Of the input alone, what is normalized is the same at every place.
