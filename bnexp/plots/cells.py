@@ -58,14 +58,14 @@ def cell_means(
     Args:
         cells: One row a response and cell, these in one order for all responses
             (`stats.cells`).
-        runs: One row a run.
+        runs: One row a run. The scale has room for all of them, whichever levels `factors`
+            leaves to this picture.
         reported: Numbers of the sources by (response, row of the cell).
     """
     responses, lacking = with_values(cells.groupby("response")["mean"].count(), responses)
     order = _cells(cells[cells["response"] == responses[0]], factors)
-    more = 0
     if is_large(factors, len(order)):
-        figure, panels, more = _small_multiples(factors, responses)
+        figure, panels = _small_multiples(factors, responses)
         row, place = row_of(factors), {}
         names = ordered(factors[row])
         first, at = next(iter(factors)), list(factors).index(row)
@@ -83,6 +83,9 @@ def cell_means(
                 scale = describe(panel.response).scale
                 value = reported[panel.response, row_number] * scale
                 add_source(panel.axes, place[cell], value)
+        values = runs[panel.response].dropna() * describe(panel.response).scale
+        ends = [(end, 0) for end in (values.min(), values.max()) if len(values)]
+        panel.axes.update_datalim(ends, updatey=False)
         panel.axes.margins(x=0.08)
     share_x([panel.axes for panel in panels], [panel.response for panel in panels])
     first_factor = next(iter(factors), None)
@@ -93,7 +96,7 @@ def cell_means(
         f"dots: each of up to {n} seeds; marker and bar: mean and its 95 % Student-t interval"
     )
     note = (note if n > 1 else "one seed a cell: no interval") + lacking
-    add_note(figure, note + (f"; {more} more combinations are in cells.csv" if more else ""))
+    add_note(figure, note)
     return figure
 
 
@@ -127,14 +130,17 @@ def _rows(
     return figure, [Panel(response, {}, one) for response, one in zip(responses, axes)]  # noqa: B905
 
 
-def _small_multiples(
-    factors: Factors, responses: Sequence[str]
-) -> tuple[Figure, list[Panel], int]:
-    """Return a panel for each response and combination, and how many there is no room for."""
+def panels_of_cells(factors: Factors) -> Factors:
+    """Return the factors of a large design whose combinations have a panel each."""
+    inside = (row_of(factors), next(iter(factors)))
+    return {key: levels for key, levels in factors.items() if key not in inside}
+
+
+def _small_multiples(factors: Factors, responses: Sequence[str]) -> tuple[Figure, list[Panel]]:
+    """Return a panel for each response and combination."""
     row, first = row_of(factors), next(iter(factors))
     names = ordered(factors[row])
-    rest = {key: levels for key, levels in factors.items() if key not in (row, first)}
-    lines, more = panel_rows(responses, rest)
+    lines = panel_rows(responses, panels_of_cells(factors))
     columns = max(len(combinations) for _, combinations in lines)
     tall = (0.12 + 0.06 * len(factors[first])) * len(names) + 0.95
     figure = new_figure(max(WIDE * columns, 4.2) + 0.8, tall * len(lines) + 0.6)
@@ -151,7 +157,7 @@ def _small_multiples(
         line[0].set_ylabel(short(row))
     grid[0, 0].set_yticks(range(len(names)), names)
     grid[0, 0].set_ylim(len(names) - 0.4, -0.6)
-    return figure, panels, more
+    return figure, panels
 
 
 def _draw(

@@ -13,6 +13,7 @@ from bnexp.plots.names import Factors, panel_title, wrapped
 from bnexp.plots.panels import (
     MOST_BANDS,
     aligned,
+    combinations,
     is_wide,
     lines_and_panels,
     log_ticks,
@@ -21,7 +22,6 @@ from bnexp.plots.panels import (
 from bnexp.plots.says import of_epochs, of_response, series_of
 from bnexp.plots.style import (
     LINES,
-    MOST_PANELS,
     add_legend,
     add_note,
     level_handles,
@@ -49,15 +49,16 @@ def learning_curves(
     spans much has a log scale, up to its cap (times its lowest value, where above 1).
 
     Args:
-        curves: One row a cell, epoch and response (`stats.curves`).
+        curves: One row a cell, epoch and response (`stats.curves`). The scale has room for all
+            of them, whichever levels `factors` leaves to this picture.
         responses: One, or several of one scale, each with its dashes.
         n_seeds: How many seeds the bands span at most.
         names: Of the dashes, where there are several.
         label: What the vertical axis shows; "" for the first response's own.
     """
     first, others = lines_and_panels(factors)
-    combinations = curves[others].drop_duplicates() if others else pd.DataFrame([{}])
-    shown = combinations.head(MOST_PANELS).to_dict("records")
+    panels = combinations({key: factors[key] for key in others})
+    shown = [levels for levels in panels if len(where(curves, levels))]
     columns = min(aligned({key: factors[key] for key in others}), len(shown))
     rows = math.ceil(len(shown) / columns)
     figure = new_figure(max(2.4 * columns, 5.0) + 0.8, 2.1 * rows + 1.3)
@@ -65,10 +66,9 @@ def learning_curves(
     levels = factors[first] if first else [""]
     banded = len(levels) <= MOST_BANDS
     called = dict(zip(responses, names, strict=False))
-    least, most = math.inf, -math.inf
+    least, most = curves["min"].min(), curves["max"].max()
     for panel, axes in zip(shown, grid.flat, strict=False):
-        here = where(curves, {str(key): str(level) for key, level in panel.items()})
-        least, most = min(least, here["min"].min()), max(most, here["max"].max())
+        here = where(curves, panel)
         for level in levels:
             colour, marker, _ = look(first, level, factors)
             for dashes, response in zip(LINES, responses, strict=False):
@@ -99,7 +99,7 @@ def learning_curves(
                         linewidth=0,
                     )
                     mark(band, series=series)
-        axes.set_title(panel_title({str(key): str(level) for key, level in panel.items()}, 2.3))
+        axes.set_title(panel_title(panel, 2.3))
     name_epochs(grid, len(shown))
     what = describe(responses[0])
     highest = what.cap * max(1, least)
@@ -107,6 +107,10 @@ def learning_curves(
         ends = least / 1.2, min(most * 1.2, highest)
         grid[0, 0].set(yscale="log", ylim=ends)  # of all
         log_ticks(grid[0, 0].yaxis, *ends)
+    else:
+        ends = least * what.scale, most * what.scale
+        grid[0, 0].update_datalim([(1, end) for end in ends], updatex=False)
+        grid[0, 0].autoscale_view()
     for axes in grid[:, 0]:
         axes.set_ylabel(wrapped(label or what.words, "" if label else what.details, what.unit))
     handles = level_handles(first, factors) if first else []
@@ -115,12 +119,10 @@ def learning_curves(
         for dashes, name in zip(LINES, names, strict=False)
     ]
     add_legend(figure, handles)
-    more = len(combinations) - len(shown)
     band = ", band: lowest to highest" if banded else ""
     add_note(
         figure,
         f"line: mean{band} of {counted(n_seeds, 'seed')}"
-        + (f"; values above {highest:g} are cut off" if wide and most > highest else "")
-        + (f"; {more} more combinations are in epochs.csv" if more > 0 else ""),
+        + (f"; values above {highest:g} are cut off" if wide and most > highest else ""),
     )
     return figure

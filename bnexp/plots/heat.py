@@ -41,11 +41,8 @@ def heat_map(
     """
     names = [ordered(factors[key]) for key in by]
     rest = {key: levels for key, levels in factors.items() if key not in by}
-    # A cell has room for its number and its level's name, a panel for the names at its side.
-    cell = max(0.62, LETTER * max(map(len, names[1])) + 0.1)
-    wide = cell * len(names[1]) + max(0.5, LETTER * max(map(len, names[0])) + 0.2)
-    fit = max(1, min(MOST_COLUMNS, int(WIDEST // wide)))
-    rows, more = panel_rows(responses, rest, fit)
+    wide = _width(names)
+    rows = panel_rows(responses, rest, maps_beside(factors, by))
     n_columns = max(len(combinations) for _, combinations in rows)
     tall = 0.4 * len(names[0]) + 0.85
     figure = new_figure(max(wide * n_columns, 4.6), (tall + 0.2) * len(rows) + 0.3)
@@ -62,7 +59,6 @@ def heat_map(
                 axes.set_title("\n".join(filter(None, (title, panel_title(levels, wide)))))
                 axes.set_xlabel(short(by[1]))
                 axes.set_ylabel(short(by[0]) if axes is line[0] else "")
-    left_out = f"; {more} more combinations are in cells.csv" if more else ""
     shown = cells[cells["response"].isin([response for response, _ in rows])]
     lost = "; hatched: no mean" if shown["mean"].isna().any() else ""
     if shown["n_diverged"].any():
@@ -71,9 +67,23 @@ def heat_map(
         lost += ", the mean is of the others"
     n = int(shown["n"].max())
     meant = _colours(shown, [response for response, _ in rows])
-    note = f"mean of up to {counted(n, 'seed')}; in each panel, {meant}{lost}{left_out}"
+    note = f"mean of up to {counted(n, 'seed')}; in each panel, {meant}{lost}"
     add_note(figure, note)
     return figure
+
+
+def maps_beside(factors: Factors, by: tuple[str, str]) -> int:
+    """Return how many panels fit side by side."""
+    return max(1, min(MOST_COLUMNS, int(WIDEST // _width([factors[key] for key in by]))))
+
+
+def _width(names: Sequence[Sequence[str]]) -> float:
+    """Return the width of a panel, in inches, of these levels in rows and in columns.
+
+    A cell has room for its number and its level's name, a panel for the names at its side.
+    """
+    cell = max(0.62, LETTER * max(map(len, names[1])) + 0.1)
+    return cell * len(names[1]) + max(0.5, LETTER * max(map(len, names[0])) + 0.2)
 
 
 def _colours(cells: pd.DataFrame, responses: Sequence[str]) -> str:

@@ -46,25 +46,51 @@ def ordered(levels: Sequence[str]) -> list[str]:
     return [levels[i] for i in np.argsort(found, kind="stable")] if found else list(levels)
 
 
+def combinations(factors: Factors) -> list[Levels]:
+    """Return every combination of the levels of these factors."""
+    every = itertools.product(*factors.values())
+    return [dict(zip(factors, levels, strict=True)) for levels in every]
+
+
 def panel_rows(
     shown: Sequence[str], factors: Factors, columns: int = MOST_COLUMNS
-) -> tuple[list[PanelRow], int]:
-    """Return the rows of panels, and how many combinations of these factors they leave out.
-
-    A row is of one thing shown (a response) where its combinations fit side by side. More
-    combinations take all rows for the first thing.
-    """
-    combinations = [
-        dict(zip(factors, levels, strict=True))
-        for levels in itertools.product(*factors.values())
+) -> list[PanelRow]:
+    """Return the rows of panels, each of one thing shown (a response)."""
+    panels = combinations(factors)
+    if len(panels) > columns:
+        columns = aligned(factors, columns)
+    return [
+        (one, panels[at : at + columns])
+        for one in shown
+        for at in range(0, len(panels), columns)
     ]
-    if len(combinations) <= columns:
-        most = max(1, MOST_PANELS // len(combinations))
-        return [(one, combinations) for one in shown[:most]], 0
-    columns = aligned(factors, columns)
-    kept = combinations[:MOST_PANELS]
-    rows = [(shown[0], kept[at : at + columns]) for at in range(0, len(kept), columns)]
-    return rows, len(combinations) - len(kept)
+
+
+def sheets(
+    shown: Sequence[str], panels: Factors, columns: int = MOST_COLUMNS
+) -> list[tuple[list[str], Levels]]:
+    """Return what each picture of a figure shows: the things, and the levels that are fixed.
+
+    All are in one picture where that has few panels, and the combinations of one thing fit
+    side by side. Else each thing has its own; and where its panels are still too many, the
+    fewest factors are fixed that leave few, the later ones first.
+
+    Args:
+        shown: Things that have panels of their own (responses).
+        panels: The factors whose combinations have a panel each.
+    """
+    n = math.prod(len(levels) for levels in panels.values())
+    together = n <= columns and n * len(shown) <= MOST_PANELS
+    keys = [key for key in panels if len(panels[key]) > 1][::-1]
+    fixed = next(
+        set(some)
+        for count in range(len(keys) + 1)
+        for some in itertools.combinations(keys, count)
+        if n <= MOST_PANELS * math.prod(len(panels[key]) for key in some)
+    )
+    each = combinations({key: levels for key, levels in panels.items() if key in fixed})
+    things = [list(shown)] if together else [[one] for one in shown]
+    return [(some, levels) for some in things for levels in each]
 
 
 def lines_and_panels(factors: Factors) -> tuple[str | None, list[str]]:
@@ -93,7 +119,7 @@ def flattered(cells: pd.DataFrame) -> "pd.Series[bool]":
 
 def aligned(factors: Factors, columns: int = MOST_COLUMNS) -> int:
     """Return how many panels stand side by side, so that rows begin at the same level."""
-    n_levels = len(list(factors.values())[-1]) if factors else 1
+    n_levels = next((n for n in map(len, reversed(factors.values())) if n > 1), 1)
     return columns // n_levels * n_levels or columns
 
 

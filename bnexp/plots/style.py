@@ -40,8 +40,7 @@ STYLE: Any = {
     "figure.facecolor": "white",
     "text.parse_math": False,  # a level may be called $x$
 }
-# Panels of learning curves; a larger design shows its first ones and says so.
-MOST_PANELS = 24
+MOST_PANELS = 24  # of one picture; a figure that needs more has several (`panels.sheets`)
 MOST_ROWS = 60
 MOST_BESIDE = 4  # responses: with more, a page shows them too small
 # Hollow and larger than what it may lie upon, which stays to be seen.

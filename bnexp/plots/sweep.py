@@ -58,11 +58,12 @@ def sweep(
 
     Args:
         cells: One row a cell and response (`stats.cells`).
-        runs: One row a run.
+        runs: One row a run. The scale has room for all of them, whichever levels `factors`
+            leaves to this picture.
         axis: The factor; its levels are positive numbers.
     """
     others = [key for key in factors if key != axis]
-    rows, more = panel_rows(responses, {key: factors[key] for key in others[1:]})
+    rows = panel_rows(responses, panels_of_sweep(factors, axis))
     floors = {response: floor_of(runs, response) for response, _ in rows}
     place = Place(factors, axis, others[0] if others else None, floors)
     n_columns = max(len(combinations) for _, combinations in rows)
@@ -113,8 +114,14 @@ def sweep(
             f"; dotted: the largest {short(axis)} at which {limits.meaning}; shaded: its 95 %"
         )
     add_legend(figure, handles)
-    add_note(figure, note + (f"; {more} more combinations are in cells.csv" if more else ""))
+    add_note(figure, note)
     return figure
+
+
+def panels_of_sweep(factors: Factors, axis: str) -> Factors:
+    """Return the factors whose combinations have a panel each: all but axis and lines."""
+    others = [key for key in factors if key != axis]
+    return {key: factors[key] for key in others[1:]}
 
 
 def _note(cells: pd.DataFrame, place: Place) -> str:

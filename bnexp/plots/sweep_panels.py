@@ -121,6 +121,8 @@ def limit_axis(axes: Axes, runs: pd.DataFrame, response: str, floor: float) -> N
         log_ticks(axes.yaxis, *ends)
         return
     room = 0.25 * (most - least)
+    axes.update_datalim([(0, least), (0, most)], updatex=False)
+    axes.autoscale_view(scalex=False)
     low, high = axes.get_ylim()
     if room:
         axes.set_ylim(max(low, least - room), min(high, most + room))

@@ -1,5 +1,7 @@
 """How soon do runs reach an accuracy, and how many never do?"""
 
+from collections.abc import Sequence
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -18,23 +20,20 @@ from bnexp.plots.style import add_legend, add_note, level_handles, look, new_fig
 from bnexp.store.frames import where
 
 
-def time_to_accuracy(shares: pd.DataFrame, factors: Factors) -> Figure:
+def time_to_accuracy(
+    shares: pd.DataFrame, factors: Factors, thresholds: Sequence[str]
+) -> Figure:
     """Return the share of runs that have reached each threshold, by epoch, with its interval.
 
     A line for each level of a factor (`lines_and_panels`), a row of panels for each threshold,
-    a panel for each combination of the other factors. If there are more than fit beside each
-    other, there is room for one threshold alone: the one that runs differ most in.
+    a panel for each combination of the other factors.
 
     Args:
         shares: One row a threshold, cell and epoch (`stats.reached`).
+        thresholds: Those that have panels.
     """
     first, others = lines_and_panels(factors)
-    telling = _telling(shares)
-    rows, more = panel_rows(telling, {key: factors[key] for key in others})
-    kept = {threshold for threshold, _ in rows}
-    if len(kept) > 1:
-        in_order = [name for name in shares["threshold"].unique() if name in kept]
-        rows = [(name, rows[0][1]) for name in in_order]
+    rows = panel_rows(thresholds, {key: factors[key] for key in others})
     panels = [(name, levels) for name, combinations in rows for levels in combinations]
     # Thresholds of a design without further factors stand side by side.
     columns = len(rows) if len(rows) == len(panels) else max(len(each) for _, each in rows)
@@ -92,7 +91,7 @@ def time_to_accuracy(shares: pd.DataFrame, factors: Factors) -> Figure:
     add_note(
         figure,
         f"line: share of up to {n} runs{band}; runs that never reach it, diverged or not, keep "
-        "it below 100 %" + (f"; {more} more combinations are in runs.csv" if more else ""),
+        "it below 100 %",
     )
     return figure
 
@@ -102,7 +101,7 @@ def _says(line: pd.DataFrame, factors: Factors) -> Says:
     return {"cell": cells_of(line, factors), "epoch": line["epoch"].to_numpy(), **ends}
 
 
-def _telling(shares: pd.DataFrame) -> list[str]:
+def telling(shares: pd.DataFrame) -> list[str]:
     """Return the thresholds that some run reached, those first that cells differ most in."""
     by_threshold = shares.groupby("threshold", sort=False)["share"]
     spread = by_threshold.std(ddof=0).fillna(0)[by_threshold.max() > 0]

@@ -7,7 +7,6 @@ import pandas as pd
 from bnexp import plots
 from bnexp.config.study import ValueClaim
 from bnexp.metrics import describe
-from bnexp.plots.panels import lines_and_panels
 from bnexp.report.numbers import each, listed
 from bnexp.stats.tables import Tables
 from bnexp.store.declared import Declared
@@ -77,7 +76,7 @@ def cells(study: Declared, tables: Tables) -> str:
 
 def curves(study: Declared) -> str:
     """Return what a line and a panel of learning curves are."""
-    lines, panels = lines_and_panels(study.factors)
+    lines, panels = plots.lines_and_panels(study.factors)
     of = f", a line for each {plots.short(lines)}" if lines in study.varied else ""
     return f"Learning curves{of}{_panels(panels)}."
 

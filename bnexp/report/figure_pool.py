@@ -2,10 +2,10 @@
 
 import signal
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +21,18 @@ Files = dict[str, bytes]  # by ending
 
 @dataclass(frozen=True)
 class ReportFigure:
-    """A figure with its name and caption, yet to be drawn."""
+    """A figure with its name and caption, yet to be drawn.
+
+    Attributes:
+        of: The figure of which it is one of several sheets; "" for a whole one.
+        choice: What tells it from the other sheets, by name; none for a whole figure.
+    """
 
     name: str
     caption: str
     make: Make
+    of: str = ""
+    choice: Mapping[str, str] = field(default_factory=dict)
 
 
 class FigurePool:

@@ -8,9 +8,11 @@ import pandas as pd
 
 from bnexp import plots, stats
 from bnexp.config.study import DifferenceClaim, ValueClaim
+from bnexp.plots import Factors
 from bnexp.report import captions
-from bnexp.report.figure_pool import ReportFigure
+from bnexp.report.figure_pool import Make, ReportFigure
 from bnexp.report.figures_by_epoch import POPULATION, RUNNING, by_epoch
+from bnexp.report.sheets import in_sheets
 from bnexp.report.tables.learning_rates import TRAINS
 from bnexp.stats.max_lr import LR
 from bnexp.stats.tables import Tables
@@ -84,17 +86,17 @@ def draw(study: Declared, tables: Tables) -> Iterator[ReportFigure]:
     swept = [key for key in factors if key != LR or not len(tables.max_lr)]
     yield from _swept(study, tables, swept)
     yield from _maps(study, tables)
-    yield ReportFigure(
+    reported = _reported(study, responses)
+    large = plots.is_large(factors, len(study.cells))
+    yield from in_sheets(
         "cells",
         captions.cells(study, tables),
-        partial(
-            plots.cell_means,
-            tables.cells,
-            tables.runs,
-            factors,
-            responses,
-            _reported(study, responses),
+        lambda here, some: partial(
+            plots.cell_means, tables.cells, tables.runs, here, some, reported
         ),
+        factors,
+        panels=plots.panels_of_cells(factors) if large else {},
+        shown=responses,
     )
     if tables.epochs["epoch"].nunique() > 1:  # one is a dot, which the cells show
         yield from by_epoch(study, tables)
@@ -128,7 +130,7 @@ def _swept(study: Declared, tables: Tables, keys: Sequence[str]) -> Iterator[Rep
     for key in keys:
         if len(factors[key]) >= FEWEST and plots.numbers(factors[key]):
             limits = _limits(tables) if key == LR else None
-            yield ReportFigure(
+            yield from in_sheets(
                 f"sweep_{_file_name(key)}",
                 f"Every level of {plots.short(key)}."
                 + (
@@ -142,16 +144,21 @@ def _swept(study: Declared, tables: Tables, keys: Sequence[str]) -> Iterator[Rep
                     if limits
                     else ""
                 ),
-                partial(
-                    plots.sweep,
-                    tables.cells,
-                    tables.runs,
-                    factors,
-                    responses,
-                    axis=key,
-                    limits=limits,
-                ),
+                partial(_sweep, tables, key, limits),
+                factors,
+                panels=plots.panels_of_sweep(factors, key),
+                shown=responses,
             )
+
+
+def _sweep(
+    tables: Tables,
+    key: str,
+    limits: plots.Limits | None,
+    here: Factors,
+    some: Sequence[str],
+) -> Make:
+    return partial(plots.sweep, tables.cells, tables.runs, here, some, axis=key, limits=limits)
 
 
 def _maps(study: Declared, tables: Tables) -> Iterator[ReportFigure]:
@@ -164,10 +171,16 @@ def _maps(study: Declared, tables: Tables) -> Iterator[ReportFigure]:
     if len(many) >= 2:
         most = sorted(many, key=lambda key: -len(factors[key]))[:2]
         rows, columns = sorted(most, key=many.index)
-        yield ReportFigure(
+        yield from in_sheets(
             f"map_{_file_name(rows)}_{_file_name(columns)}",
             f"The mean of each combination of {plots.short(rows)} and {plots.short(columns)}.",
-            partial(plots.heat_map, tables.cells, factors, responses, (rows, columns)),
+            lambda here, some: partial(
+                plots.heat_map, tables.cells, here, some, (rows, columns)
+            ),
+            factors,
+            panels={key: levels for key, levels in factors.items() if key not in most},
+            shown=responses,
+            columns=plots.maps_beside(factors, (rows, columns)),
         )
 
 

@@ -3,8 +3,10 @@
 import base64
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import groupby
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -52,10 +54,13 @@ def to_html(
         {
             "name": name,
             "caption": figure.caption,
+            "choice": figure.choice,
             "svg": Markup(drawn[name]) if name in seen else "",
         }
         for name, (figure, _) in figures.items()
     ]
+    of = {name: figure.of or name for name, (figure, _) in figures.items()}
+    folded_figures = [one for one in shown if one["name"] not in seen]
     points = {name: files["json"] for name, (_, files) in figures.items()}
     drawings = {name: svg for name, svg in drawn.items() if name not in seen}
     folded = [table for table in page.tables if table.name != "claims"]
@@ -66,6 +71,9 @@ def to_html(
         "report.html.j2",
         page=page,
         figures=shown,
+        more_figures=[
+            list(sheets) for _, sheets in groupby(folded_figures, lambda one: of[one["name"]])
+        ],
         made_from=made_from,
         folded=groups,
         words=Glossary(),
@@ -76,7 +84,12 @@ def to_html(
 
 def to_markdown(page: Page, figures: Figures) -> str:
     """Return the page for a repository; its figures are links to `figures/`."""
-    shown = [{"name": name, "caption": figure.caption} for name, (figure, _) in figures.items()]
+    of = Counter(figure.of for figure, _ in figures.values())
+    shown = [
+        {"name": name, "caption": figure.caption, "n_more": of[name] - 1}
+        for name, (figure, _) in figures.items()
+        if figure.of in ("", name)
+    ]
     return markdown("report.md.j2", page=page, figures=shown)
 
 

@@ -2,12 +2,14 @@
 
 import itertools
 import json
+import math
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from bnexp import plots, stats
-from bnexp.plots.panels import lines_and_panels
+from bnexp.plots.panels import MOST_COLUMNS, MOST_PANELS, combinations, lines_and_panels, sheets
 from tests.fabricate import frame_of
 
 LARGE = {
@@ -46,6 +48,42 @@ def test_a_panel_has_the_lines_that_make_few_panels() -> None:
     assert lines_and_panels({"norm": ("a", "b"), "pool": ("x", "y")}) == ("norm", ["pool"])
     assert lines_and_panels(LARGE) == ("optimizer.lr", ["norm", "model.pool"])
     assert lines_and_panels({}) == (None, [])
+
+
+@pytest.mark.parametrize("sizes", [(), (3,), (4,), (5,), (3, 3, 3), (2, 30), (5, 5, 5, 5)])
+@pytest.mark.parametrize("n_shown", [1, 3, 30])
+def test_the_sheets_of_a_figure_show_every_panel_once(
+    sizes: tuple[int, ...], n_shown: int
+) -> None:
+    """None is left out and none has too many, unless the panels of one factor are too many."""
+    panels = {f"factor{i}": tuple(map(str, range(n))) for i, n in enumerate(sizes)}
+    shown = [f"response {i}" for i in range(n_shown)]
+    seen = []
+    for some, fixed in sheets(shown, panels):
+        here = [each for each in combinations(panels) if each.items() >= fixed.items()]
+        assert len(here) * len(some) <= MOST_PANELS
+        assert len(some) == 1 or len(here) <= MOST_COLUMNS
+        seen += [(one, *each.values()) for one in some for each in here]
+    assert len(seen) == len(set(seen)) == n_shown * math.prod(sizes)
+
+
+def test_all_sheets_of_a_figure_have_one_scale() -> None:
+    """What is fixed changes no axis: two sheets can be compared."""
+    factors = {"norm": ("none", "batch"), "lr": ("1", "2")}
+    values = {
+        cell: [0.1 * i, 0.1 * i + 0.05]
+        for i, cell in enumerate(itertools.product(*factors.values()), 1)
+    }
+    runs = frame_of(values, list(factors)).rename(columns={"y": "test_accuracy"})
+    curves = stats.curves(
+        pd.concat([runs.assign(epoch=epoch) for epoch in (1, 2)]), factors, ["test_accuracy"]
+    )
+    one, other = (
+        plots.learning_curves(curves, {**factors, "lr": (level,)}, ["test_accuracy"], 2)
+        for level in factors["lr"]
+    )
+    assert one.axes[0].get_ylim() == other.axes[0].get_ylim()
+    assert [len(each.axes) for each in (one, other)] == [1, 1]
 
 
 def test_each_seed_is_joined_with_itself() -> None:

@@ -613,7 +613,7 @@ def test_runs_that_never_arrive_keep_the_curve_down(swept: pd.DataFrame) -> None
     assert end.loc[("batch", "1.6"), "share"] == 0.75
     assert (end.loc["none", "share"] == 0).all()
     assert (end.loc["none", "n"] == 3).all()
-    figure = plots.time_to_accuracy(shares, SWEPT)
+    figure = plots.time_to_accuracy(shares, SWEPT, plots.telling(shares))
     by_title = {axes.get_title(): axes for axes in figure.axes}
     batch = by_title["80 % accuracy\nlr 1.6"].lines[1]
     np.testing.assert_allclose(batch.get_xdata(), [0, 1, 2, 3, 4])
@@ -630,10 +630,11 @@ def test_a_level_looks_the_same_in_every_figure(swept: pd.DataFrame) -> None:
     """Its colour is one and the same, and no other level's, whatever a figure shows."""
     cells = stats.cells(swept, SWEPT, range(4), RESPONSES)
     epochs = pd.concat([swept.assign(epoch=epoch) for epoch in (1, 2)])
+    shares = stats.reached(swept, epochs, SWEPT)
     figures = [
         sweep_of(swept),
         plots.cell_means(cells, swept, SWEPT, RESPONSES, {}),
-        plots.time_to_accuracy(stats.reached(swept, epochs, SWEPT), SWEPT),
+        plots.time_to_accuracy(shares, SWEPT, plots.telling(shares)),
         plots.learning_curves(
             stats.curves(epochs, SWEPT, ["train_loss"]), SWEPT, ["train_loss"], 4
         ),
@@ -654,9 +655,9 @@ def test_a_level_looks_the_same_in_every_figure(swept: pd.DataFrame) -> None:
 def test_rows_of_panels_begin_at_the_same_level(n_levels: int, columns: int) -> None:
     """Combinations that do not fit side by side stand in rows of whole sets of levels."""
     factors = {"a": tuple("xyz"), "b": tuple("12345"[:n_levels])}
-    rows, more = panel_rows(["test_accuracy"], factors)
+    rows = panel_rows(["test_accuracy"], factors)
     assert [len(each) for _, each in rows][:-1] == [columns] * (len(rows) - 1)
-    assert sum(len(each) for _, each in rows) + more == 3 * n_levels
+    assert sum(len(each) for _, each in rows) == 3 * n_levels
     if n_levels < 5:
         assert {each[0]["b"] for _, each in rows} == {"1"}
 

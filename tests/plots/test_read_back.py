@@ -302,7 +302,8 @@ def test_a_threshold_that_no_run_reached_has_no_panel() -> None:
     )
     epochs = pd.concat([runs.assign(epoch=epoch) for epoch in (1, 2)])
     shares = stats.reached(runs, epochs, {"norm": FACTORS["norm"]})
-    said = words(plots.time_to_accuracy(shares, {"norm": FACTORS["norm"]}))
+    factors = {"norm": FACTORS["norm"]}
+    said = words(plots.time_to_accuracy(shares, factors, plots.telling(shares)))
     assert "80 % accuracy" in said
     assert "90 % accuracy" in said
     assert "99 % accuracy" not in said
@@ -313,7 +314,7 @@ def test_the_band_of_a_time_to_accuracy_has_both_ends_of_its_interval() -> None:
     runs = runs_of(FACTORS).assign(epochs_to_90=[1, 2, np.nan, 2, 1, 1, 2, np.nan] * 2)
     epochs = pd.concat([runs.assign(epoch=epoch) for epoch in (1, 2)])
     shares = stats.reached(runs, epochs, FACTORS)
-    figure = plots.time_to_accuracy(shares, FACTORS)
+    figure = plots.time_to_accuracy(shares, FACTORS, plots.telling(shares))
     for pool, axes in zip(FACTORS["model.pool"], figure.axes, strict=True):
         bands = {to_hex(one.get_facecolor()[0]): one for one in axes.collections}
         for level in FACTORS["norm"]:

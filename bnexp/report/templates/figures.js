@@ -274,18 +274,44 @@ function operateFigure(figure) {
   figure.append(tools, details);
 }
 
-// Draws what is folded, once, and makes it answer.
+// Draws what is folded and not hidden, once, and makes it answer.
 async function drawFolded(fold) {
   const {drawings} = await data();
-  for (const figure of fold.querySelectorAll("figure[data-name]")) {
+  for (const figure of fold.querySelectorAll("figure[data-name]:not([hidden])")) {
     const place = figure.querySelector(".drawing");
     if (!place.querySelector("svg")) place.innerHTML = drawings[figure.dataset.name];
     operateFigure(figure);
   }
 }
 
+// Shows one sheet of a figure that has several, with what chooses among them above it.
+function chooseSheet(group) {
+  const sheets = [...group.children].map(figure => ({figure, choice: JSON.parse(figure.dataset.choice)}));
+  const selects = Object.keys(sheets[0].choice).map(name => {
+    const levels = [...new Set(sheets.map(one => one.choice[name]))];
+    return element("select", {name}, ...levels.map(level => new Option(level, level)));
+  }).filter(select => select.length > 1);
+  const fits = (sheet, some) => some.every(select => sheet.choice[select.name] === select.value);
+  group.show = sheet => {
+    for (const one of sheets) one.figure.hidden = one !== sheet;
+    for (const select of selects) select.value = sheet.choice[select.name];
+    const fold = group.closest("details");
+    if (fold.open) return drawFolded(fold);
+  };
+  group.showFigure = figure => group.show(sheets.find(one => one.figure === figure));
+  for (const select of selects) select.addEventListener("change", () =>
+    group.show(sheets.find(one => fits(one, selects)) ?? sheets.find(one => fits(one, [select]))));
+  const chooser = element("div", {className: "chooser"}, element("span", {textContent: `One of ${sheets.length} sheets:`}),
+    ...selects.map(select => element("label", {}, `${select.name} `, select)));
+  chooser.setAttribute("role", "group");
+  chooser.setAttribute("aria-label", `which sheet of the figure ${sheets[0].figure.dataset.name} is shown`);
+  group.prepend(chooser);
+  group.show(sheets.find(one => location.hash === `#${one.figure.id}`) ?? sheets[0]);
+}
+
 document.addEventListener("DOMContentLoaded", () => {
   const fold = document.querySelector("details#figures");
+  document.querySelectorAll(".sheets").forEach(chooseSheet);
   fold?.addEventListener("toggle", () => { if (fold.open) drawFolded(fold); });
   for (const figure of document.querySelectorAll("figure[data-name]")) operateFigure(figure);
 });

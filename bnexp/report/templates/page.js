@@ -72,6 +72,7 @@ async function follow() {
     const target = document.getElementById(name), around = target?.closest("details");
     if (!around) return;
     around.open = true;
+    target.closest(".sheets")?.showFigure?.(target);
     return target.scrollIntoView();
   }
   fold.open = true;
