@@ -3,7 +3,12 @@
 
 def counted(n: int, noun: str) -> str:
     """Return 1 run, 2 runs, 2 processes."""
-    return f"{n} {noun}{'' if n == 1 else 'es' if noun.endswith('s') else 's'}"
+    return f"{n} {plural(n, noun)}"
+
+
+def plural(n: int, noun: str) -> str:
+    """Return a noun as it stands after a number."""
+    return f"{noun}{'' if n == 1 else 'es' if noun.endswith('s') else 's'}"
 
 
 def duration(seconds: float) -> str:

@@ -22,7 +22,7 @@ COMMANDS = {
     "prune": "remove the runs that a study no longer declares; asks first",
     "rm": "remove a study with its runs and reports; asks first",
     "config": "print the composed configuration as YAML",
-    "studies": "list the shipped studies, and what each source says with its answers",
+    "studies": "list the shipped studies, or the claims of the sources and what was found",
     "doctor": "check this machine: versions, devices, batch normalization, data, a training",
     "bench": "measure the speed of training beside the sources' own loops",
 }
@@ -147,7 +147,11 @@ def _settings(sub: argparse.ArgumentParser, name: str) -> None:
     if name not in ("run", "plan"):
         return
     _flag(sub, "--multirun", "sweep keys with several values", "-m")
-    _flag(sub, "--replace", "report fewer seeds or cells than the folder does; runs are kept")
+    _flag(
+        sub,
+        "--replace",
+        "ask for fewer seeds or cells than before; the runs of the others are kept",
+    )
     if name == "run":
         _flag(sub, "--dry-run", "the same as bnexp plan")
         _flag(sub, "--fail-fast", "stop at the first run that fails")

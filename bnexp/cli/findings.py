@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bnexp.api.columns import aligned
-from bnexp.plural import counted
+from bnexp.plural import counted, plural
 from bnexp.reading import visible
 
 MOST_EFFECTS, MOST_TABLES = 12, 3  # more are on the page
@@ -59,12 +59,12 @@ def _effects(summary: dict[str, Any], width: int) -> Iterator[str]:
         yield from aligned(list(zip(names, *table, n, strict=True))).splitlines()
     n_responses = sum(map(len, tables[MOST_TABLES:]))
     left = [
-        counted(n, noun)
+        f"{n} more {plural(n, noun)}"
         for n, noun in ((len(rows) - len(shown), "comparison"), (n_responses, "response"))
         if n
     ]
     if left:
-        yield f"and {' and '.join(left)} more on the page"
+        yield f"and {' and '.join(left)} on the page"
 
 
 def _lost(summary: dict[str, Any]) -> Iterator[str]:

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bnexp.metrics import describe
-from bnexp.plots.names import LETTER, cell_name, wrapped
+from bnexp.plots.names import LETTER, cell_name, contrast_name, wrapped
 from bnexp.plots.says import change_of
 from bnexp.plots.style import add_noise, add_note, draw_intervals, new_figure
 from bnexp.store.given import of_text
@@ -79,5 +79,5 @@ def answer(
 def _name(row: Mapping[Hashable, object], varied: Sequence[str]) -> str:
     levels = of_text(str(row["given"])).items()
     given = {key: level for key, level in levels if key in varied}
-    name = f"{row['level_a']} \N{MINUS SIGN} {row['level_b']}"
+    name = contrast_name(*(str(row[key]) for key in ("factor", "level_a", "level_b")))
     return f"{name}, {cell_name(given)}" if given else name

@@ -18,8 +18,8 @@ from bnexp.plots.marks import mark
 from bnexp.plots.says import interval
 from bnexp.plots.style import REPORTED, SOURCE, add_legend, add_note, handle, new_figure
 
-WIDE = 5.6  # inches: a phone's width, too, shows it with letters that can be read
-LETTERS = 84  # of a claim on a line
+WIDE = 5.05  # inches: a phone's width, too, shows it with letters that can be read
+LETTERS = 75  # of a claim on a line
 LINE, STRIP = 0.155, 0.27  # inches
 # Of Okabe and Ito (2008), as all colours; a marker repeats each.
 VERDICTS = {

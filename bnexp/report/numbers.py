@@ -99,8 +99,10 @@ def typeset(text: str) -> str:
 
 
 def listed(names: Sequence[str], last: str = "and") -> str:
-    """Return names as one says them: a, b and c."""
+    """Return names as one says them: a, b and c; with semicolons where one holds a comma."""
     *first, end = names
+    if first and any("," in name for name in names):
+        return f"{'; '.join(first)}; {last} {end}"
     return f"{', '.join(first)} {last} {end}" if first else end
 
 

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from bnexp.config.asks import AnyAsk, CellAsk, ComparingAsk, OwnBestAsk, SpreadAsk
+from bnexp.metrics import describe
 from bnexp.metrics.metric import Metric
-from bnexp.plots import short
+from bnexp.plots import contrast_name, short
 from bnexp.report import links
 from bnexp.report.numbers import each, ends, interval, listed
 from bnexp.report.places import places
@@ -58,10 +59,15 @@ def openings(study: Declared, tables: Tables) -> list[Opening]:
         found = [_declared(study, tables, ask, own) for ask, own in asked]
     else:
         found = [_of_factors(study, tables, asked)]
-    if failed := guessing(study, tables):
+    if (failed := guessing(study, tables)) and not of_any_network(tables):
         first = found[0]
         found[0] = Opening(f"{failed} {first.sentence}", first.outcome, first.numbers)
     return found
+
+
+def of_any_network(tables: Tables) -> bool:
+    """Return whether the answer is of what a probe measures, in networks that guess as well."""
+    return bool(tables.asks) and bool(describe(tables.asks[0].response).probe)
 
 
 def _declared(study: Declared, tables: Tables, ask: AnyAsk, rows: Sequence[Any]) -> Opening:
@@ -124,7 +130,7 @@ def _number(study: Declared, what: Metric, ask: AnyAsk, row: Any) -> Number:
         only = {key: [level] for key, level in ask.cell.items()}
         unit = what.unit_difference if isinstance(ask, SpreadAsk) else what.unit
         return Number(name, links.to_runs(interval(what, row), only), unit, "found")
-    pair = f"{row.level_a} \N{MINUS SIGN} {row.level_b}"
+    pair = contrast_name(row.factor, row.level_a, row.level_b)
     unit = what.unit_difference
     if row.kind == "largest_rate":
         pair, unit = f"largest learning rate, {ratio_of(row)}", "times"

@@ -10,8 +10,8 @@ from bnexp.plural import counted
 from bnexp.report.answer import Answer, answers
 from bnexp.report.looks import caveats_of_looks
 from bnexp.report.numbers import each, listed
-from bnexp.report.opening import RULE, Opening, openings
-from bnexp.report.sentences import diverging, rule
+from bnexp.report.opening import RULE, Opening, of_any_network, openings
+from bnexp.report.sentences import diverging, guessing, rule
 from bnexp.report.setting import setting
 from bnexp.report.tables.claims import claims_table, tally
 from bnexp.report.tables.columns import columns_tables
@@ -80,6 +80,7 @@ def page(
         warnings=_warnings(study, tables, records, n_other),
         caveats=[
             *(caveats_of_looks(study) if tables.looks.several else []),
+            *filter(None, [guessing(study, tables) if of_any_network(tables) else ""]),
             *_caveats(tables),
         ],
         openings=(opened := openings(study, tables)),
@@ -203,6 +204,6 @@ def _caveats(tables: Tables) -> list[str]:
     if detectable:
         found.append(
             "What every comparison here would find, with 80 % power at 5 % before Holm's "
-            f"adjustment, are differences of at least {', '.join(detectable)}."
+            f"adjustment, are differences of at least {listed(detectable)}."
         )
     return found

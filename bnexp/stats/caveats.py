@@ -145,8 +145,8 @@ def _about_p(main: pd.DataFrame, looks: Looks) -> Iterator[CaveatRow]:
         yield "smallest_p", "", floor, f"{n} seeds cannot reach p < {_short(floor)} two-sided"
     if n < FEW_SEEDS:
         text = (
-            f"{n} seeds do not show whether differences are skewed; if they are strongly, 95 % "
-            "t intervals cover 82 to 89 % at 5 seeds and 93 % only from 30"
+            f"{n} seeds do not show whether differences are skewed; where they are strongly "
+            "skewed, 95 % t intervals cover 82 to 89 % at 5 seeds and 93 % only from 30"
         )
         yield "few_seeds", "", n, text
     family = int(main.groupby("response").size().max())

@@ -261,5 +261,9 @@ def _asks_that_apply(spec: StudySpec | None, factors: Sequence[Factor]) -> tuple
 def _question(factors: Sequence[Factor]) -> str:
     if not factors:
         return "What does this configuration reach?"
-    does = "does" if len(factors) == 1 else "do"
-    return f"What {does} {' and '.join(factor.key for factor in factors)} change?"
+    *first, last = [factor.key for factor in factors]
+    return (
+        f"What do {', '.join(first)} and {last} change?"
+        if first
+        else f"What does {last} change?"
+    )

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import re
 
 import numpy as np
 import pandas as pd
@@ -137,6 +138,8 @@ def test_a_claim_is_seen_with_its_region_and_verdict() -> None:
     svg = made["svg"].decode()
     for words in (*table["claim"], "what would support it", "inconclusive"):
         assert words in svg
+    (narrowest,) = re.findall(r"min-width: (\d+)px", plots.inlined(made["svg"], "f", "claims"))
+    assert int(narrowest) <= 390  # a phone of 420 pixels shows it whole
 
 
 def test_two_runs_of_a_cell_tell_the_noise() -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from bnexp.report.opening import Opening, openings
+from bnexp.report.reports import analyse, page_of
 from bnexp.stats.tables import Tables
 from bnexp.study.design import Run
 from tests.fabricate import planted
@@ -52,6 +53,25 @@ def test_networks_that_learned_nothing_are_named_first(
     gain = {("none", pool): -0.5 for pool in ("avg", "max")}
     (one,) = opened(SWEEP, tmp_path, rng, gain)
     assert one.sentence.startswith("20 of 40 networks are no better than guessing")
+
+
+def test_what_a_probe_measures_is_answered_first(tmp_path: Path) -> None:
+    """That networks guess is a caveat where the answer is of what any network has."""
+
+    def measure(run: Run) -> dict[str, float | None]:
+        levels = run.cell.labels
+        noise = -np.log10(int(levels["train.batch_size"])) * (1 + 0.01 * run.seed)
+        accuracy = 0.1 if levels["network"] == "untrained" else 0.6 + 0.01 * run.seed
+        return {"test_accuracy": accuracy} | dict.fromkeys(
+            ("batch_mean_noise", "batch_variance_noise"), noise
+        )
+
+    _, store = planted(["study=bn_noise", "seed=range(3)"], tmp_path, measure)
+    page = page_of(analyse(store))
+    assert page.openings[0].sentence == "The mean of a larger minibatch is less noisy."
+    name = page.openings[0].numbers[0].name
+    assert name.startswith("batch_size: 512 \N{MINUS SIGN} 8 in noise of batch means")
+    assert any("24 of 48 networks are no better than guessing" in one for one in page.caveats)
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def claims_table(study: Declared, tables: Tables) -> TableText:
             ]
         )
     columns = ("verdict", "claim", "source", "measured", "reported", "as one run")
-    header, rows = filled([*columns, "supported inside", "ours [95 %]", "n"], rows)
+    header, rows = filled([*columns, "would support it", "ours [95 %]", "n"], rows)
     regions = "; ".join(REGIONS[kind] for kind in dict.fromkeys(tables.claims["kind"]))
     rule = f"{RULE} {AT_ANY_LOOK}" if tables.looks.several else RULE
     return TableText(
