@@ -76,7 +76,8 @@ def check_keys(overrides: Iterable[Override], also: Collection[str] = ()) -> Non
     keys = known_keys() | {*GROUPS, *UNTIL_KEYS, *also}
     for key in (override.key_or_group for override in overrides):
         if key not in keys and not is_open(key):
-            near = difflib.get_close_matches(key, sorted(keys), n=1, cutoff=0.5)
+            near = [one for one in sorted(keys) if one.rpartition(".")[2] == key]
+            near = near or difflib.get_close_matches(key, sorted(keys), n=1, cutoff=0.5)
             hint = f"did you mean {near[0]!r}?" if near else "see bnexp config for all"
             raise UsageError(f"there is no key {in_short(key)!r}; {hint}")
 

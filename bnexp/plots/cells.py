@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from bnexp.metrics import describe
 from bnexp.plots.marks import mark
 from bnexp.plots.names import Factors, cell_name, panel_title, short, wrapped
-from bnexp.plots.panels import Levels, ordered, panel_rows
+from bnexp.plots.panels import Levels, PanelRow, ordered, panel_rows
 from bnexp.plots.says import of_means, of_response, of_runs, series_of
 from bnexp.plots.style import (
     MOST_ROWS,
@@ -146,14 +146,19 @@ def _small_multiples(factors: Factors, responses: Sequence[str]) -> tuple[Figure
     figure = new_figure(max(WIDE * columns, 4.2) + 0.8, tall * len(lines) + 0.6)
     grid = figure.subplots(len(lines), columns, squeeze=False, sharey=True)
     panels = []
-    for (response, combinations), line in zip(lines, grid, strict=True):
+    below: list[PanelRow] = [*lines[1:], ("", [])]
+    for (response, combinations), line, (next_one, under) in zip(
+        lines, grid, below, strict=True
+    ):
         what = describe(response)
+        n_named = len(under) if next_one == response else 0  # by the axis of a panel below
         for axes in line[len(combinations) :]:
             axes.remove()
-        for levels, axes in zip(combinations, line, strict=False):
+        for column, (levels, axes) in enumerate(zip(combinations, line, strict=False)):
             panels.append(Panel(response, levels, axes))
             axes.set_title(panel_title(levels, WIDE - 0.2))
-            axes.set_xlabel(wrapped(what.words, what.details, what.unit))
+            if column >= n_named:
+                axes.set_xlabel(wrapped(what.words, what.details, what.unit))
         line[0].set_ylabel(short(row))
     grid[0, 0].set_yticks(range(len(names)), names)
     grid[0, 0].set_ylim(len(names) - 0.4, -0.6)

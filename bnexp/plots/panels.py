@@ -119,7 +119,8 @@ def flattered(cells: pd.DataFrame) -> "pd.Series[bool]":
 
 def aligned(factors: Factors, columns: int = MOST_COLUMNS) -> int:
     """Return how many panels stand side by side, so that rows begin at the same level."""
-    n_levels = next((n for n in map(len, reversed(factors.values())) if n > 1), 1)
+    varied = [len(levels) for levels in factors.values() if len(levels) > 1]
+    n_levels = varied[-1] if varied else 1
     return columns // n_levels * n_levels or columns
 
 

@@ -72,7 +72,8 @@ def to_html(
         page=page,
         figures=shown,
         more_figures=[
-            list(sheets) for _, sheets in groupby(folded_figures, lambda one: of[one["name"]])
+            list(sheets)
+            for _, sheets in groupby(folded_figures, lambda one: of[str(one["name"])])
         ],
         made_from=made_from,
         folded=groups,

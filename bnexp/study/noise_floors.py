@@ -87,7 +87,7 @@ def foresight(design: Design) -> str:
     least = detectable(n if enough else USUAL_SEEDS)
     few = "" if enough else f"{counted(n, 'seed')} cannot be expected to find a difference; "
     half = seeds_for(least / 2)
-    further = f"; half of that takes {half}" if half else ""
+    further = f"; half of that takes {half} seeds" if half else ""
     seeds = n if enough else USUAL_SEEDS
     return (
         f"{few}{seeds} seeds find differences between two cells of about "

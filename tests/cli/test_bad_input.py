@@ -71,6 +71,7 @@ def said(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
         ([f"optimizer.lr={10_000 * 'x'}"], r"optimizer.lr=x+\.\.\. \(10,000 letters\): input"),
         ([f"{10_000 * 'x'}=1"], r"there is no key 'x+\.\.\. \(10,000 letters\)'"),
         (["model.hidden=" + 3000 * "["], "is more than 30 levels deep"),
+        (["lr=0.1"], "there is no key 'lr'; did you mean 'optimizer.lr'?"),
         (["model@norm=mlp"], "drop the @"),
         (["train=../../secret"], "no such train; there are default"),
         (["results_dir='a\0b'"], "control character"),

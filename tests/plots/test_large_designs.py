@@ -32,6 +32,7 @@ def test_every_cell_and_run_of_a_large_design_is_drawn() -> None:
     source = {("test_accuracy", 5): 0.5}
     made = plots.made(lambda: plots.cell_means(cells, runs, LARGE, ["test_accuracy"], source))
     points = json.loads(made["json"])
+    assert made["svg"].count(b"accuracy (test) (%)") == 2  # once a column: none stands below
     dots = [run for one in points for run in one["says"].get("run", [])]
     means = [cell for one in points if "n" in one["says"] for cell in one["says"]["cell"]]
     assert sorted(dots) == sorted(runs["run_id"])

@@ -80,6 +80,8 @@ def test_a_reader_chooses_the_sheet(store: Store, tmp_path: Path) -> None:
         assert chosen in told.values()
         tab.run(f'location.hash = "#figure-{name}"')
         tab.wait(f'{seen}[0].dataset.name === "{name}"')
+        handles = f'{seen}[0].querySelectorAll(".handles").length'
+        assert tab.run(handles) == 1  # it was opened, left and opened again
         tab.open("about:blank")
         tab.open(f"{store.page.resolve().as_uri()}#figure-{name}_sheet_2")
         tab.wait(f'{seen}[0]?.dataset.name === "{name}_sheet_2"')

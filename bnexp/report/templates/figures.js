@@ -72,7 +72,7 @@ function fileOf(svg, box) {
 
 function operateFigure(figure) {
   const svg = figure.querySelector("svg");
-  if (!svg || figure.dataset.operated) return;
+  if (!svg || "operated" in figure.dataset) return;
   figure.dataset.operated = "";
   const name = figure.dataset.name;
   const whole = svg.getAttribute("viewBox").split(" ").map(Number);
