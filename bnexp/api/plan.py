@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bnexp.api.columns import aligned
 from bnexp.api.opened import Opened
-from bnexp.config.schema import Local, Ray
+from bnexp.config.engines import Local, Ray
 from bnexp.config.until import Until
 from bnexp.data.files import absent, ensure
 from bnexp.engine import devices_of, n_workers

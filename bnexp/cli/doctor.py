@@ -5,8 +5,8 @@ import shutil
 import textwrap
 
 from bnexp.config.compose import Composer
+from bnexp.config.engines import Local
 from bnexp.config.overrides import single
-from bnexp.config.schema import Local
 from bnexp.errors import UsageError, in_one_line
 from bnexp.plural import counted
 

@@ -5,12 +5,11 @@ import difflib
 import functools
 import importlib.metadata
 import os
-import shlex
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import yaml
 from hydra import compose, initialize_config_dir
@@ -18,10 +17,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
-from bnexp.config.keys import OPEN, Setting, conf_dir, is_open, keys, known_keys
+from bnexp.config.checked import checked, explained, without_value
+from bnexp.config.keys import OPEN, Setting, conf_dir, is_open
 from bnexp.config.overrides import read, setting, settings
 from bnexp.config.schema import Config, determines_result
 from bnexp.config.study import StudySpec
@@ -139,7 +137,7 @@ class Composer:
             plain, study = self._composed(settings)
         # Hydra leaves some faults of its input to Python.
         except (HydraException, OmegaConfBaseException, ValueError, RecursionError) as error:
-            raise UsageError(_explain(error, settings)) from None
+            raise UsageError(explained(error, settings)) from None
         except yaml.YAMLError as error:
             raise UsageError(
                 f"a configuration file is not YAML: {in_one_line(error)}"
@@ -151,16 +149,16 @@ class Composer:
                 part.setdefault(
                     name, {}
                 )  # a file of one's own need not say that there are none
-        for key in (*_without_value(plain, ""), *_without_value(study, "study.")):
+        for key in (*without_value(plain, ""), *without_value(study, "study.")):
             raise UsageError(f"{key} has no value (???): set it")
         if not self.allow_code:
             self._check_code(plain)  # checking the rest calls a function of data
-        config = _checked(Config, plain, "")
+        config = checked(Config, plain, "")
         if study is None:
             if rules:
                 raise UsageError(f"{rules[0].text}: there is no study here; add study=NAME")
             return config, None
-        spec = _checked(StudySpec, study, "study.")
+        spec = checked(StudySpec, study, "study.")
         return config, spec.model_copy(update={"until": self.until(rules, spec.until)})
 
     @staticmethod
@@ -172,7 +170,7 @@ class Composer:
         """
         before = None if declared is None else declared.model_dump(exclude_unset=True)
         rule = with_settings(before, settings)
-        return None if rule is None else _checked(Until, rule, f"{UNTIL}.")
+        return None if rule is None else checked(Until, rule, f"{UNTIL}.")
 
     def _composed(self, settings: Sequence[Setting]) -> tuple[dict[Any, Any], object]:
         """Return what Hydra composes, and the study's section apart.
@@ -286,67 +284,3 @@ def _put(values: dict[Any, Any], setting: Setting) -> bool:
         return False
     place[name] = setting.value
     return "${" not in str(setting.value)
-
-
-def _explain(error: Exception, settings: Sequence[Setting]) -> str:
-    """Return Hydra's complaint about a key that exists, but not in this combination."""
-    text = in_short(in_one_line(error if str(error) else error.__cause__ or error), 300)
-    for key in (one.key for one in settings):
-        if f"'{key}'" in text and "Could not override" in text:
-            group = key.partition(".")[0]
-            chosen = [one.text for one in settings if one.key == group]
-            return (
-                f"{key} does not exist for {chosen[-1] if chosen else f'this {group}'}; "
-                f"{shlex.join(['bnexp', 'config', *chosen])} shows its keys. To sweep a key "
-                "that only some levels have, bundle it with the level in a study file"
-            )
-    return text
-
-
-def _without_value(part: object, prefix: str) -> Iterator[str]:
-    """Yield the keys that OmegaConf has no value for: a file leaves them to be set."""
-    if isinstance(part, dict | list):
-        for key, value in part.items() if isinstance(part, dict) else enumerate(part, 1):
-            if value == "???":
-                yield f"{prefix}{key}"
-            yield from _without_value(value, f"{prefix}{key}.")
-
-
-T = TypeVar("T", bound=BaseModel)
-
-
-def _checked(schema: type[T], values: object, prefix: str) -> T:
-    try:
-        return schema.model_validate(values)
-    except ValidationError as error:
-        faults = []
-        for fault in error.errors(include_url=False):
-            reason = fault["msg"].removeprefix("Value error, ")
-            key = prefix + _key(fault)
-            if fault["type"] == "extra_forbidden":
-                whose = "" if prefix else "; a preset, a study or a file of yours sets it"
-                if key in OPEN:
-                    section = key.partition(".")[0]
-                    whose = f"; {section}.function=module:function takes settings of its own"
-                reason = f"{key}: no such key here{whose}"
-            elif not isinstance(fault["input"], dict):
-                reason = f"{reason[0].lower()}{reason[1:]}"
-                reason = f"{key}={_show(fault['input'])}: {reason}"
-            elif fault["type"] != "value_error":  # a section's own check names its keys
-                reason = f"{key}: {reason}"
-            faults.append(reason)
-        raise UsageError("\n".join(dict.fromkeys(faults))) from None
-
-
-def _key(fault: ErrorDetails) -> str:
-    """Return the dotted key of a fault, less the options pydantic tried on the way."""
-    path = fault["loc"]
-    names = {part for key in known_keys() for part in key.split(".")}
-    names |= {part for key, _ in keys(StudySpec) for part in key.split(".")}
-    if fault["type"] in ("missing", "extra_forbidden"):  # the last part is the key itself
-        names.add(str(path[-1]))
-    return ".".join(str(part) for part in path if part in names)
-
-
-def _show(value: object) -> str:
-    return in_short(str(value), 40)

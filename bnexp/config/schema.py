@@ -7,84 +7,23 @@ have the values that mean what bnexp did before, `NEUTRAL`.
 
 import re
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import AfterValidator, Field, create_model, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import to_jsonable_python
 
 from bnexp.config.data import Data
+from bnexp.config.engines import Engine
+from bnexp.config.evaluation import Eval, Statistics
 from bnexp.config.networks import DenseHead, Model, unfit, unfit_norm
 from bnexp.config.norm_fits import is_spatial, misfit
 from bnexp.config.normalization import Norm
 from bnexp.config.of_function import OfFunction
 from bnexp.config.optimizers import Optimizer, Schedule
-from bnexp.config.part import Count, Lax, Part, Positive, Seed
+from bnexp.config.part import Part, Seed
 from bnexp.config.train import Train
 from bnexp.metrics import PROBES
-from bnexp.metrics.metric import When
-from bnexp.metrics.probe import Probe
 from bnexp.user_code.source import Source
-
-Statistics = Literal["running", "population", "batch"]
-
-
-class EvalBase(Part):
-    statistics: Annotated[tuple[Statistics, ...], Lax]
-    thresholds: Annotated[
-        tuple[Annotated[float, Field(gt=0, lt=1)], ...],
-        Lax,
-    ]
-    grad: bool
-    outcomes: bool
-
-    @property
-    def probes(self) -> dict[str, Probe]:
-        """Return what is measured beside losses and accuracies, by its key."""
-        return {name: probe for name, probe in PROBES.items() if getattr(self, name)}
-
-    def looks_at(self, when: When) -> bool:
-        """Return whether a probe measures something then."""
-        return any(probe.looks_at(when) for probe in self.probes.values())
-
-
-# Each probe is a key that turns it on.
-if TYPE_CHECKING:
-    Eval = EvalBase
-else:
-    Eval = create_model(
-        "Eval", __base__=EvalBase, __module__=__name__, **dict.fromkeys(PROBES, (bool, ...))
-    )
-
-
-def _address(text: str) -> str:
-    if not re.fullmatch(r"auto|[^\s:/]+:\d+", text):
-        raise ValueError("should be auto or HOST:PORT")
-    return text
-
-
-class Local(Part):
-    name: Literal["local", "inline"]
-    workers: Count | None
-    cohort: Literal["auto"] | Count
-
-
-class Ray(Part):
-    name: Literal["ray"]
-    address: Annotated[str, AfterValidator(_address)] | None
-    workers: Count | None
-    cohort: Literal["auto"] | Count
-
-
-class Slurm(Part):
-    name: Literal["slurm"]
-    workers: Count
-    cpus: Count
-    gpus: Annotated[int, Field(ge=0)]
-    minutes: Count
-    memory_gb: Positive | None
-    partition: Annotated[str, Field(min_length=1)] | None
-    options: dict[str, str | int | float | bool] | None
-    cohort: Literal["auto"] | Count
 
 
 def _device(text: str) -> str:
@@ -95,7 +34,6 @@ def _device(text: str) -> str:
 
 # Sizes of a study: one of seconds, what its file says, one for a night or a GPU.
 Budget = Literal["smoke", "cpu", "full"]
-Engine = Annotated[Local | Ray | Slurm, Field(discriminator="name")]
 
 
 class Config(Part):

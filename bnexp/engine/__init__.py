@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from bnexp.config.schema import Engine, Local, Ray, Slurm
+from bnexp.config.engines import Engine, Local, Ray, Slurm
 from bnexp.engine import ray_tasks, slurm_jobs
 from bnexp.engine.devices import resolve
 from bnexp.engine.local import run_in_children

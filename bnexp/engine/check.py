@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 
-from bnexp.config.schema import Config, Engine
+from bnexp.config.engines import Engine
+from bnexp.config.schema import Config
 from bnexp.engine import watch
 from bnexp.errors import UsageError
 from bnexp.processes import WORKERS

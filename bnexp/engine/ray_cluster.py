@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bnexp.config.schema import Ray
+from bnexp.config.engines import Ray
 from bnexp.errors import UsageError
 
 # Ray tries for minutes to reach an address: whether anything listens there is checked first.

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
-from bnexp.config.schema import Ray
+from bnexp.config.engines import Ray
 from bnexp.engine.devices import resolve
 from bnexp.engine.messages import AtWork, EpochDone
 from bnexp.engine.queue import ATTEMPTS, CohortQueue, died, without

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from bnexp.config.schema import Slurm
+from bnexp.config.engines import Slurm
 from bnexp.engine.local import run_in_children
 from bnexp.engine.messages import EpochDone
 from bnexp.engine.slurm_states import NEVER, OVER, State, remember, remembered, states_of

@@ -68,8 +68,7 @@ class Whitening(Running):
         else:
             mean, cov = self.running_mean, self.running_cov
         centered = values - mean.view(values.shape[1:])
-        identity = torch.eye(self.group_size, dtype=cov.dtype, device=cov.device)
-        root = inverse_root(cov + self.eps * identity)
+        root = inverse_root(cov, self.eps)
         y = torch.einsum("gij,ngj->ngi", root, centered)
         return self.affine(y.reshape(x.movedim(1, -1).shape).movedim(-1, 1))
 
@@ -86,15 +85,18 @@ class Whitening(Running):
         return x.movedim(1, -1).reshape(-1, x.shape[1] // self.group_size, self.group_size)
 
 
-def inverse_root(matrix: Tensor) -> Tensor:
-    """Return the symmetric inverse square root of positive definite matrices (..., g, g)."""
-    root = _InverseRoot.apply(matrix)
+def inverse_root(cov: Tensor, epsilon: float) -> Tensor:
+    """Return (covariance + epsilon * I)^(-1/2), symmetric, of covariances (..., g, g)."""
+    root = _InverseRoot.apply(cov, epsilon)
     assert isinstance(root, Tensor)
     return root
 
 
 class _InverseRoot(torch.autograd.Function):
     """M^(-1/2) of eigenvalues and eigenvectors, with a gradient that needs no gap between them.
+
+    The eigenvalues of M are those of the covariance and epsilon, which rounding can leave below
+    zero where channels are alike and large, and no covariance can.
 
     The gradient of an eigenvector grows without bound as two eigenvalues approach, though that
     of the root does not. It is, in the eigenvectors U of M and with the roots s of its
@@ -108,22 +110,28 @@ class _InverseRoot(torch.autograd.Function):
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(matrix: Tensor) -> Tensor:
-        values, vectors = torch.linalg.eigh(matrix)
-        root: Tensor = (vectors / values.sqrt()[..., None, :]) @ vectors.mT
+    def forward(cov: Tensor, epsilon: float) -> Tensor:
+        roots, vectors = _roots(cov, epsilon)
+        root: Tensor = (vectors / roots[..., None, :]) @ vectors.mT
         return root
 
     @staticmethod
     def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        """Keep the matrix alone: what is derived from it can be derived twice."""
-        ctx.save_for_backward(*inputs)
+        """Keep the covariance alone: what is derived from it can be derived twice."""
+        cov, ctx.epsilon = inputs
+        ctx.save_for_backward(cov)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        (matrix,) = ctx.saved_tensors
-        values, vectors = torch.linalg.eigh(matrix)
-        one, other = values.sqrt()[..., :, None], values.sqrt()[..., None, :]
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (cov,) = ctx.saved_tensors
+        roots, vectors = _roots(cov, ctx.epsilon)
+        one, other = roots[..., :, None], roots[..., None, :]
         slopes = -1 / (one * other * (one + other))
         inside = slopes * (vectors.mT @ gradients[0] @ vectors)
-        found: Tensor = vectors @ inside @ vectors.mT
-        return found
+        return vectors @ inside @ vectors.mT, None
+
+
+def _roots(cov: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+    """Return the roots of the eigenvalues of a covariance and epsilon, and the eigenvectors."""
+    values, vectors = torch.linalg.eigh(cov)
+    return (values.clamp_min(0) + epsilon).sqrt(), vectors

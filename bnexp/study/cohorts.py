@@ -6,8 +6,9 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from bnexp.config.engines import Engine
 from bnexp.config.networks import DenseHead
-from bnexp.config.schema import Config, Engine
+from bnexp.config.schema import Config
 from bnexp.study.design import Run
 
 # A worker's cohorts hold at most that many runs: it limits what a crash costs, and how long

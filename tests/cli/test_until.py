@@ -9,7 +9,7 @@ import pytest
 
 from bnexp.api import plan, training
 from bnexp.cli import main
-from bnexp.config.schema import Engine
+from bnexp.config.engines import Engine
 from bnexp.config.until import Until
 from bnexp.engine import EpochDone
 from bnexp.store.folder import Store

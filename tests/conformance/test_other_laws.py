@@ -97,6 +97,19 @@ def test_a_group_of_more_channels_than_values_trains() -> None:
     assert torch.linalg.matrix_rank(layer(x).detach() - layer(x).mean(0).detach()) == 2
 
 
+@pytest.mark.parametrize("size", [1.0, 1e3, 1e6])
+def test_channels_that_are_alike_are_whitened_in_single_precision(size: float) -> None:
+    """However large they are: rounding leaves no variance below zero, whose root is none."""
+    values = size * draw((50, 2)).float()
+    x = torch.cat((values, values), 1).requires_grad_()
+    layer = other("whiten", x, epsilon=1e-5, group_size=4).float()
+    y = layer(x)
+    y.pow(3).sum().backward()
+    assert y.isfinite().all()
+    assert x.grad.isfinite().all()
+    assert layer.eval()(x).isfinite().all()
+
+
 @every_shape
 def test_ranks_see_the_order_alone(shape: tuple[int, ...]) -> None:
     """What keeps the order of values changes nothing; scores have mean 0, all but ties once."""
