@@ -59,7 +59,8 @@ TENSORS: dict[type[nn.Module], frozenset[str]] = {
     RankNorm: _COUNT | {"running_quantiles"},
     **dict.fromkeys((*ACTIVATIONS, nn.Identity, nn.Flatten, Scale), _NONE),
     **dict.fromkeys((nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d), _NONE),
-    **dict.fromkeys((Dropout, Noise), frozenset({"drawn"})),
+    Dropout: frozenset({"key", "step", "dropped"}),
+    Noise: frozenset({"key", "step", "size"}),
 }
 _HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
@@ -160,17 +161,13 @@ def _has_its_shapes(layer: nn.Module, tensors: dict[str, Tensor]) -> bool:
 def _forms(network: nn.Module) -> list[tuple[Any, ...]]:
     """Return name, shape and type of each tensor that may differ in its values."""
     named = itertools.chain(network.named_parameters(), network.named_buffers())
-    return [
-        (name, t.shape, t.dtype, t.requires_grad)
-        for name, t in named
-        if not name.endswith("drawn")
-    ]
+    return [(name, t.shape, t.dtype, t.requires_grad) for name, t in named]
 
 
 def _settings(module: nn.Module) -> dict[str, Any]:
     """Return what a module has beside parameters, buffers and other modules."""
-    # Of layers that draw, what differs is what is drawn, and that is handed in.
-    other = {"seed", "step", "p", "size"} if isinstance(module, Drawing) else set()
+    # What a layer draws goes by its key, a buffer.
+    other = {"seed"} if isinstance(module, Drawing) else set()
     left_out = {"_parameters", "_buffers", "_modules"} | other
     return {name: value for name, value in vars(module).items() if name not in left_out}
 

@@ -84,10 +84,14 @@ def moments(layer: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
 @torch.no_grad()
 def put(layer: nn.Module, mean: Tensor, var: Tensor) -> None:
     """Let a layer evaluate with these `moments`."""
-    spread = "running_cov" if isinstance(layer, Whitening) else "running_var"
-    for name, value in (("running_mean", mean), (spread, var)):
+    for name, value in zip(running(layer), (mean, var), strict=True):
         buffer = layer.get_buffer(name)
         buffer.copy_(value.view_as(buffer))
+
+
+def running(layer: nn.Module) -> tuple[str, str]:
+    """Return the names of the buffers in which a layer keeps its `moments`."""
+    return "running_mean", "running_cov" if isinstance(layer, Whitening) else "running_var"
 
 
 @torch.no_grad()

@@ -1,63 +1,71 @@
 """Layers that draw random numbers while they train, each from its own stream.
 
 What a layer draws at a step depends on (seed, layer, step) alone: two cells of one seed
-drop the same units, whatever else they differ in. Drawn on the CPU, so that devices agree.
-
-`forward` draws for itself unless `drawn` holds the draw: a trainer of many networks in one
-program calls `draw` of each network's layer and hands the results in.
+drop the same units, whatever else they differ in. Key and step are buffers, and what is drawn
+is a function of them (`bnexp.philox`): the device that trains draws, for one network or for
+many that `torch.func.vmap` stacks, and devices agree.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from bnexp.streams import generator
+from bnexp import philox
+from bnexp.streams import key_of
+
+# From how many and for what (see `philox.words`) to random words of this step.
+Words: TypeAlias = Callable[[int, int], Tensor]
 
 
 class Drawing(nn.Module):
-    """What both layers are: a stream, a step counter, and a draw that may be handed in."""
+    """What both layers are: a key, and the number of the step, from 1."""
 
-    drawn: Tensor  # for the type checker
+    key: Tensor
+    step: Tensor
 
     def __init__(self, purpose: str, seed: int, name: str) -> None:
         super().__init__()
-        self.purpose, self.seed, self.name, self.step = purpose, seed, name, 0
-        self.register_buffer("drawn", torch.empty(0), persistent=False)
+        self.purpose, self.seed, self.name = purpose, seed, name
+        key = torch.tensor(key_of(seed, purpose, name))
+        self.register_buffer("key", key, persistent=False)
+        self.register_buffer("step", torch.tensor(0), persistent=False)
 
-    def next_stream(self) -> torch.Generator:
-        """Return the stream of the next step."""
+    def next_words(self) -> Words:
+        """Begin a step; return what draws for it."""
         self.step += 1
-        return generator(self.seed, self.purpose, f"{self.name}/{self.step}")
+        return lambda n, stream: philox.words(self.key, self.step, n, stream)
 
-    def draw(self, shape: Sequence[int]) -> Tensor:
-        """Return the next step's draw, on the CPU, for an input of a shape (N, ...)."""
+    def draw(self, shape: Sequence[int], words: Words) -> Tensor:
+        """Return a step's draw for an input of a shape (N, ...)."""
         raise NotImplementedError
-
-    def drawn_for(self, x: Tensor) -> Tensor:
-        """Return what was handed in, or else the next draw, of the shape (N, ...) of x."""
-        return (self.drawn if self.drawn.numel() else self.draw(x.shape)).to(x)
 
 
 class Dropout(Drawing):
     """Dropout (Srivastava et al. 2014): zero with probability p, else divide by 1 - p.
 
     Args:
-        p: In [0, 1).
+        p: In [0, 1), to a 2^32nd.
         seed: The replicate.
         name: The layer's name: its stream.
     """
 
+    dropped: Tensor
+
     def __init__(self, p: float, seed: int, name: str) -> None:
         super().__init__("dropout", seed, name)
-        self.p = p
+        # So many of the 2^32 words: as an integer no device or precision rounds it.
+        dropped = torch.tensor(round(p * philox.WORDS))
+        self.register_buffer("dropped", dropped, persistent=False)
 
-    def draw(self, shape: Sequence[int]) -> Tensor:
-        kept = torch.rand(tuple(shape), generator=self.next_stream()) >= self.p
-        return kept.double() / (1 - self.p)
+    def draw(self, shape: Sequence[int], words: Words) -> Tensor:
+        kept = words(prod(shape), 0).view(*shape) >= self.dropped
+        return kept * (philox.WORDS / (philox.WORDS - self.dropped))
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.drawn_for(x) if self.training else x
+        return x * self.draw(x.shape, self.next_words()).to(x) if self.training else x
 
 
 class Noise(Drawing):
@@ -76,16 +84,19 @@ class Noise(Drawing):
     distributions are ours.
     """
 
+    size: Tensor
+
     def __init__(self, size: float, seed: int, name: str) -> None:
         super().__init__("noise", seed, name)
-        self.size = size
+        self.register_buffer("size", torch.tensor(float(size)), persistent=False)
 
-    def draw(self, shape: Sequence[int]) -> Tensor:
-        stream = self.next_stream()
-        by_channel = (1, shape[1]) + (1,) * (len(shape) - 2)
-        mean = (2 * torch.rand(by_channel, generator=stream) - 1) * self.size
-        spread = torch.rand(by_channel, generator=stream) * self.size
-        return mean + spread * torch.randn(tuple(shape), generator=stream)
+    def draw(self, shape: Sequence[int], words: Words) -> Tensor:
+        n, channels = prod(shape), shape[1]
+        xi = philox.normal(words(n + n % 2, 0))[:n].view(*shape)
+        uniform = words(2 * channels, 1).to(xi) / philox.WORDS
+        by_channel = (2, 1, channels) + (1,) * (len(shape) - 2)
+        mean, spread = uniform.view(by_channel).unbind(0)
+        return self.size * (2 * mean - 1 + spread * xi)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.drawn_for(x) if self.training else x
+        return x + self.draw(x.shape, self.next_words()).to(x) if self.training else x

@@ -6,6 +6,7 @@ What it computes for a run is what `bnexp.train.plain` computes, up to rounding.
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
@@ -23,10 +24,11 @@ from bnexp.train.log import Log, Outcome
 from bnexp.train.measure import Right, place_for, population_of, with_batch, with_population
 from bnexp.train.native import evaluate_native, population_native, train_native
 from bnexp.train.optimizers import make_stepper
-from bnexp.train.order import batches, epoch_order
+from bnexp.train.order import batches, drawn_ahead, order_on_host
 from bnexp.train.pace import paced
 from bnexp.train.precision import in_precision
 from bnexp.train.stack import Stack
+from bnexp.train.statistics import batch_of_all, population_of_all, uses_once
 from bnexp.train.stepper import Stepper
 
 # The devices that can be told a step once and repeat it.
@@ -67,12 +69,15 @@ def train_runs(
     outcomes: dict[int, Outcome] = {}
     train = data.train.augmented(config.data, [runs[run][1] for run in rows])
     captured = capture(stack, stepper, train, config)
-    for epoch in range(1, config.epochs + 1):
-        orders = {
-            seed: epoch_order(config.train, seed, epoch, data.train)
-            for seed in {runs[run][1] for run in training}
-        }
-        order = torch.stack([orders[runs[run][1]] for run in rows])
+    seeds = {seed for _, seed in runs}
+    labels = data.train.labels.cpu()
+    all_orders = drawn_ahead(
+        lambda epoch: {one: order_on_host(config.train, one, epoch, labels) for one in seeds},
+        config.epochs,
+        beside=device.type != "cpu",
+    )
+    for epoch, orders in enumerate(all_orders, 1):
+        order = torch.stack([orders[runs[run][1]] for run in rows]).to(device)
         train.begin(epoch)
         start = time.perf_counter()
         losses, sizes, correct = train_epoch(
@@ -101,13 +106,14 @@ def train_runs(
             captured = capture(stack, stepper, train, config)
         last = epoch == config.epochs
         rights = [one for run in rows for one in logs[run].rights(last=last)]
-        tested = _tests(stack, data, config, exact=last, rights=rights)
+        tested = tests(stack, data, config, exact=last, rights=rights)
         for row, run in enumerate(training):
             logs[run].tested(tested[row])
             if config.eval.looks_at("epoch"):
                 logs[run].look("epoch", stack.network(row))
             on_epoch(run, epoch)
     else:
+        stack.train(mode=False)
         results = _each(stack, data.train, ("train_eval", ""), config)
         for row, run in enumerate(training):
             outcomes[run] = logs[run].outcome(results[row], stack.network(row))
@@ -153,7 +159,6 @@ def train_epoch(
         if captured and index.shape[1] == config.train.batch_size:
             steps.append(captured(index, correct))
         else:
-            stack.prepare_step(index.shape[1])
             steps.append(take_step(stack, stepper, train, index, correct))
     return torch.stack(steps), sizes, correct
 
@@ -203,29 +208,50 @@ def take_step(
     return losses.detach()
 
 
-def _tests(
+def tests(
     stack: Stack, data: Dataset, config: Config, *, exact: bool, rights: Sequence[Right]
 ) -> list[Measured]:
     """Return what is measured after an epoch, by row; see `bnexp.train.measure.on_test`."""
+    stack.train(mode=False)
     noted = place_for(rights, data.test)
     found = _each(stack, data.test, ("test", ""), config, noted)
     if data.val is not None:
         val = _each(stack, data.val, ("val", ""), config)
         found = [one | other for one, other in zip(found, val, strict=True)]
-    asked = set(config.eval.statistics)
-    if "population" in asked and stack.is_native:
-        noted = place_for(rights, data.test, "_population")
-        with population_native(stack, population_of(data, exact=exact)):
-            others = _each(stack, data.test, ("test", "_population"), config, noted)
+    asked = set(config.eval.statistics) - {"running"}
+    blocks = _for_all(stack, population_of(data, exact=exact), data.test) if asked else {}
+    for statistics in [name for name in blocks if name in asked]:
+        noted = place_for(rights, data.test, f"_{statistics}")
+        with blocks[statistics]:
+            others = _each(stack, data.test, ("test", f"_{statistics}"), config, noted)
         found = [one | other for one, other in zip(found, others, strict=True)]
-        asked.remove("population")
-    for row in range(len(stack)) if asked - {"running"} else ():
+        asked.remove(statistics)
+    for row in range(len(stack)) if asked else ():
         network, own = stack.network(row).eval(), rights[row : row + 1]
         if "population" in asked:
             found[row] |= with_population(network, data, config, exact=exact, rights=own)
         if "batch" in asked:
             found[row] |= with_batch(network, data, config, own)
     return found
+
+
+def _for_all(
+    stack: Stack, train: Split, test: Split
+) -> dict[str, AbstractContextManager[None]]:
+    """Return in which block all runs evaluate, for the statistics that have one.
+
+    A GPU would take longer to start what each run computes alone than to compute that of all. A
+    CPU would not: there a run's own activations stay in its cache.
+    """
+    if stack.is_native:
+        return {"population": population_native(stack, train)}
+    shape = test.images.shape[1:]
+    if stack.is_mapped_on_cpu or not uses_once(stack.structure, shape):
+        return {}
+    return {
+        "population": population_of_all(stack, train),
+        "batch": batch_of_all(stack, shape),
+    }
 
 
 def _each(
@@ -235,16 +261,19 @@ def _each(
     config: Config,
     right: Tensor | None = None,
 ) -> list[Measured]:
-    """Return a split's loss and accuracy, by row; see `bnexp.train.evaluate.totals`."""
-    stack.train(mode=False)
+    """Return a split's loss and accuracy, by row; see `bnexp.train.evaluate.totals`.
+
+    By the kernels of a GPU, which know running statistics alone, where they train.
+    """
+    size = eval_batch(split, len(stack), stack.widest)
+    by_batch = name[1] == "_batch"
     if stack.is_native:
         losses, accuracies = evaluate_native(stack, split, right=right)
-    elif stack.kernels is not None:
-        size = eval_batch(split, len(stack), stack.widest)
+    elif stack.kernels is not None and not by_batch:
         state = (stack.parameters, stack.buffers)
         losses, accuracies = stack.kernels.evaluate(*state, split, size, right=right)
     else:
-        size = eval_batch(split, len(stack), stack.widest)
+        size = config.train.batch_size if by_batch else size
         losses, accuracies = totals(stack, split, size, grad=config.eval.grad, right=right)
     return [
         named(*name, loss, accuracy)

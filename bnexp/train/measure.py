@@ -10,12 +10,8 @@ from bnexp.config.schema import Config
 from bnexp.data.tensors import Dataset, Split
 from bnexp.metrics import CURVE_IMAGES, named
 from bnexp.metrics.metric import Measured
-from bnexp.train.evaluate import (
-    batch_statistics,
-    eval_batch,
-    evaluate,
-    population_statistics,
-)
+from bnexp.train.evaluate import eval_batch, evaluate
+from bnexp.train.statistics import batch_statistics, population_statistics
 
 # Which test images a network classifies right, shape (N,), bool, by the key of the accuracy.
 Right: TypeAlias = dict[str, Tensor]

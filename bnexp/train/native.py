@@ -6,11 +6,12 @@ whole epoch, they take a third of the time, and nothing of PyTorch stands betwee
 Convolutions gain from images that lie in groups, value beside value: see images.h.
 """
 
+import functools
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from ctypes import byref, c_double, c_int64, c_void_p
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -26,7 +27,7 @@ from bnexp.train.cpu.described import (
     Optimizer,
     described,
 )
-from bnexp.train.cpu.kernels import library
+from bnexp.train.cpu.kernels import library, pointers
 from bnexp.train.optimizers import BETA1, BETA2, EPSILON, StackedAdam, StackedSgd
 from bnexp.train.stack import Stack
 from bnexp.train.stepper import Stepper
@@ -34,6 +35,8 @@ from bnexp.train.stepper import Stepper
 SUFFIXES = {torch.float32: "float", torch.float64: "double"}
 # Values that are drawn, and of images that are augmented, ahead of the steps that need them.
 MOST_DRAWN = 2**23
+# A layer that draws, and the steps that it has taken.
+_Drawing: TypeAlias = tuple[Drawing, int]
 
 
 def train_native(
@@ -50,7 +53,7 @@ def train_native(
     epoch = _Epoch(stack, stepper, train, order, batch_size)
     correct = torch.tensor([epoch.train_run(row) for row in range(len(stack))])
     for name in stack.buffers:
-        if name.endswith("num_batches_tracked"):
+        if name.endswith((".num_batches_tracked", ".step")):
             stack.buffers[name] += epoch.steps
     return epoch.losses.T, correct
 
@@ -89,14 +92,14 @@ class _Epoch:
         )
 
     def _train_part(
-        self, row: int, layers: Any, drawing: Mapping[int, Drawing], first: int, steps: int
+        self, row: int, layers: Any, drawing: Mapping[int, _Drawing], first: int, steps: int
     ) -> int:
         """Take some steps from the first on, with all drawn ahead that they need."""
         done = first * self.batch_size
         n = min(steps * self.batch_size, self.n - done)
         drawn = {
-            at: _drawn_ahead(layer, layers[at], n, self.batch_size, self.dtype)
-            for at, layer in drawing.items()
+            at: self._drawn_ahead(layer, layers[at], step + first, n)
+            for at, (layer, step) in drawing.items()
         }
         for at, values in drawn.items():
             layers[at].drawn = values.data_ptr()
@@ -119,6 +122,26 @@ class _Epoch:
             layer.tracked += steps
         return correct
 
+    def _drawn_ahead(self, layer: Drawing, told: Layer, step: int, n: int) -> Tensor:
+        """Return what a layer draws for the n images behind a step, (n, values of one)."""
+        one = (told.after.channels, told.after.height, told.after.width)
+        shape = one if told.after.channels else (told.outputs,)
+        drawn = []
+        for number, start in enumerate(range(0, n, self.batch_size)):
+            words = functools.partial(self._words, layer.key.tolist(), step + number + 1)
+            size = min(self.batch_size, n - start)
+            drawn.append(layer.draw((size, *shape), words).to(self.dtype).flatten(1))
+        return torch.cat(drawn)
+
+    def _words(self, key: Sequence[int], step: int, n: int, stream: int) -> Tensor:
+        """Return what `bnexp.philox.words` does, much sooner."""
+        found = torch.empty(n, dtype=torch.int64)
+        (to,) = pointers(found)
+        kernels = library(self.dtype)
+        assert kernels is not None  # they train
+        kernels.bnexp_words(*map(c_int64, (*key, step, stream, n)), to)
+        return found
+
 
 def _fewest_places(layers: Any) -> int:
     """Return of how many values of one image a batch normalization takes the moments at least.
@@ -135,19 +158,15 @@ def _fewest_places(layers: Any) -> int:
     )
 
 
-def _drawing(stack: Stack, row: int, layers: Any) -> dict[int, Drawing]:
+def _drawing(stack: Stack, row: int, layers: Any) -> dict[int, _Drawing]:
     """Return the layers of a run that draw, by their place among those of the kernels."""
-    own = [layer for layer in stack.networks[row].children() if isinstance(layer, Drawing)]
+    own = [
+        (layer, int(stack.buffers[f"{name}.step"][row]))
+        for name, layer in stack.networks[row].named_children()
+        if isinstance(layer, Drawing)
+    ]
     places = [at for at, layer in enumerate(layers) if layer.what == DRAWN]
     return dict(zip(places, own, strict=True))
-
-
-def _drawn_ahead(layer: Drawing, told: Layer, n: int, batch: int, dtype: torch.dtype) -> Tensor:
-    """Return what a layer draws for its next n images, shape (n, values of one)."""
-    one = (told.after.channels, told.after.height, told.after.width)
-    shape = one if told.after.channels else (told.outputs,)
-    sizes = [min(batch, n - start) for start in range(0, n, batch)]
-    return torch.cat([layer.draw((size, *shape)).to(dtype).flatten(1) for size in sizes])
 
 
 def evaluate_native(
@@ -173,7 +192,7 @@ def evaluate_native(
 def population_native(stack: Stack, train: Split) -> Iterator[None]:
     """Within the block, normalize with the moments of the whole training set.
 
-    See `bnexp.train.evaluate.population_statistics`.
+    See `bnexp.train.statistics.population_statistics`.
     """
     kept = {name: buffer.clone() for name, buffer in stack.buffers.items()}
     call = _kernel("population", stack)

@@ -13,14 +13,16 @@ from bnexp.networks.build import build
 from bnexp.study.cohorts import is_convolutional
 from bnexp.study.cost import Speed
 from bnexp.train import memory
-from bnexp.train.cohort import capture, train_epoch
-from bnexp.train.evaluate import eval_batch, evaluate, population_statistics, totals
+from bnexp.train.cohort import capture, tests, train_epoch
+from bnexp.train.evaluate import eval_batch, evaluate
 from bnexp.train.native import evaluate_native, population_native
 from bnexp.train.optimizers import make_stepper
 from bnexp.train.plain import make_optimizer
 from bnexp.train.plain import train_epoch as train_plainly
 from bnexp.train.probes import Probes
 from bnexp.train.program import NATIVE, PLAIN, Program, program_of
+from bnexp.train.stack import Stack
+from bnexp.train.statistics import population_statistics
 
 # Numbers of runs to try: a machine's best lies between its caches and its launch times.
 SIZES = (1, 8, 32, 128, 256)
@@ -80,9 +82,9 @@ def measure(config: Config, data: Dataset, n_runs: int) -> Speed:
 
     batch = min(len(few), eval_batch(few))
     sizes = [*FEW, batch, len(few)]
-    eval_s = _seconds_of_one(evaluation, sizes)
+    eval_s = seconds_of_one(evaluation, sizes)
     asked = "population" in config.eval.statistics
-    population_s = _seconds_of_one(population, sizes) if asked else 0.0
+    population_s = seconds_of_one(population, sizes) if asked else 0.0
     asked_s = Probes(config, 0, data).seconds(network)
     return Speed(size, train_s, eval_s, population_s, asked_s, alone=program is PLAIN)
 
@@ -114,6 +116,7 @@ def _fastest(
             best, best_s = size, seconds
         if seconds * size * config.train.batch_size > ENOUGH_S:
             break  # such a step is no longer held up by starting what it computes
+    memory.free(device)  # of the last size: others may share the device
     if not best:
         raise MemoryError(f"one network alone does not fit into the memory of {device}")
     return best, best_s
@@ -137,7 +140,7 @@ def measured_s(
 ) -> float:
     """Return seconds an example of one run in training, of so many in one program.
 
-    They evaluate once as well: what does not fit has to fail here.
+    They evaluate as well, as after an epoch: what does not fit has to fail here.
     """
     device = data.train.images.device
     if program.stack is None:
@@ -155,12 +158,22 @@ def measured_s(
         losses.cpu()  # waits for the device
 
     batch_size = size * config.train.batch_size
-    seconds = _seconds_of_one(work, [batch_size, order.numel()])
+    seconds = seconds_of_one(work, [batch_size, order.numel()])
     if not stack.is_native:
-        stack.train(mode=False)
-        batch_size = eval_batch(data.test, size, stack.widest)
-        totals(stack, data.test[:batch_size], batch_size)
+        _evaluate_once(stack, config, data)
     return seconds
+
+
+def _evaluate_once(stack: Stack, config: Config, data: Dataset) -> None:
+    """Evaluate as many images as ever at a time, under all statistics that are asked for."""
+    largest = max((data.train, data.test, data.val or data.test), key=len)
+    n = min(len(largest), eval_batch(largest, len(stack), stack.widest))
+    batch_size = config.train.batch_size
+    few = largest[: n if n < batch_size else n - n % batch_size]
+    if stack.is_mapped_on_cpu:  # other statistics it computes one run after the other
+        evaluation = config.eval.model_copy(update={"statistics": ("running",)})
+        config = config.model_copy(update={"eval": evaluation})
+    tests(stack, Dataset(few, few, None), config, exact=True, rights=())
 
 
 def _measured_alone_s(program: Program, config: Config, data: Dataset, seed: int) -> float:
@@ -178,7 +191,7 @@ def _measured_alone_s(program: Program, config: Config, data: Dataset, seed: int
 
     batch_size = config.train.batch_size
     fewer = [n for n in FEW if n < batch_size and not config.norm.leaves_one(n)]
-    return _seconds_of_one(work, [*fewer, batch_size, order.numel()])
+    return seconds_of_one(work, [*fewer, batch_size, order.numel()])
 
 
 def _order(config: Config, split: Split, size: int, steps: int = STEPS) -> torch.Tensor:
@@ -192,7 +205,7 @@ def _order(config: Config, split: Split, size: int, steps: int = STEPS) -> torch
     return torch.randint(len(split), (size, n), device=split.images.device)
 
 
-def _seconds_of_one(work: Callable[[int], object], sizes: Sequence[int]) -> float:
+def seconds_of_one(work: Callable[[int], object], sizes: Sequence[int]) -> float:
     """Return the seconds of one example, of the most that do not take long.
 
     Args:

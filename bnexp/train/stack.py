@@ -6,6 +6,7 @@ layer that the plain trainer has works here as it stands.
 
 import copy
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -15,7 +16,6 @@ from torch.func import functional_call, stack_module_state, vmap
 from bnexp.datasets.about import Shape
 from bnexp.networks.flat import alike
 from bnexp.networks.normalizers import input_shapes
-from bnexp.networks.random_layers import Drawing
 from bnexp.norms import FormulaBatchNorm, Whitening
 
 if TYPE_CHECKING:
@@ -63,23 +63,12 @@ class Stack:
         self.kernels = kernels(networks[0]) if kernels else None
         device = next(iter(self.parameters.values())).device
         self.is_mapped_on_cpu = device.type == "cpu" and not native and self.kernels is None
-        self._network = apart(networks[0]) if self.is_mapped_on_cpu else networks[0]
-        self._steps = 0
+        self._network = networks[0]
+        if not native:
+            self._network = apart(networks[0], all_of_them=self.is_mapped_on_cpu)
         self._images_dim = 1 + len(shape)
         shapes = input_shapes(self._network, shape)
         self.widest = max(given[1:].numel() for given in shapes.values())
-        self._drawing = {
-            name: tuple(shapes[layer][1:])
-            for name, layer in self._network.named_modules()
-            if isinstance(layer, Drawing)
-        }
-        # PyTorch's layers read the counter of a cumulative average on the host, which a
-        # stacked counter does not allow: they are told the weight of each batch instead.
-        self._cumulative = [
-            layer
-            for layer in self._network.modules()
-            if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d) and layer.momentum is None
-        ]
 
     def __len__(self) -> int:
         return len(self.networks)
@@ -100,8 +89,7 @@ class Stack:
 
         An eigendecomposition waits for its device.
         """
-        whitens = any(isinstance(layer, Whitening) for layer in self._network.modules())
-        return self.kernels is not None or not (self._drawing or self._cumulative or whitens)
+        return not any(isinstance(layer, Whitening) for layer in self._network.modules())
 
     def train(self, *, mode: bool) -> None:
         """Set the mode of all networks, as `nn.Module.train` does."""
@@ -110,18 +98,6 @@ class Stack:
             if isinstance(layer, FormulaBatchNorm) and layer.parts.forgets and not mode:
                 self.buffers[f"{name}.running_mean"].zero_()
                 self.buffers[f"{name}.running_var"].fill_(1)
-
-    def prepare_step(self, batch_size: int) -> None:
-        """Make ready what a training step reads from the host."""
-        self._steps += 1
-        for layer in self._cumulative:
-            layer.momentum = 1 / self._steps
-        for name, shape in self._drawing.items():
-            layers = [network.get_submodule(name) for network in self.networks]
-            drawn = [layer.draw((batch_size, *shape)) for layer in layers]  # type: ignore[operator]
-            # In the precision of what they meet, before they travel.
-            like = next(iter(self.parameters.values()))
-            self.buffers[f"{name}.drawn"] = torch.stack(drawn).to(like, non_blocking=True)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return logits of shape (R, N, K).
@@ -134,6 +110,29 @@ class Stack:
         logits = forward(self.parameters, self.buffers, images)
         assert isinstance(logits, Tensor)
         return logits
+
+    def through(self, place: int, x: Tensor) -> Tensor:
+        """Return what one of the layers, which are a sequence, makes of what came before it.
+
+        Args:
+            place: Its number.
+            x: Shape (N, ...) as long as no layer before it has parameters or buffers, then
+                (R, N, ...).
+        """
+        layers = list(self._network.named_children())
+        name, layer = layers[place]
+        parameters, buffers = (
+            _of_layer(state, name) for state in (self.parameters, self.buffers)
+        )
+        shared = not any(_tensors(one) for _, one in layers[:place])
+        if not (parameters or buffers):
+            made = layer(x) if shared else vmap(layer)(x)
+        else:
+            made = vmap(partial(functional_call, layer), in_dims=(0, None if shared else 0))(
+                parameters | buffers, x
+            )
+        assert isinstance(made, Tensor)
+        return made
 
     def _forward(
         self, parameters: dict[str, Tensor], buffers: dict[str, Tensor], images: Tensor
@@ -149,8 +148,7 @@ class Stack:
         for name, parameter in network.named_parameters():
             parameter.copy_(self.parameters[name][row])
         for name, buffer in network.named_buffers():
-            if not name.endswith(".drawn"):
-                buffer.copy_(self.buffers[name][row])
+            buffer.copy_(self.buffers[name][row])
         return network
 
     @torch.no_grad()
@@ -166,24 +164,38 @@ class Stack:
             for name, value in state.items():
                 cut = value.detach()[torch.tensor(rows, device=value.device)]
                 state[name] = _laid_out(cut, value.requires_grad)
-        chosen = [self.networks[row] for row in rows]
-        self.networks = [
-            # What draws counts its draws, each for itself.
-            copy.deepcopy(network) if network in chosen[:place] else network
-            for place, network in enumerate(chosen)
-        ]
+        self.networks = [self.networks[row] for row in rows]
 
 
-def apart(network: nn.Sequential) -> nn.Sequential:
+def _tensors(layer: nn.Module) -> list[Tensor]:
+    return [*layer.parameters(), *layer.buffers()]
+
+
+def _of_layer(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    """Return what belongs to a layer, by the names that it has for it."""
+    return {
+        key.removeprefix(f"{name}."): value
+        for key, value in state.items()
+        if key.startswith(f"{name}.")
+    }
+
+
+def apart(network: nn.Sequential, *, all_of_them: bool = True) -> nn.Sequential:
     """Return a network of the same layers whose batch normalizations are formulas.
 
-    PyTorch's, mapped, takes the channels of all runs for one layer's, and how it adds them up
-    depends on how many there are.
+    PyTorch's, mapped, takes the channels of all runs for one layer's, and on a CPU how it adds
+    them up depends on how many there are. That of a cumulative average reads its counter on the
+    host.
+
+    Args:
+        all_of_them: Or only those of a cumulative average.
     """
     found = copy.deepcopy(network)
     formulas: dict[nn.Module, FormulaBatchNorm] = {}
     for name, layer in [*found.named_modules(remove_duplicate=False)]:
         if type(layer) not in (nn.BatchNorm1d, nn.BatchNorm2d) or layer.running_mean is None:
+            continue
+        if layer.momentum is not None and not all_of_them:
             continue
         if layer not in formulas:
             own = FormulaBatchNorm(layer.num_features, layer.eps, layer.momentum)

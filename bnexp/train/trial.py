@@ -83,6 +83,6 @@ def _agree(make: Make, config: Config) -> bool:
 
 
 def _values(network: nn.Module) -> list[Tensor]:
-    """Return parameters and buffers, but for what was drawn last."""
-    named = itertools.chain(network.named_parameters(), network.named_buffers())
-    return [value.detach() for name, value in named if not name.endswith("drawn")]
+    return [
+        value.detach() for value in itertools.chain(network.parameters(), network.buffers())
+    ]

@@ -15,7 +15,7 @@ from bnexp.networks.build import build
 from bnexp.networks.normalizers import normalizers
 from bnexp.norms import FormulaBatchNorm, Whitening
 from bnexp.train import evaluate as module
-from bnexp.train.evaluate import population_statistics
+from bnexp.train.statistics import population_statistics
 from tests.conformance.cases import KINDS, PLACEMENTS, axes, by_channel
 
 IMAGES = 331

@@ -49,7 +49,7 @@ def examine(configs: list[Config], watch: Watch) -> None:
     watch.in_epoch = True
     cohort.train_epoch(stack, stepper, train, order, config)
     watch.in_epoch = False
-    cohort._tests(stack, data, config, exact=True, rights=[{} for _ in configs])
+    cohort.tests(stack, data, config, exact=True, rights=[{} for _ in configs])
     stack.keep(range(RUNS - 1))
     rows = torch.arange(RUNS - 1, device=DEVICE)
     stepper.keep(rows, list(stack.learned.values()))
@@ -116,6 +116,9 @@ def planted(configs: list[Config]) -> None:
         "mixed": lambda p: p + torch.ones(1),
         "mask": lambda p: p[p > 0],
         "shape": lambda p: p.nonzero(),
+        "chance": lambda p: p.clone().index_put_(
+            (torch.zeros(2, dtype=torch.int64, device=p.device),), p[:2], accumulate=True
+        ),
     }
     for name, fault in faults.items():
 

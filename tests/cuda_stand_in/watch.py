@@ -24,6 +24,15 @@ SHAPED_BY_VALUES = {
     "unique_dim",
     "unique_consecutive",
 }
+# What PyTorch lists as not deterministic on a GPU (`torch.use_deterministic_algorithms`), of
+# which a sum's order goes by chance; adding to places that differ is none of it.
+BY_CHANCE = {
+    *("index_add", "index_add_", "index_reduce", "index_reduce_", "scatter_add"),
+    *("scatter_add_", "scatter_reduce", "scatter_reduce_", "put_", "histc", "kthvalue"),
+    *("median", "cumsum", "cumsum_", "_adaptive_avg_pool2d_backward", "nll_loss2d_backward"),
+    *("adaptive_max_pool2d_backward", "embedding_dense_backward", "grid_sampler_2d_backward"),
+    *("upsample_bilinear2d_backward", "reflection_pad2d_backward", "bincount", "resize_"),
+}
 INDEXING = {"index", "index_put", "index_put_", "_unsafe_index", "masked_scatter"}
 
 
@@ -55,6 +64,8 @@ class Watch(TorchDispatchMode):
                 raise Fault(f"{name} of tensors on the device and on the host, {line()}")
             if name in SHAPED_BY_VALUES:
                 raise Fault(f"{name} makes a shape of values, {line()}")
+            if self.in_epoch and (name in BY_CHANCE or _accumulates(function, args, kwargs)):
+                raise Fault(f"{name} adds up in an order of chance, {line()}")
             if name in INDEXING and any(one.dtype == torch.bool for one in seen[1:]):
                 raise Fault(f"{name} with a boolean mask makes a shape of values, {line()}")
         if name in READS:
@@ -70,6 +81,13 @@ class Watch(TorchDispatchMode):
     def _read(self, name: str, on_device: Sequence[Tensor]) -> None:
         if self.in_epoch and on_device:
             raise Fault(f"{name} makes the host wait for the device in an epoch, {line()}")
+
+
+def _accumulates(function: Any, args: Sequence[Any], kwargs: Any) -> bool:
+    """Return whether an operation adds to places that an index may name twice."""
+    names = [one.name for one in function._schema.arguments]
+    given = dict(zip(names, args, strict=False)) | (kwargs or {})
+    return bool(given.get("accumulate"))
 
 
 def _one(tensor: Tensor, name: str) -> object:
@@ -109,11 +127,18 @@ def watched() -> Iterator[Watch]:
             shape = [shape] * n
         return shape
 
-    to = nn.Module.to
+    def copied(tensor: Tensor, memo: dict[int, object]) -> Tensor:
+        """Copy as `copy.deepcopy` does, by storages, which tensors without values lack."""
+        memo[id(tensor)] = made = tensor.detach().clone()
+        return made
+
+    to, deepcopy = nn.Module.to, Tensor.__deepcopy__
     try:
         with FakeTensorMode(), Watch() as watch:
             Tensor.tolist = ones  # type: ignore[method-assign]
+            Tensor.__deepcopy__ = copied  # type: ignore[method-assign]
             nn.Module.to = moved  # type: ignore[method-assign,assignment]
             yield watch
     finally:
         Tensor.tolist, nn.Module.to = tolist, to  # type: ignore[method-assign]
+        Tensor.__deepcopy__ = deepcopy  # type: ignore[method-assign]

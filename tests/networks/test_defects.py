@@ -17,13 +17,10 @@ from bnexp.data.tensors import Dataset
 from bnexp.networks.build import build
 from bnexp.networks.normalizers import normalizers
 from bnexp.norms import make_norm
-from bnexp.train.evaluate import (
-    batch_statistics,
-    evaluate,
-    population_statistics,
-)
+from bnexp.train.evaluate import evaluate
 from bnexp.train.log import Outcome
 from bnexp.train.plain import make_optimizer, train_epoch, train_run
+from bnexp.train.statistics import batch_statistics, population_statistics
 from tests.datasets.pictures import colours, vectors
 
 SMALL = ("data=digits", "train.batch_size=16", "train.epochs=2", "optimizer.lr=0.1")

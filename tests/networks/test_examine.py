@@ -18,7 +18,8 @@ from bnexp.errors import UsageError
 from bnexp.networks import examine as module
 from bnexp.networks.examine import examine
 from bnexp.networks.normalizers import moments, normalizers
-from bnexp.train.evaluate import batch_statistics, evaluate, population_statistics
+from bnexp.train.evaluate import evaluate
+from bnexp.train.statistics import batch_statistics, population_statistics
 
 ALL = "eval.statistics=[running,population,batch]"
 

@@ -11,9 +11,10 @@ from bnexp.data.tensors import Dataset
 from bnexp.networks.build import build
 from bnexp.networks.random_layers import Dropout, Noise
 from bnexp.train import plain
-from bnexp.train.evaluate import batch_statistics, evaluate
+from bnexp.train.evaluate import evaluate
 from bnexp.train.log import Outcome
 from bnexp.train.plain import train_run
+from bnexp.train.statistics import batch_statistics
 
 SMALL = ("data=digits", "train.batch_size=16", "train.epochs=2", "optimizer.lr=0.1")
 LAYERS = [

@@ -14,7 +14,7 @@ from bnexp.errors import UsageError
 from bnexp.metrics.roles import role
 from bnexp.networks.build import build
 from bnexp.networks.recurrent import Recurrent, Steps
-from bnexp.train.evaluate import population_statistics
+from bnexp.train.statistics import population_statistics
 
 pytestmark = pytest.mark.usefixtures("double")
 LSTM = ("model=rnn", "model.hidden=[5]")

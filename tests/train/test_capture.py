@@ -118,13 +118,19 @@ def replayed(monkeypatch: pytest.MonkeyPatch, without_kernels: None) -> Iterator
     torch.set_default_dtype(torch.float32)
 
 
-# What draws at each step, counts on the host, or waits for eigenvectors, is not captured.
+# What waits for eigenvectors is not captured; all else is, what draws and counts included.
 FIXED = [
     case
     for case in CASES
-    if case.values[0] in ("lenet", "mlp")
-    and not str(case.values[1]).endswith(("cumulative", "noise", "whiten"))
+    if case.values[0] in ("lenet", "mlp", "mlp, dropout")
+    and case.values[1] != "whiten"
     and not case.marks
+]
+# Of the norms that draw, count or average all batches one each, beside every fourth case.
+NAMED = [
+    ("mlp", "batch, cumulative", "sgd"),
+    ("mlp", "scratch, noise", "sgd"),
+    ("mlp, dropout", "batch", "adam"),
 ]
 
 
@@ -141,8 +147,12 @@ def test_what_waits_for_its_device_is_not_captured(
 @pytest.mark.parametrize(
     ("model", "norm", "optimizer"),
     [
-        pytest.param(*case.values, marks=[] if at % 4 == 0 else pytest.mark.thorough)
-        for at, case in enumerate(FIXED)
+        *NAMED,
+        *(
+            pytest.param(*case.values, marks=[] if at % 4 == 0 else pytest.mark.thorough)
+            for at, case in enumerate(FIXED)
+            if case.values not in NAMED
+        ),
     ],
 )
 def test_a_captured_step_trains_as_the_plain_one(
@@ -164,6 +174,8 @@ def test_a_captured_step_trains_as_the_plain_one(
         ("norm=none",),
         ("norm=none", "optimizer=adam"),
         ("norm=none", "data.augment=[crop,flip,rotate,cutout]"),  # drawn anew for each epoch
+        ("norm=noisy", "model.dropout=0.3"),
+        ("norm=batch", "norm.momentum=null"),
     ],
 )
 def test_a_shrinking_cohort_is_captured_anew(

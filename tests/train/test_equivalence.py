@@ -127,9 +127,9 @@ def composed(
 
 
 def state(network: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """Return parameters and buffers, but for what was drawn last."""
+    """Return parameters and buffers."""
     named = itertools.chain(network.named_parameters(), network.named_buffers())
-    return {name: value.detach() for name, value in named if not name.endswith(".drawn")}
+    return {name: value.detach() for name, value in named}
 
 
 @pytest.mark.parametrize("model", MODELS)

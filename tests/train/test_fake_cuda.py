@@ -55,6 +55,7 @@ def steps(stand_in: Path, *arguments: object) -> list[str]:
 def test_no_step_waits_for_the_device(stand_in: Path, at: int) -> None:
     """Steps and evaluations mix no devices, make no shape of values, and an epoch never reads.
 
+    Nor does it add up in an order of chance: the same card gives the same bits.
     Each network, normalization and optimizer takes steps in a cohort that shrinks, is
     evaluated under all statistics, and does the same plainly.
     """
@@ -64,9 +65,9 @@ def test_no_step_waits_for_the_device(stand_in: Path, at: int) -> None:
 
 
 def test_a_fault_is_told_with_its_line(stand_in: Path) -> None:
-    """A read, a copy, a mixture, a mask and a shape of values within a step are all found."""
+    """A read, a copy, a mixture, a mask, a shape of values, a sum by chance: all are found."""
     found = dict(line.split(": ", 1) for line in steps(stand_in, "planted"))
-    assert set(found) == {"read", "list", "copy", "mixed", "mask", "shape"}
+    assert set(found) == {"read", "list", "copy", "mixed", "mask", "shape", "chance"}
     for name, fault in found.items():
         assert "/train/cohort.py:" in fault, name
     assert "a boolean mask" in found["mask"]

@@ -18,6 +18,7 @@ from bnexp.study.design import Cell, Run
 from bnexp.train import cohort, memory, speed, train_cohort
 from bnexp.train.evaluate import EVAL_BATCH, MOST_VALUES, eval_batch
 from bnexp.train.log import Outcome
+from bnexp.train.program import Program
 from bnexp.train.stack import Stack
 
 CPU = torch.device("cpu")
@@ -105,18 +106,16 @@ def watched(monkeypatch: pytest.MonkeyPatch, without_kernels: None) -> type[Watc
     return Watched
 
 
-def limited(
-    monkeypatch: pytest.MonkeyPatch, module: Any, most: int, fails: Callable[[], None]
-) -> None:
+def limited(monkeypatch: pytest.MonkeyPatch, most: int, fails: Callable[[], None]) -> None:
     """Let evaluations of more runs than `most` fail."""
-    totals = module.totals
+    totals = cohort.totals
 
     def evaluates(stack: Stack, *rest: Any, **options: Any) -> Any:
         if len(stack) > most:
             fails()
         return totals(stack, *rest, **options)
 
-    monkeypatch.setattr(module, "totals", evaluates)
+    monkeypatch.setattr(cohort, "totals", evaluates)
 
 
 def train(config: Config, n: int, size: int | None) -> list[Any]:
@@ -136,7 +135,7 @@ def test_halves_begin_where_nothing_of_the_whole_is_alive(
 
     Each record tells with how many others its run was trained, and after which failure.
     """
-    limited(monkeypatch, cohort, 4, fails)
+    limited(monkeypatch, 4, fails)
     records = train(compose(*SMALL), 16, 16)
     assert watched.made == [16, 8, 4, 4, 8, 4, 4]
     assert [record.status for record in records] == ["ok"] * 16
@@ -175,7 +174,7 @@ def test_a_size_is_chosen_whose_evaluation_fits(
     digits: Dataset,
 ) -> None:
     """However fast larger programs train, what cannot evaluate is not chosen."""
-    limited(monkeypatch, speed, 8, masked)
+    limited(monkeypatch, 8, masked)
     assert speed.best_size(compose(*SMALL), digits, 256) in (1, 8)
     assert set(watched.made) <= {1, 8, 32}
 
@@ -188,6 +187,44 @@ def test_what_a_program_took_is_what_it_added(monkeypatch: pytest.MonkeyPatch) -
     room = memory.Room(torch.device("cuda"))
     assert (room.bytes, room.taken()) == (900, 250)
     assert (memory.Room(CPU).bytes, memory.Room(CPU).taken()) == (float("inf"), 0)
+
+
+@pytest.mark.parametrize("statistics", ["running", "running,population,batch"])
+def test_what_is_timed_evaluates_as_a_study_does(
+    compose: Callable[..., Config],
+    monkeypatch: pytest.MonkeyPatch,
+    watched: type[Watched],
+    digits: Dataset,
+    statistics: str,
+) -> None:
+    """As many images at a time as of the largest split, and under all statistics asked for.
+
+    A size whose evaluation does not fit fails where it is chosen, not after an epoch.
+    """
+    seen: list[tuple[int, str, bool]] = []
+    totals = cohort.totals
+
+    def evaluates(stack: Stack, split: Split, size: int, **options: Any) -> Any:
+        mode = "batch" if any(layer.training for layer in stack.structure) else "kept"
+        seen.append((min(size, len(split)), mode, options["grad"]))
+        return totals(stack, split, size, **options)
+
+    monkeypatch.setattr(cohort, "totals", evaluates)
+    monkeypatch.setitem(EVAL_BATCH, "cpu", 50)
+    batch = ("train.batch_size=16", f"eval.statistics=[{statistics}]", "eval.grad=true")
+
+    def as_on_a_gpu(networks: Sequence[nn.Sequential], shape: Shape) -> Stack:
+        stack = Stack(networks, shape)
+        stack.is_mapped_on_cpu = False
+        return stack
+
+    program = Program("stacked", stack=as_on_a_gpu)
+    few = Dataset(digits.train, digits.test[:7], None)
+    speed.measured_s(program, compose(*SMALL, *batch), few, 2)
+    expected = [(48, "kept", True)]
+    if "batch" in statistics:
+        expected += [(48, "kept", True), (16, "batch", True)]
+    assert seen == expected
 
 
 class FakeRoom:
@@ -219,7 +256,7 @@ def test_an_error_of_the_timing_does_not_train_one_by_one(
     watched: type[Watched],
 ) -> None:
     """Where no size can be found, the runs train together, and halve if they must."""
-    limited(monkeypatch, speed, 0, unrelated)
+    monkeypatch.setattr(speed, "tests", lambda *_, **options: unrelated())
     assert {record.status for record in train(compose(*SMALL), 8, None)} == {"ok"}
     assert watched.made == [1, 8]
 

@@ -20,12 +20,13 @@ from bnexp.norms import FormulaBatchNorm, Parts
 from bnexp.train.cohort import train_epoch
 from bnexp.train.cpu import kernels, supported
 from bnexp.train.cpu.supported import is_native
-from bnexp.train.evaluate import evaluate, population_statistics
+from bnexp.train.evaluate import evaluate
 from bnexp.train.native import _images, evaluate_native, population_native
 from bnexp.train.optimizers import make_stepper
 from bnexp.train.plain import make_optimizer, make_schedule
 from bnexp.train.plain import train_epoch as train_plainly
 from bnexp.train.stack import Stack
+from bnexp.train.statistics import population_statistics
 
 pytestmark = pytest.mark.skipif(kernels.library() is None, reason="no C compiler")
 

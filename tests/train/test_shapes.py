@@ -12,11 +12,12 @@ from bnexp.data.tensors import Split, load
 from bnexp.networks.build import build
 from bnexp.networks.examine import examine
 from bnexp.train.cohort import train_epoch
-from bnexp.train.evaluate import evaluate, population_statistics
+from bnexp.train.evaluate import evaluate
 from bnexp.train.optimizers import make_stepper
 from bnexp.train.plain import make_optimizer
 from bnexp.train.plain import train_epoch as train_plainly
 from bnexp.train.program import NATIVE, PLAIN, STACKED, Program, program_of
+from bnexp.train.statistics import population_statistics
 
 CPU = torch.device("cpu")
 SOURCE = """

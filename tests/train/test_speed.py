@@ -77,7 +77,7 @@ def test_a_network_that_takes_long_is_timed_with_a_few_examples(
         seen[0] += n
 
     monkeypatch.setattr(speed.time, "perf_counter", lambda: clock[0])
-    found = speed._seconds_of_one(work, [10, 40, 100])
+    found = speed.seconds_of_one(work, [10, 40, 100])
     assert found == pytest.approx(seconds)
     assert seen[0] <= most
 

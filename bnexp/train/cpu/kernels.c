@@ -46,6 +46,34 @@ enum pooling { MAX = 0, MEAN = 1, FIRST = 2 }; /* FIRST is what a stride of 2 le
 enum divisor { NOTHING = 0, ROOT = 1, ROOT_PLUS_EPSILON = 2, VARIANCE = 3 };
 enum drawn { TIMES = 0, PLUS = 1 };
 
+/* n random words; see bnexp/philox.py, which tells the source and computes the same. */
+void bnexp_words(int64_t key0, int64_t key1, int64_t step, int64_t stream, int64_t n,
+                 int64_t *words) {
+    enum { BLOCKS = 16 };
+    for (int64_t first = 0; first < n; first += 4 * BLOCKS) {
+        uint32_t c[4][BLOCKS], k0 = (uint32_t)key0, k1 = (uint32_t)key1;
+        for (int i = 0; i < BLOCKS; i++) {
+            c[0][i] = (uint32_t)(first / 4 + i);
+            c[1][i] = (uint32_t)stream;
+            c[2][i] = (uint32_t)step;
+            c[3][i] = (uint32_t)(step >> 32);
+        }
+        for (int round = 0; round < 10; round++) {
+            for (int i = 0; i < BLOCKS; i++) {
+                uint64_t one = 0xD2511F53ull * c[0][i], other = 0xCD9E8D57ull * c[2][i];
+                c[0][i] = (uint32_t)(other >> 32) ^ c[1][i] ^ k0;
+                c[1][i] = (uint32_t)other;
+                c[2][i] = (uint32_t)(one >> 32) ^ c[3][i] ^ k1;
+                c[3][i] = (uint32_t)one;
+            }
+            k0 += 0x9E3779B9u;
+            k1 += 0xBB67AE85u;
+        }
+        int64_t count = n - first < 4 * BLOCKS ? n - first : 4 * BLOCKS;
+        for (int64_t i = 0; i < count; i++) words[first + i] = c[i % 4][i / 4];
+    }
+}
+
 /* exp, to 2 units in the last place: Cody and Waite's reduction and a polynomial of degree
    6 (the coefficients are those of the Taylor series; |r| <= ln(2)/2). NaN stays NaN. */
 static inline float fast_exp(float x) {

@@ -21,7 +21,7 @@ from bnexp.config.schema import Config
 from bnexp.data.tensors import Dataset, Split
 from bnexp.networks.build import build
 from bnexp.train import cohort
-from bnexp.train.gpu import network as program
+from bnexp.train.gpu import steps as program
 from bnexp.train.gpu.convolution import Tile, WeightTile, convolution_gradients, convolve
 from bnexp.train.gpu.ends import count, cross_entropy, gather, rows_summed
 from bnexp.train.gpu.network import Network
