@@ -10,7 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from bnexp.bench import measure, networks, reference
+from bnexp.bench import measure, networks, others, reference
 from bnexp.config.compose import Composer
 from bnexp.config.schema import Config
 from bnexp.processes import FRESH
@@ -19,6 +19,7 @@ from bnexp.train.device import tune_process
 
 ROUNDS = 3
 SIZES = (1, 8, 32, 128)
+GROUPED = (8, 128)  # of these, beside runs that are fused by hand
 # The study whose throughput counts: so many runs of so many epochs.
 RUNS, EPOCHS = 64, 10
 # Numbers of runs of studies whose cost per run is compared.
@@ -160,20 +161,23 @@ def _loop(config: Config, device: str, *, read_loss: bool) -> float:
 def _programs(name: str, config: Config, device: str, loop: float) -> list[Case]:
     """Return one worker's training speed by program."""
     against = "the source's loop, all cores"
-    found = [
-        Case(
-            f"{name}, plain",
-            _apart(measure.plain, config, device),
-            loop,
-            SPEED,
-            f"{against}; ours: PyTorch's kernels, one worker",
-        ),
-    ]
+    plain = _apart(measure.plain, config, device)
+    note = f"{against}; ours: PyTorch's kernels, one worker"
+    found = [Case(f"{name}, plain", plain, loop, SPEED, note)]
+    alone = None
     for size in SIZES:
         speed = _apart(measure.cohort, config, device, size)
-        if speed is not None:
-            note = f"{against}; ours: {size} runs in one program, one worker"
-            found.append(Case(f"{name}, cohort {size}", speed, loop, SPEED, note))
+        if speed is None:
+            continue
+        alone = alone or speed
+        note = f"{against}; ours: {size} runs in one program, one worker"
+        found.append(Case(f"{name}, cohort {size}", speed, loop, SPEED, note))
+        if size in GROUPED and (fused := _apart(others.grouped, config, device, size)):
+            note = f"{size} runs fused into grouped operators, as HFTA does; ours: stacked"
+            found.append(Case(f"{name}, grouped {size}", speed, fused, SPEED, note))
+    if alone and (compiled := _apart(others.compiled, config, device)):
+        note = "torch.compile of the plain step; ours: one run, one worker"
+        found.append(Case(f"{name}, compiled", alone, compiled, SPEED, note))
     return found
 
 

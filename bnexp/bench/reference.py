@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Subset
 from bnexp.config.schema import Config
 from bnexp.data.files import FOLDERS
 from bnexp.networks.build import build
+from bnexp.train.device import allow_tf32
 from bnexp.train.plain import make_optimizer
 
 # Images of a timed epoch; 6 to 1, as 60,000 to 10,000.
@@ -34,6 +35,7 @@ def examples_per_s(config: Config, device_name: str, workers: int, *, read_loss:
     from torchvision import datasets, transforms  # 2 s to import
 
     device = torch.device(device_name)
+    allow_tf32(config.train.tf32)  # as a study does; PyTorch's convolutions would use it
     dataset = getattr(datasets, FOLDERS[config.data.name])
     splits = [
         Subset(dataset(config.data.root, train, transforms.ToTensor()), range(n))

@@ -1,13 +1,16 @@
 """What `bnexp bench` makes of its measurements; speeds themselves are not tested."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 import torch
 
 from bnexp import bench
-from bnexp.bench import SUBJECTS, Case, Subject, measure, reference
+from bnexp.bench import SUBJECTS, Case, Subject, measure, others, reference
 from bnexp.config.schema import Config
+from bnexp.train import memory
+from bnexp.train.capture import CapturedStep
 
 
 def test_a_ratio_is_ours_by_the_references() -> None:
@@ -59,6 +62,65 @@ def test_programs_are_timed_on_any_data(compose: Callable[..., Config]) -> None:
     assert seconds > 0
     assert megabytes >= 0
     torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("tf32", [False, True])
+def test_both_sides_multiply_in_the_same_precision(
+    compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, tf32: bool
+) -> None:
+    """Ours, the source's loop and what else there is: TF32 is on where the study has it on."""
+    config = compose("data=digits", "model=mlp", "model.hidden=[8]", f"train.tf32={tf32}")
+    told: list[bool] = []
+
+    def told_of(allowed: bool) -> None:
+        told.append(allowed)
+        raise Told
+
+    class Told(Exception):
+        pass
+
+    for module in (measure, reference):
+        monkeypatch.setattr(module, "allow_tf32", told_of)
+    threads = torch.get_num_threads()
+    for work in (
+        lambda: measure.plain(config, "cpu"),
+        lambda: measure.cohort(config, "cpu", 2),
+        lambda: measure.epoch(config, "cpu"),
+        lambda: others.grouped(config, "cpu", 2),
+        lambda: others.compiled(config, "cpu"),
+        lambda: reference.examples_per_s(config, "cpu", 0, read_loss=True),
+    ):
+        with pytest.raises(Told):
+            work()
+    torch.set_num_threads(threads)
+    assert told == [tf32] * 6
+
+
+def test_what_bn_costs_is_measured_as_a_study_trains(
+    compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In captured steps, and its memory is what the device's peak has risen by since."""
+    steps: list[object] = []
+    train_epoch = measure.train_epoch
+
+    def watched(*given: Any, captured: CapturedStep | None) -> Any:
+        steps.append(captured)
+        return train_epoch(*given)
+
+    class Room(memory.Room):
+        def taken(self) -> int:
+            return 3 * 2**20
+
+    monkeypatch.setattr(measure, "capture", lambda *_: "captured")
+    monkeypatch.setattr(measure, "train_epoch", watched)
+    monkeypatch.setattr(measure.memory, "Room", Room)
+    monkeypatch.setattr(measure, "on_a_gpu", lambda device: True)
+    config = compose("data=digits", "train.batch_size=32", "model=mlp", "model.hidden=[8]")
+    threads = torch.get_num_threads()
+    _, megabytes = measure.epoch(config, "cpu")
+    torch.set_num_threads(threads)
+    assert steps == ["captured"] * 2
+    assert megabytes == 3
 
 
 @pytest.mark.real_data
