@@ -15,6 +15,7 @@ import triton
 from torch import Tensor
 
 from bnexp.train.gpu.kernels import stage as kernels
+from bnexp.train.gpu.kernels import stage_gradients as gradients
 
 PART = 8192  # values of a channel in one program's moments
 
@@ -100,7 +101,7 @@ def stage_gradients(
     rows = -(-height // half)
     tile = (channels, height, width, activation, pool)
     if norm is None:
-        kernels.stage_gradients[(n_runs * channels * rows,)](
+        gradients.stage_gradients[(n_runs * channels * rows,)](
             *(y, g, slope, *(y,) * 8, n, 1, *tile, False, 1, columns, images),
             num_warps=warps,
         )
@@ -108,11 +109,11 @@ def stage_gradients(
     of = (norm[0].weight, norm[0].bias, norm[1].mean, norm[1].rstd)
     parts = height // half
     sums = y.new_empty(2, n_runs, channels, parts)
-    kernels.stage_sums[(n_runs * channels * parts,)](
+    gradients.stage_sums[(n_runs * channels * parts,)](
         *(y, g, *of, sums[0], sums[1], n, *tile, columns, images), num_warps=warps
     )
     weight, bias = torch.empty_like(of[0]), torch.empty_like(of[1])
-    kernels.stage_gradients[(n_runs * channels * rows,)](
+    gradients.stage_gradients[(n_runs * channels * rows,)](
         *(y, g, slope, *of, sums[0], sums[1], weight, bias, n, parts, *tile),
         *(True, triton.next_power_of_2(parts), columns, images),
         num_warps=warps,
