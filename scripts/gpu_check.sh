@@ -8,17 +8,19 @@
 # A machine without a network: give it a folder of scripts/gpu_prepare.sh.
 #
 #   GPU_CHECK_SECONDS   for all stages together (default 460)
+#   GPU_CHECK_PATIENCE  times as long for each stage (default 1), for a rehearsal on a busy machine
 #   GPU_CHECK_PREPARED  that folder: its wheels and data are used
 #   GPU_CHECK_DEVICE    default cuda:0; cpu rehearses everything at a tiny size
 #   PYTHON              the interpreter (default .venv's, else python3)
 #   BNEXP_DATA_ROOT     the data, where no folder was prepared
 set -uo pipefail
 cd "$(dirname "$0")/.."
-[ $# -ge 1 ] || { sed -n '2,16s/^# \?//p' scripts/gpu_check.sh >&2; exit 2; }
+[ $# -ge 1 ] || { sed -n '2,17s/^# \?//p' scripts/gpu_check.sh >&2; exit 2; }
 mkdir -p "$1" && out=$(cd "$1" && pwd) || exit 2
 shift
 asked=("$@")
 budget=${GPU_CHECK_SECONDS:-460}
+patience=${GPU_CHECK_PATIENCE:-1}
 device=${GPU_CHECK_DEVICE:-cuda:0}
 prepared=${GPU_CHECK_PREPARED:-}
 python=${PYTHON:-.venv/bin/python}
@@ -52,7 +54,7 @@ log() { # what a stage printed, of which a long one's end
     { echo "==> $1"; tail -c 400000 "$work/$1.log"; } >> "$out/log.txt"
 }
 stage() { # NAME LIMIT COMMAND...
-    local name=$1 limit=$2 start=$SECONDS left=$((budget - SECONDS)) code
+    local name=$1 limit=$(($2 * patience)) start=$SECONDS left=$((budget - SECONDS)) code
     shift 2
     if [ ${#asked[@]} -gt 0 ] && [[ " ${asked[*]} " != *" $name "* ]]; then
         return 0
@@ -123,6 +125,8 @@ SHOWN=48 run profile 40 measure profile
 SHOWN=9 run reference 60 measure reference
 run mlp 150 study device "$device" -m name=mlp preset=lab_mlp norm=none,batch "${small[@]}" \
     "seed=$many"
+run shared 100 study shared "$device" study=pooling_vs_bn "${small[@]}" "seed=$seeds" \
+    engine.workers=4 # beside `pooling`: four structures at a time on the one device
 SHOWN=9 run doctor 60 "$python" -m bnexp doctor device="$device"
 echo "gpu_check: $SECONDS s; in $out: $(ls "$out" | tr '\n' ' ')"
 exit $worst

@@ -348,6 +348,7 @@ def test_a_busy_child_is_ended_and_an_idle_one_let_go(
         ((), ["cpu"], 3),
         ((), ["cuda:0"], 1),
         ((), ["cuda:0", "cuda:1"], 2),
+        (("engine.workers=3",), ["cuda:0"], 3),
     ],
 )
 def test_how_many_train_at_a_time(
@@ -360,3 +361,25 @@ def test_how_many_train_at_a_time(
     """One a core on a CPU, one a GPU, as many as asked for, and one in this process."""
     monkeypatch.setenv("BNEXP_CORES", "3")
     assert n_workers(compose(*overrides).engine, devices) == expected
+
+
+def test_workers_share_devices_in_turn(
+    compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With more workers than GPUs, cohorts of several structures share each of them."""
+    started: list[str] = []
+
+    class Enough(Exception):
+        pass
+
+    def start(device: str) -> None:
+        started.append(device)
+        if len(started) == 5:
+            raise Enough
+
+    monkeypatch.setattr(local, "_start", start)
+    cohorts = portions(runs_of(compose(*SMALL), 5), 1)
+    engine = compose("engine.workers=5").engine
+    with pytest.raises(Enough):
+        execute(cohorts, engine, ["cuda:0", "cuda:1"], Store(tmp_path), Collected())
+    assert started == ["cuda:0", "cuda:1", "cuda:0", "cuda:1", "cuda:0"]

@@ -21,6 +21,7 @@ STAGES = (
     "profile",
     "reference",
     "mlp",
+    "shared",
     "doctor",
 )
 
