@@ -33,9 +33,11 @@ export TRITON_CACHE_DIR="$work/triton"
 if [ -n "$prepared" ]; then
     prepared=$(cd "$prepared" && pwd) || exit 2
     mkdir -p "$work/data" "$work/site"
-    "$python" -m pip install --quiet --disable-pip-version-check --no-index --no-deps \
-        --no-compile --no-cache-dir --target "$work/site" "$prepared"/wheels/*.whl || exit 1
-    export PYTHONPATH="$work/site:$PWD"
+    if [ -d "$prepared/wheels" ]; then
+        "$python" -m pip install --quiet --disable-pip-version-check --no-index --no-deps \
+            --no-compile --no-cache-dir --target "$work/site" "$prepared"/wheels/*.whl || exit 1
+        export PYTHONPATH="$work/site:$PWD"
+    fi
     if [ -f "$prepared/data.tar.gz" ]; then
         tar -C "$work/data" -xzf "$prepared/data.tar.gz" || exit 1
         export BNEXP_DATA_ROOT="$work/data"
@@ -109,9 +111,10 @@ run() {
         declare -p out work python device small few tested); $(printf '%q ' "$@")"
 }
 
-small=() few=() tested=(tests/train tests/doctor) seeds='range(8)' many='range(1000)'
+small=() few=() part=() tested=(tests/train tests/doctor) seeds='range(8)' many='range(1000)'
 if [ "$device" = cpu ]; then
-    small=(data=digits data.train_size=200 train.epochs=1) few=('seed=range(1)')
+    small=(data=digits data.train_size=200 train.epochs=1 train.batch_size=64)
+    few=('seed=range(1)' model.activation=relu train.precision=float32) part=(model.padding=2 optimizer.lr=0.9)
     tested=(tests/train/test_gpu.py) seeds='range(1)' many='range(2)'
 fi
 SHOWN=14 run card 40 measure card
@@ -120,12 +123,12 @@ SHOWN=24 run speed 100 measure speed
 SHOWN=24 run speed_torch 80 measure_in_torch speed
 run parity 40 study device "$device" study=device_parity "${small[@]}" "${few[@]}"
 SHOWN=12 run compare 40 compare
-run pooling 150 study device "$device" study=pooling_vs_bn "${small[@]}" "seed=$seeds"
+run pooling 150 study device "$device" study=pooling_vs_bn "${small[@]}" "${part[@]}" "seed=$seeds"
 SHOWN=48 run profile 40 measure profile
 SHOWN=9 run reference 60 measure reference
 run mlp 150 study device "$device" -m name=mlp preset=lab_mlp norm=none,batch "${small[@]}" \
     "seed=$many"
-run shared 100 study shared "$device" study=pooling_vs_bn "${small[@]}" "seed=$seeds" \
+run shared 100 study shared "$device" study=pooling_vs_bn "${small[@]}" "${part[@]}" "seed=$seeds" \
     engine.workers=4 # beside `pooling`: four structures at a time on the one device
 SHOWN=9 run doctor 60 "$python" -m bnexp doctor device="$device"
 echo "gpu_check: $SECONDS s; in $out: $(ls "$out" | tr '\n' ' ')"

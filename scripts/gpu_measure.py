@@ -136,6 +136,7 @@ def composed(tiny: bool) -> dict[str, Config]:
         return {
             name: composer.compose([*overrides, *(TINY if tiny else ())])[0]
             for name, overrides in NETWORKS.items()
+            if not tiny or name in CHOSEN
         }
 
 
@@ -195,7 +196,8 @@ def speed(place: Place, numbers: Numbers) -> None:
     """Measure every network at every number of runs."""
     configs = composed(tiny=not place.is_cuda)
     flop = {name: flop_per_example(config) for name, config in configs.items()}
-    for n_runs in RUNS if place.is_cuda else (1, 2):
+    sizes = RUNS if place.is_cuda else (2,)
+    for n_runs in sizes:
         for name, config in configs.items():
             key = f"{name} R={n_runs}"
             try:
@@ -215,7 +217,7 @@ def speed(place: Place, numbers: Numbers) -> None:
     for name in CHOSEN:
         config = configs[name]
         start = time.perf_counter()
-        size = best_size(config, load(config.data, place.device), RUNS[-1])
+        size = best_size(config, load(config.data, place.device), sizes[-1])
         numbers.add(f"{name} chosen R", [size, f"{time.perf_counter() - start:.1f} s"])
 
 
@@ -288,7 +290,7 @@ def profiled(place: Place, numbers: Numbers) -> None:
 def loops(place: Place, numbers: Numbers) -> None:
     """Time the sources' loops; `settle` has set the precision of a study."""
     if not place.is_cuda:
-        reference.TRAIN, reference.TEST, reference.ROUNDS = 2048, 64, 1
+        reference.TRAIN, reference.TEST, reference.ROUNDS = 512, 64, 1
     with Composer() as composer:
         configs = {n: composer.compose(o)[0] for n, o in list(NETWORKS.items())[:3]}
     for name, config in configs.items():

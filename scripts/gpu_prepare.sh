@@ -7,18 +7,21 @@
 # There, in this checkout or in the unpacked tree:
 #   GPU_CHECK_PREPARED=FOLDER scripts/gpu_check.sh OUT
 #
-#   GPU_PYTHON  the version of Python there (default 3.12)
+#   GPU_PYTHON  the version of Python there (default 3.12); "none" where the packages are there
 #   PYTHON      an interpreter here with bnexp's packages (default .venv's, else python3)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# -eq 1 ] || { sed -n '2,12s/^# \?//p' scripts/gpu_prepare.sh >&2; exit 2; }
-mkdir -p "$1/wheels"
+mkdir -p "$1"
 folder=$(cd "$1" && pwd)
 version=${GPU_PYTHON:-3.12}
 python=${PYTHON:-.venv/bin/python}
 [ -x "$(command -v "$python")" ] || python=python3
 
-wanted=$("$python" - <<'PYTHON'
+wheels() {
+    local wanted package platforms libc
+    mkdir -p "$folder/wheels"
+    wanted=$("$python" - <<'PYTHON'
 """Print what the package requires, and what that requires, as it is pinned here."""
 import importlib.metadata
 import re
@@ -53,18 +56,20 @@ while todo:
 print("\n".join(f"{name}=={versions[name]}" for name in sorted(found)))
 PYTHON
 )
-echo "gpu_prepare: $(wc -w <<< "$wanted") packages for Python $version"
-platforms=()
-for libc in 2_28 2_27 2_17; do platforms+=(--platform "manylinux_${libc}_x86_64"); done
-for package in $wanted; do
-    "$python" -m pip download --quiet --disable-pip-version-check --no-deps --dest "$folder/wheels" \
-        --only-binary=:all: --implementation cp --python-version "$version" \
-        "${platforms[@]}" --platform manylinux2014_x86_64 "$package" 2> "$folder/pip.log" ||
-        # Of some there is the source only, in Python: it is a wheel for every machine.
-        "$python" -m pip wheel --quiet --disable-pip-version-check --no-deps \
-            --wheel-dir "$folder/wheels" "$package" || { cat "$folder/pip.log" >&2; exit 1; }
-done
-rm -f "$folder/pip.log"
+    echo "gpu_prepare: $(wc -w <<< "$wanted") packages for Python $version"
+    platforms=()
+    for libc in 2_28 2_27 2_17; do platforms+=(--platform "manylinux_${libc}_x86_64"); done
+    for package in $wanted; do
+        "$python" -m pip download --quiet --disable-pip-version-check --no-deps --dest "$folder/wheels" \
+            --only-binary=:all: --implementation cp --python-version "$version" \
+            "${platforms[@]}" --platform manylinux2014_x86_64 "$package" 2> "$folder/pip.log" ||
+            # Of some there is the source only, in Python: it is a wheel for every machine.
+            "$python" -m pip wheel --quiet --disable-pip-version-check --no-deps \
+                --wheel-dir "$folder/wheels" "$package" || { cat "$folder/pip.log" >&2; exit 1; }
+    done
+    rm -f "$folder/pip.log"
+}
+if [ "$version" != none ]; then wheels; fi
 
 root=${BNEXP_DATA_ROOT:-}
 if [ -d "$root/FashionMNIST/raw" ] && [ -d "$root/MNIST/raw" ]; then

@@ -11,7 +11,7 @@ import torch
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "tests" / "cuda_stand_in"
-EVERY = 8  # of the cases, in one process
+PROCESSES = 2
 
 pytestmark = [
     pytest.mark.thorough,
@@ -51,17 +51,24 @@ def steps(stand_in: Path, *arguments: object) -> list[str]:
     return done.stdout.splitlines()
 
 
-@pytest.mark.parametrize("at", range(EVERY))
-def test_no_step_waits_for_the_device(stand_in: Path, at: int) -> None:
+@pytest.mark.parametrize(
+    ("which", "at"),
+    [
+        *(("some", at) for at in range(PROCESSES)),
+        *(pytest.param("all", at, marks=pytest.mark.long) for at in range(PROCESSES)),
+    ],
+)
+def test_no_step_waits_for_the_device(stand_in: Path, which: str, at: int) -> None:
     """Steps and evaluations mix no devices, make no shape of values, and an epoch never reads.
 
     Nor does it add up in an order of chance: the same card gives the same bits.
     Each network, normalization and optimizer takes steps in a cohort that shrinks, is
     evaluated under all statistics, and does the same plainly.
     """
-    *faults, number = steps(stand_in, EVERY, at)
+    *faults, number = steps(stand_in, which, at, PROCESSES)
     assert faults == []
-    assert int(number.removesuffix(" cases")) >= 64 // EVERY
+    expected = {"some": 64, "all": 200}[which]
+    assert int(number.removesuffix(" cases")) >= expected // PROCESSES
 
 
 def test_a_fault_is_told_with_its_line(stand_in: Path) -> None:
