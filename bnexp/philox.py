@@ -56,15 +56,19 @@ def philox(counter: tuple[Tensor, ...], key: Tensor) -> list[Tensor]:
 def normal(words: Tensor) -> Tensor:
     """Return standard normal numbers, shape (n,), of an even number of words, shape (n,).
 
-    In double precision where the device has it: then devices differ by its rounding alone.
+    In double precision: devices differ by its rounding alone.
 
     Source: Box and Muller (1958).
     """
-    double = torch.float32 if words.device.type == "mps" else torch.float64
-    length, angle = words.view(-1, 2).to(double).unbind(1)
+    length, angle = words.view(-1, 2).to(doubles(words.device)).unbind(1)
     length = (-2 * ((length + 1) / WORDS).log()).sqrt()
     angle = angle * (2 * math.pi / WORDS)
     return torch.stack((length * angle.cos(), length * angle.sin()), 1).flatten()
+
+
+def doubles(device: torch.device) -> torch.dtype:
+    """Return the type of double precision; Apple's GPUs have none."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def _halves(product: Tensor) -> tuple[Tensor, Tensor]:

@@ -62,7 +62,8 @@ class Dropout(Drawing):
 
     def draw(self, shape: Sequence[int], words: Words) -> Tensor:
         kept = words(prod(shape), 0).view(*shape) >= self.dropped
-        return kept * (philox.WORDS / (philox.WORDS - self.dropped))
+        scale = philox.WORDS / (philox.WORDS - self.dropped).to(philox.doubles(kept.device))
+        return kept * scale
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.draw(x.shape, self.next_words()).to(x) if self.training else x
