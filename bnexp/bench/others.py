@@ -42,7 +42,7 @@ def grouped(config: Config, device_name: str, size: int) -> float | None:
         loss.item()  # waits for the device
 
     try:
-        return 1 / seconds_of_one(work, size * batch_size, order.numel())
+        return 1 / seconds_of_one(work, [size * batch_size, order.numel()])
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
@@ -72,7 +72,7 @@ def compiled(config: Config, device_name: str) -> float:
         loss.item()  # waits for the device
 
     work(2 * batch_size)  # compiles
-    return 1 / seconds_of_one(work, batch_size, len(order))
+    return 1 / seconds_of_one(work, [batch_size, len(order)])
 
 
 class Grouped(nn.Sequential):
