@@ -17,7 +17,7 @@ from bnexp.data.tensors import Split
 from bnexp.datasets.about import Shape
 from bnexp.networks.flat import is_hooked
 from bnexp.networks.normalizers import input_shapes, moments, normalizers, put, running
-from bnexp.norms import pooled_moments
+from bnexp.norms import Whitening, pooled_moments
 from bnexp.train.device import of_doubles
 from bnexp.train.evaluate import eval_batch
 from bnexp.train.stack import Stack
@@ -52,6 +52,8 @@ class _Population:
         layers: The normalizations that have been used.
     """
 
+    axes = 0  # of buffers, in front of those of one network's
+
     def __init__(self) -> None:
         self.known: list[tuple[Tensor, Tensor]] = []
         self.at = 0
@@ -74,6 +76,13 @@ class _Population:
     def buffers(self, layer: nn.Module) -> list[Tensor]:
         return [layer.get_buffer(name) for name in running(layer)]
 
+    def taken(self, layer: nn.Module) -> list[Tensor]:
+        """Return the moments that a layer's buffers, of whatever shape, have from a batch."""
+        mean, var = self.buffers(layer)
+        if not isinstance(layer, Whitening):
+            var = var.flatten(self.axes)
+        return [mean.flatten(self.axes).clone(), var.clone()]
+
     def learn(self, layer: nn.Module, mean: Tensor, var: Tensor, count: Tensor) -> None:
         """Add the moments of a use, of those of batches, shape (B, ...)."""
         self.known.append(pooled_moments(mean, var, count))
@@ -85,6 +94,8 @@ class _PopulationOfAll(_Population):
     A hook is called within `vmap`: there a network's moments can be put into its buffers, but
     only those of the stack can be read.
     """
+
+    axes = 1
 
     def __init__(self, stack: Stack, norms: Mapping[str, nn.Module]) -> None:
         super().__init__()
@@ -223,7 +234,7 @@ def _find(
                     break
             else:
                 return  # nothing is left to be found
-            batches.append([one.to(device).double() for one in population.buffers(layer)])
+            batches.append([one.to(device).double() for one in population.taken(layer)])
             counts.append(n)
             if given.nbytes // len(images) * len(train) <= most:
                 inputs.append(given)

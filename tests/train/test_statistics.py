@@ -99,6 +99,19 @@ def test_population_statistics_are_the_oracles(
         torch.testing.assert_close(found[name].double(), value, **CLOSE)
 
 
+@pytest.mark.usefixtures("small_batches", "double")
+def test_in_double_precision_they_are_exact(
+    trained: Callable[..., nn.Sequential], dataset: Dataset
+) -> None:
+    """No batch's moments are taken for those of another: all agree to 1e-10."""
+    network = trained("preset=d2l_bn")
+    expected = oracle(network, dataset.train.images)
+    with population_statistics(network, dataset.train):
+        for name, value in expected.items():
+            found = network.get_buffer(name)
+            torch.testing.assert_close(found, value, rtol=1e-10, atol=1e-10)
+
+
 @pytest.mark.usefixtures("small_batches")
 @pytest.mark.parametrize("overrides", NETWORKS, ids=" ".join)
 # Nothing kept; one of the two convolutions kept, the first or the second; all kept.
