@@ -13,9 +13,10 @@ import numpy as np
 
 from bnexp.stats.estimate import Values
 
-# Images, times what averages and medians of a few cells add; a real number that happens to be
-# so simple a fraction, to the last digit, is one in thousands, a column of them none.
-MOST_STEPS = 10**6
+# Of one number: images, times what averages and medians of a few cells add. A real number that
+# happens to be so simple a fraction, to the last digit, is one in thousands, a column of them
+# none; so all together may have more: accuracies of 10,000, 5,120 and 60,000 images.
+MOST_STEPS, MOST_TOGETHER = 10**6, 10**9
 LAST_DIGITS = 4 * np.finfo(np.float64).eps
 
 
@@ -28,7 +29,7 @@ def steps(values: Values) -> int:
     there = values[np.isfinite(values)]
     digits = LAST_DIGITS * np.maximum(np.abs(there), 1)
     n = 1
-    while n <= MOST_STEPS:
+    while n <= MOST_TOGETHER:
         off = np.abs(there * n - np.round(there * n)) > digits * n
         if not off.any():
             return n

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bnexp import stats
+from bnexp.stats.factorial import within_seeds
 from bnexp.stats.lattice import MOST_STEPS, snapped, steps, weighted_sum
 from bnexp.stats.testing import sign_flip
 from tests.fabricate import frame_of
@@ -36,6 +37,20 @@ def test_sign_flips_of_accuracies_count_every_tie(counts: list[int]) -> None:
     p = sign_flip(weighted_sum(cells, np.array([1.0, -1.0]))).p
     expected = sign_flip((counts_a - counts_b).astype(float)).p
     assert p == expected or np.isnan([p, expected]).all()
+
+
+def test_ties_are_counted_among_sets_of_several_sizes(rng: np.random.Generator) -> None:
+    """Gaps between a test set and training sets of two sizes tie where counts of them do."""
+    sizes = np.array([5120, 60_000])
+    right = rng.integers(3000, 3100, size=(8, 2, 2))
+    gaps = right / sizes - rng.integers(7000, 9000, size=(8, 2, 2)) / 10_000
+    gaps[:4, 1, 1] = gaps[:4, 0, 1] + [3 / 60_000, -3 / 60_000, 5 / 60_000, -5 / 60_000]
+    gaps[4:, 1, 1] = gaps[4:, 0, 1] + [8 / 60_000, 2 / 60_000, 1 / 60_000, 9 / 60_000]
+    weights = np.array([[0.0, -1], [0, 1]])
+    differences = within_seeds(snapped(gaps), weights)
+    counts = np.array([3, -3, 5, -5, 8, 2, 1, 9.0])
+    assert (differences * 60_000).tolist() == pytest.approx(counts.tolist(), abs=1e-9)
+    assert sign_flip(differences).p == sign_flip(counts).p
 
 
 def test_a_tie_of_accuracies_is_no_win() -> None:
