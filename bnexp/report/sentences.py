@@ -32,8 +32,9 @@ RULE_OF_SHARES = (
 )
 RULE_OF_REVERSALS = (
     "An effect “reverses” if it is above zero at some levels of other factors and below at "
-    "others, both by t-tests adjusted for all such levels (Bonferroni), as the intervals given "
-    "for it are; its average over them says little."
+    "others, both by t-tests adjusted for all such levels (Bonferroni) and for all pairs of "
+    "levels on a response (Holm), as the intervals given for it are; its average over them "
+    "says little."
 )
 RULE_OF_SIGNS = (
     "The direction of a difference is settled if its simultaneous 95 % interval, which is the "

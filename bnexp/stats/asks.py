@@ -31,6 +31,7 @@ from bnexp.stats.testing import error_of_each, t_test_p
 from bnexp.stats.turning import End, turning
 from bnexp.store.columns import RESPONSE, Column
 from bnexp.store.given import as_text, of_text
+from bnexp.study.power import ALPHA
 
 # Of a quantity with a sign: above zero, below it, as good as zero, or none of these; then the
 # whole that is above at some levels and below at others. `found` is a number without a sign.
@@ -85,8 +86,9 @@ def answer(
     Those with a sign are one family: their intervals hold together in 95 % of studies
     (Šidák's level of Student-t, for about normal differences; those of ratios are widened as
     normal ones on a log scale), and an outcome follows from such an interval. A difference
-    that is averaged over levels at which it is settled in both directions (`turning`) has the
-    outcome `reversal`, and both of its ends as rows.
+    that is averaged over levels at which it is settled in both directions (`turning`, adjusted
+    for all differences that are asked for) has the outcome `reversal`, and both of its ends as
+    rows.
 
     Args:
         chosen_on: The number that decides what is best, where each is asked for at its best.
@@ -97,6 +99,8 @@ def answer(
         chance: The accuracy of guessing, of each cell; 0 where nobody can guess.
     """
     rows: list[dict[str, Any]] = []
+    # Of each that may turn: that any of them does is said falsely in 5 % of studies at most.
+    of_turning = ALPHA / max(sum(_may_turn(ask, factors) for ask in asks), 1)
     for number, ask in enumerate(asks):
         if isinstance(ask, LargestRateAsk):
             found = _ratios(ask, max_lr_ratios())
@@ -119,6 +123,7 @@ def answer(
                 by_iqm=ask.response in iqm,
                 looks=looks,
                 chance=chance,
+                of_turning=of_turning,
             )
         shared = {"ask": number, "kind": ask.kind, "response": ask.response, "reason": ""}
         rows += (shared | row for row in found)
@@ -144,11 +149,13 @@ def _rows(
     by_iqm: bool,
     looks: Looks,
     chance: Values | float,
+    of_turning: float,
 ) -> Iterator[dict[str, Any]]:
     """Yield what is known of each part; the outcome of one with a sign is open.
 
     Args:
         array: The response by seed and cell, shape (S, levels of each factor).
+        of_turning: How often a difference may be said falsely to reverse.
     """
     if isinstance(ask, CellAsk):
         weights = cell_weights(ask.cell, factors)
@@ -177,7 +184,9 @@ def _rows(
             pair, given, array, weights, of=ask.response, chance=chance, by_iqm=by_iqm
         )
         if isinstance(ask, DifferenceAsk) and not row["reason"]:
-            row["ends"] = turning(array, factors, pair, given, by_iqm=by_iqm, looks=looks)
+            row["ends"] = turning(
+                *(array, factors, pair, given), by_iqm=by_iqm, looks=looks, error=of_turning
+            )
         yield row
 
 
@@ -218,6 +227,15 @@ def _apart(ask: AnyAsk, factors: Factors) -> Iterator[dict[str, str]]:
     given = dict(getattr(ask, "given", {}))
     for levels in itertools.product(*(factors[key] for key in ask.apart)):
         yield {**given, **dict(zip(ask.apart, levels, strict=True))}
+
+
+def _may_turn(ask: AnyAsk, factors: Factors) -> int:
+    """Return how many parts of a question are averages that could change their sign."""
+    if not isinstance(ask, DifferenceAsk):
+        return 0
+    fixed = {ask.factor, *ask.given, *ask.apart}
+    averaged = any(len(levels) > 1 for key, levels in factors.items() if key not in fixed)
+    return len(list(_apart(ask, factors))) if averaged else 0
 
 
 def _ratios(ask: LargestRateAsk, table: pd.DataFrame) -> Iterator[dict[str, Any]]:

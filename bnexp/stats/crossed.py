@@ -27,6 +27,7 @@ from scipy import stats
 
 from bnexp.stats.estimate import Values, vary
 from bnexp.stats.lattice import snapped
+from bnexp.stats.looks import ONE_LOOK, Looks
 from bnexp.study.power import ALPHA
 
 
@@ -65,14 +66,18 @@ class Crossed:
         """Return the Student-t interval for other seeds and the same images."""
         return self._around(self._half(self.of_seeds, self.n - 1, error))
 
-    def over_both(self, error: float = ALPHA) -> tuple[float, float]:
+    def over_both(self, error: float = ALPHA, looks: Looks = ONE_LOOK) -> tuple[float, float]:
         """Return the interval for other seeds and other images.
 
         It is never narrower than that for the same images: of three seeds, a variance that
-        images add to brings degrees of freedom too, and could make it so.
+        images add to brings degrees of freedom too, and could make it so. With several looks
+        it is as many times wider as that of the seeds is.
         """
         both = self._half(self.of_seeds + self.of_images, self.freedom, error)
-        return self._around(max(both, self._half(self.of_seeds, self.n - 1, error)))
+        half = max(both, self._half(self.of_seeds, self.n - 1, error))
+        if looks.several and self.n > 1:
+            half *= looks.reach(error, self.n) / ONE_LOOK.reach(error, self.n)
+        return self._around(half)
 
     def _half(self, variance: float, freedom: float, error: float) -> float:
         return float(stats.t.ppf(1 - error / 2, freedom) * math.sqrt(variance))

@@ -16,6 +16,7 @@ from bnexp.stats.crossed import crossed
 from bnexp.stats.estimate import Values
 from bnexp.stats.factorial import Contrast, all_contrasts
 from bnexp.stats.lattice import steps
+from bnexp.stats.looks import ONE_LOOK, Looks
 from bnexp.stats.proportion import sign_test_p
 from bnexp.stats.testing import error_of_each
 from bnexp.store.columns import RESPONSE, Column
@@ -51,7 +52,8 @@ OUTCOME_COLUMNS = {
     "sim_low": Column(
         "Lower end of the same that holds together with those of its family.",
         RESPONSE,
-        "Sidak (1967).",
+        "Sidak (1967); where seeds were added after looking, as many times wider as an "
+        "anytime-valid interval over the seeds is than Student's.",
     ),
     "sim_high": Column("Upper end of it.", RESPONSE),
     "n_family": Column("How many comparisons the family has, as in contrasts.csv."),
@@ -138,12 +140,17 @@ class ByImage:
 
 
 def outcomes(
-    study: Declared, records: Sequence[RunRecord], contrasts: pd.DataFrame
+    study: Declared,
+    records: Sequence[RunRecord],
+    contrasts: pd.DataFrame,
+    *,
+    looks: Looks = ONE_LOOK,
 ) -> pd.DataFrame:
     """Return each comparison of an accuracy with its interval over seeds and test images.
 
     Args:
         contrasts: As `stats.contrasts` returns them.
+        looks: Whether results are looked at while seeds are added.
 
     Source: McNemar (1947), Psychometrika 12; Dietterich (1998), "Approximate statistical tests
     for comparing supervised classification learning algorithms", Neural Computation 10, for
@@ -157,7 +164,7 @@ def outcomes(
             rows.append(
                 {
                     **known,
-                    **_over_both(differences, row.n_family),
+                    **_over_both(differences, row.n_family, looks),
                     **_mcnemar(differences, contrast),
                 }
             )
@@ -176,13 +183,13 @@ def _compared(
                 yield row, contrast, by_image
 
 
-def _over_both(differences: Values, n_family: int) -> dict[str, float]:
+def _over_both(differences: Values, n_family: int, looks: Looks) -> dict[str, float]:
     """Return the mean of a difference with its intervals and the parts of its variance."""
-    found = crossed(differences)
+    found, error = crossed(differences), error_of_each(n_family)
     ends = {
         "seeds": found.over_seeds(),
         "ci": found.over_both(),
-        "sim": found.over_both(error_of_each(n_family)),
+        "sim": found.over_both(error, looks),
     }
     return {
         **dataclasses.asdict(found),

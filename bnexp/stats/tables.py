@@ -87,7 +87,7 @@ class Tables:
     @cached_property
     def outcomes(self) -> pd.DataFrame:
         """Comparisons over other test images too, empty where no run kept which are right."""
-        return stats.outcomes(self.study, self.records, self.contrasts)
+        return stats.outcomes(self.study, self.records, self.contrasts, looks=self.looks)
 
     @cached_property
     def images(self) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bnexp.stats.cells import Factors
-from bnexp.stats.estimate import CONFIDENCE, Values, known, standard_error
+from bnexp.stats.estimate import Values, known, standard_error
 from bnexp.stats.incomplete import seed_values
 from bnexp.stats.interquartile import freedom, iqm_values
 from bnexp.stats.looks import ONE_LOOK, Looks
@@ -48,18 +48,20 @@ def turning(
     *,
     by_iqm: bool = False,
     looks: Looks = ONE_LOOK,
+    error: float = ALPHA,
 ) -> tuple[End, End] | None:
     """Return where a difference is above zero and where below, None if it is not both.
 
     It is looked at given one more factor's level each, and given the levels of all factors that
     are not fixed; both ends are told from zero by t-tests adjusted for all of these
-    (Bonferroni), so that a difference of one sign is said to turn in 5 % of studies at most.
+    (Bonferroni), so that a difference of one sign is said to turn in that error at most.
 
     Args:
         array: The response by seed and cell, shape (S, levels of each factor).
         pair: The factor and the two levels that are compared.
         given: What is fixed.
         by_iqm: Whether interquartile means are compared.
+        error: How often it may be said falsely, less where several differences are looked at.
 
     Source: as `reversals`, which looks at a whole study.
     """
@@ -77,13 +79,12 @@ def turning(
             found.append((levels, values, of_t, float(p)))
         groups.append(group)
     tests = sum(not np.isnan(p) for *_, p in found)
-    sure = [bool(p * tests < ALPHA) for *_, p in found]
+    sure = [bool(p * tests < error) for *_, p in found]
     estimates = np.array([values.mean() if len(values) else np.nan for _, values, *_ in found])
     ends = outermost(groups, estimates, sure)
     if ends is None:
         return None
-    error = (1 - CONFIDENCE) / tests
-    up, down = (_end(*found[at][:3], error, looks) for at in ends)
+    up, down = (_end(*found[at][:3], error / tests, looks) for at in ends)
     return up, down
 
 

@@ -101,6 +101,20 @@ def test_an_average_over_both_directions_is_a_reversal(rng: np.random.Generator)
     }
 
 
+def test_reversals_are_adjusted_for_all_that_may_turn(rng: np.random.Generator) -> None:
+    """Each end has the error that its levels, and all averages that are asked for, leave it."""
+    frame = runs(rng, {("batch", "max"): 8, ("batch", "avg"): -8})
+    pools = difference(factor="pool", level_a="max", level_b="avg")
+    for asked, n_averages in (
+        ([difference()], 1),
+        ([difference(), difference(by=["pool"])], 1),  # at each level there is no average
+        ([difference(), pools], 2),
+    ):
+        ends = answered(frame, *asked).iloc[1:3]
+        assert ends["outcome"].tolist() == ["above", "below"]
+        assert ends["confidence"].to_numpy() == pytest.approx(1 - 0.05 / (2 * n_averages))
+
+
 def test_a_reversal_elsewhere_is_none_here(rng: np.random.Generator) -> None:
     """A question that fixes the other factor asks about that level alone."""
     frame = runs(rng, {("batch", "max"): 8, ("batch", "avg"): -8})

@@ -9,7 +9,9 @@ import pytest
 from scipy import stats as scipy_stats
 from statsmodels.stats.contingency_tables import mcnemar
 
+from bnexp import stats
 from bnexp.stats.crossed import crossed
+from bnexp.stats.looks import Looks
 from bnexp.stats.outcomes import pooled_p
 from bnexp.stats.tables import Tables
 from bnexp.store.image_outcomes import Bits
@@ -50,6 +52,22 @@ def test_the_mean_and_the_interval_over_seeds_are_those_of_the_contrasts(
     assert (found["ci_high"] >= found["seeds_high"] - 1e-12).all()
     assert (found["sim_high"] > found["ci_high"]).all()
     assert (found["n_images"] == N).all()
+
+
+def test_what_is_settled_on_other_images_is_settled_on_these_at_any_look(
+    tmp_path: Path,
+) -> None:
+    """Where seeds are added after looking, intervals over images are not narrower either."""
+    found = tables_of([*ONE_WAY[:1], "seed=range(8)", *BASE], tmp_path)
+    study, looks = found.study, Looks(several=True)
+    contrasts = stats.contrasts(
+        found.runs, study.factors, study.seeds, found.responses, looks=looks
+    )
+    several = stats.outcomes(study, found.records, contrasts, looks=looks)
+    assert (several["sim_low"] <= contrasts["sim_low"] + 1e-12).all()
+    assert (several["sim_high"] >= contrasts["sim_high"] - 1e-12).all()
+    assert (several["sim_low"] < found.outcomes["sim_low"] - 0.01).all()
+    assert np.allclose(several["ci_low"], found.outcomes["ci_low"])  # of a single look
 
 
 def test_a_comparison_is_made_within_images_and_seeds(tmp_path: Path) -> None:

@@ -8,6 +8,9 @@ import pytest
 from scipy.stats import t
 
 from bnexp import stats
+from bnexp.stats.estimate import paired_t
+from bnexp.stats.factorial import all_contrasts, within_seeds
+from bnexp.stats.testing import t_test_p
 from tests.fabricate import frame_of
 
 FACTORS = {"a": ("0", "1"), "b": ("0", "1"), "c": ("0", "1", "2")}
@@ -49,14 +52,14 @@ def test_a_reversal_in_single_cells_names_all_their_levels(rng: np.random.Genera
 
 
 def test_the_intervals_are_those_of_as_many_tests(rng: np.random.Generator) -> None:
-    """They hold for all simple effects of the pair together (Bonferroni), not for one."""
+    """They hold for all simple effects of all pairs together, not for one."""
     means = {cell: (4.0 if cell[1] == "0" else -4.0) * (cell[0] == "1") for cell in CELLS}
     values = {cell: list(rng.normal(means[cell], size=6)) for cell in CELLS}
     contrasts = stats.contrasts(frame_of(values, list(FACTORS)), FACTORS, range(6), ["y"])
     row = stats.reversals(contrasts, FACTORS).set_index("factor").loc["a"]
-    assert row["n_simple"] == 2 + 3 + 6
+    assert (row["n_simple"], row["n_pairs"]) == (2 + 3 + 6, 1 + 1 + 3)
     simple = contrasts[(contrasts["factor"] == "a") & (contrasts["given"] == "b=0")].iloc[0]
-    half = t.ppf(1 - 0.025 / 11, 5) * simple["sd"] / np.sqrt(6)
+    half = t.ppf(1 - 0.025 / (11 * 5), 5) * simple["sd"] / np.sqrt(6)
     assert row["high_up"] - row["up"] == pytest.approx(half)
 
 
@@ -70,3 +73,28 @@ def test_effects_of_one_sign_do_not_reverse(
     pairs = [set(found(means, rng, 10)["factor"]) for _ in range(studies)]
     wrong = np.mean(["a" in names for names in pairs])
     assert wrong <= 0.05 + 4 * np.sqrt(0.05 * 0.95 / studies) * (studies > 100)
+
+
+@pytest.mark.parametrize("studies", [60, pytest.param(400, marks=pytest.mark.thorough)])
+def test_of_many_pairs_none_reverses_by_chance(studies: int, rng: np.random.Generator) -> None:
+    """Where ten pairs differ at one level and at no other, 5 % of studies name one at most.
+
+    Each pair by itself, 10 % did.
+    """
+    factors = {"a": ("0", "1"), "b": tuple(map(str, range(10)))}
+    wrong = 0
+    for _ in range(studies):
+        draws = rng.normal(size=(10, 2, 10))
+        draws[:, 1, 0] += 10
+        wrong += len(stats.reversals(simple_effects(draws, factors), factors)) > 0
+    assert wrong / studies <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / studies)
+
+
+def simple_effects(draws: np.ndarray, factors: dict[str, tuple[str, ...]]) -> pd.DataFrame:
+    """Return of `stats.contrasts` what reversals are told by, of draws by seed and cell."""
+    rows = []
+    for one in all_contrasts(factors):
+        values = within_seeds(draws, one.weights)
+        names = {"response": "y", "given": one.given, "freedom": len(values) - 1}
+        rows.append(vars(paired_t(values)) | {"p_t": t_test_p(values)} | names)
+    return pd.DataFrame(rows)
