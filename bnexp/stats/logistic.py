@@ -7,6 +7,7 @@ import numpy as np
 from scipy.special import expit
 
 from bnexp.stats.estimate import CONFIDENCE, Values, t_quantile
+from bnexp.study.power import ALPHA
 
 _STEPS = 200
 _LARGEST_STEP = 2.0
@@ -34,8 +35,9 @@ def half_success(dose: Values, success: Values) -> Half:
     """Return the dose at which half of the seeds still succeed; success falls with dose.
 
     Where all succeed up to one dose and none from the next, the data say no more than
-    that it lies between the two: their middle, and they are the interval. (With S seeds
-    it lies outside with a chance of at most 2 x 2^-S.) Otherwise it is the logistic
+    that it lies between the two: their middle, and they are the interval from 5 seeds on.
+    (S seeds all succeed where half of all fail, just above it, with a chance of 2^-S: of 3
+    seeds the two missed it in up to 12 %.) Otherwise it is the logistic
     regression with Firth's penalty, which is finite also where a single dose is mixed. Its
     interval is Student's t with the larger of two standard errors: that of the fit, and
     that of leaving out each seed in turn, since the runs of a seed succeed and fail
@@ -65,7 +67,8 @@ def half_success(dose: Values, success: Values) -> Half:
     last, zero = np.flatnonzero(rates > 0)[-1], np.flatnonzero(rates < 1)[0]
     if zero == last + 1:
         low, high = float(dose[last]), float(dose[zero])
-        ends = (low, high) if len(success) > 1 else (math.nan, math.nan)
+        fewest = int((~np.isnan(success[:, [last, zero]])).sum(axis=0).min())
+        ends = (low, high) if 2.0**-fewest < ALPHA else (math.nan, math.nan)
         return Half((low + high) / 2, *ends, "", "between two learning rates")
     return _fitted(dose, success)
 

@@ -40,8 +40,8 @@ SUMMARY = (
     "Given is the learning rate at which half of the seeds succeed, on the upper edge: a "
     "learning rate that fails because it is too small does not count. It comes from a logistic "
     "fit on log2 of the learning rate. Where all seeds succeed at one learning rate and none "
-    "at the next, the two are its interval. “>” and “<”: beyond the learning rates tried. A "
-    "diverged run fails every definition."
+    "at the next, it is between the two, which are its interval from 5 seeds on. “>” and “<”: "
+    "beyond the learning rates tried. A diverged run fails every definition."
 )
 
 COLUMNS = {
@@ -55,7 +55,7 @@ COLUMNS = {
     "lr_low": Column(
         "Lower end of its 95 % interval.",
         method="See method. Where all seeds succeed at one learning rate and none at the next, "
-        "the two are the interval.",
+        "the two are the interval from 5 seeds on; fewer have none.",
     ),
     "lr_high": Column("Upper end of it."),
     "bound": Column("> or < if it lies beyond the learning rates tried, else empty."),

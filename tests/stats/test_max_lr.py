@@ -196,11 +196,25 @@ def test_any_outcome_has_an_honest_answer(outcomes: list[list[float]], shift: fl
     assert moved.at == pytest.approx(half.at + shift, abs=1e-6, nan_ok=True)
 
 
-def test_one_seed_has_a_limit_without_interval() -> None:
-    """A single seed gives the middle and no interval."""
-    half = half_success(DOSE, (DOSE < 0.5)[None].astype(float))
+@pytest.mark.parametrize(("n", "known"), [(1, False), (4, False), (5, True)])
+def test_two_rates_are_an_interval_only_of_seeds_enough(n: int, known: bool) -> None:
+    """Four seeds all succeed by chance where half of all fail in 6 %, five in 3 %."""
+    success = np.tile((DOSE < 0.5).astype(float), (n, 1))
+    half = half_success(DOSE, success)
     assert half.at == 0.5
-    assert math.isnan(half.low)
+    assert ((half.low, half.high) == (0, 1)) == known
+    assert math.isnan(half.low) != known
+    lost = np.vstack([success, success[:1]])
+    lost[-1, DOSE == 1] = math.nan  # where all fail a run is missing
+    assert math.isnan(half_success(DOSE, lost).low) != known
+
+
+def test_few_seeds_find_no_ratio_by_chance(rng: np.random.Generator) -> None:
+    """Limits just below a rate that was tried: of two to four seeds 5 % miss it at most."""
+    for n in (2, 3, 4):
+        own = rng.normal(-0.01, 0.1, size=(400, n, 1))
+        halves = [half_success(DOSE, (one > DOSE).astype(float)) for one in own]
+        assert np.mean([half.low > -0.01 or half.high < -0.01 for half in halves]) <= 0.05
 
 
 def test_seeds_that_agree_on_a_ragged_edge_have_an_interval() -> None:

@@ -104,7 +104,7 @@ def rate(value: float, low: float, high: float, bound: object) -> str:
         return f"{bound} {_plain(end)}" if 0 < end < math.inf else "unknown"
     if isinstance(bound, str) and bound:
         return f"{bound} {_plain(value)}"
-    return f"{_digits(value)} [{_digits(low)}, {_digits(high)}]"
+    return _digits(value) + ("" if math.isnan(low) else f" [{_digits(low)}, {_digits(high)}]")
 
 
 def ratio_of(row: Any) -> str:
