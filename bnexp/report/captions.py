@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from bnexp import plots
 from bnexp.config.study import ValueClaim
 from bnexp.metrics import describe
-from bnexp.report.numbers import each, listed
+from bnexp.report.numbers import each, interval, listed
+from bnexp.stats.estimate import paired_t
 from bnexp.stats.tables import Tables
+from bnexp.stats.testing import error_of_each
 from bnexp.store.declared import Declared
 from bnexp.store.given import of_text
 
@@ -89,17 +92,26 @@ def statistics(runs: pd.DataFrame, factor: str, pair: tuple[str, str]) -> str:
         pair: The metrics with running and with population statistics.
     """
     what = describe(pair[0])
-    gains = (runs[pair[1]] - runs[pair[0]]).groupby(runs[factor], sort=False).mean()
+    gains = runs[pair[1]] - runs[pair[0]]
+    by_seed = gains.groupby([runs[factor], runs["seed"]], sort=False).mean()
+    values = {
+        str(level): of.to_numpy(dtype=np.float64)
+        for level, of in by_seed.groupby(level=0, sort=False)
+        if (of.abs() > 0).any()
+    }
+    together = 1 - error_of_each(len(values))
     told = [
-        f"{what.show(gain, difference=True)} with {plots.short(factor)} {level}"
-        for level, gain in gains[gains.abs() > 0].items()
+        f"{interval(what, paired_t(of, together), difference=True)} with {plots.short(factor)} "
+        f"{level}"
+        for level, of in values.items()
     ]
     cut = f", and so on ({len(told)} levels)" if len(told) > MOST_NAMED else ""
     return (
         "The same trained weights, evaluated with the running statistics and with those of the "
         "whole training set. From the first to the second, accuracy changes on average by "
-        f"{listed(told[:MOST_NAMED])}{cut} ({what.unit_difference}): a line that rises shows "
-        "what the running statistics cost, one that falls what they gain."
+        f"{listed(told[:MOST_NAMED])}{cut} ({what.unit_difference}; Student-t intervals over "
+        "the seeds, together 95 %): a line that rises shows what the running statistics cost, "
+        "one that falls what they gain."
     )
 
 

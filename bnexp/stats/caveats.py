@@ -21,7 +21,8 @@ from bnexp.study.power import ALPHA
 COLUMNS = {
     "code": Column(
         "What cannot be told: smallest_p, what no p falls below with n seeds; adjusted_p, the "
-        "same after Holm's adjustment; few_seeds, too few to show skewness; detectable, the "
+        "same after Holm's adjustment; few_seeds, too few to show skewness; rare_runs, the "
+        "share of studies that hold no run of a kind that is one in ten; detectable, the "
         "smallest effect that is found; skewed, comparisons whose intervals cover too little; "
         "pairs_missing, comparisons that lack seeds; exploratory, those declared after the "
         "first run; chosen_on_test, learning rates; no_change, a factor without any effect; "
@@ -36,6 +37,8 @@ COLUMNS = {
 }
 # Below that many seeds skewness cannot be told from chance.
 FEW_SEEDS = 10
+# How often a run is not of a kind that is one in ten.
+COMMON = 0.9
 # What t intervals lose grows with skewness^2 / n (Hall 1992, "The bootstrap and Edgeworth
 # expansion", sec. 2.6); by the table in `estimate` they stay within .93 to .97 below this.
 SKEWED, SKEWED_AT = 1.0, 30
@@ -149,6 +152,12 @@ def _about_p(main: pd.DataFrame, looks: Looks) -> Iterator[CaveatRow]:
             "skewed, 95 % t intervals cover 82 to 89 % at 5 seeds and 93 % only from 30"
         )
         yield "few_seeds", "", n, text
+    if (unseen := COMMON**n) > ALPHA:
+        text = (
+            f"of studies with {n} seeds {unseen:.0%} hold no run of a kind that is one in ten, "
+            "such as one that crashes: what is said of means is then of the other runs alone"
+        ).replace("%", " %")
+        yield "rare_runs", "", unseen, text
     family = int(main.groupby("response").size().max())
     adjusted = min(1.0, float(looks.p(floor, n)) * family)
     if floor < ALPHA <= adjusted:

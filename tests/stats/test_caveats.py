@@ -71,6 +71,16 @@ def test_skewed_differences_are_said_aloud(rng: np.random.Generator) -> None:
     assert not {"few_seeds", "skewed"} & set(caveats(60, rng).index)
 
 
+@pytest.mark.parametrize(("n", "said"), [(10, "35 %"), (28, "5 %"), (29, "")])
+def test_rare_runs_may_not_be_among_few(n: int, said: str, rng: np.random.Generator) -> None:
+    """Ten seeds hold no run of a kind that is one in ten in .9^10 of studies, 29 in .047."""
+    found = caveats(n, rng)
+    assert ("rare_runs" in found.index) == bool(said)
+    if said:
+        assert f"with {n} seeds {said} hold no run" in found.loc["rare_runs"]["text"]
+        assert found.loc["rare_runs"]["value"] == pytest.approx(0.9**n)
+
+
 def test_missing_pairs_are_said_aloud(rng: np.random.Generator) -> None:
     """A single run that is not there is missed by every planned contrast."""
     row = caveats(12, rng, drop=3).loc["pairs_missing"]
