@@ -176,10 +176,11 @@ def _factor_line(
 ) -> Line:
     """Return a factor's share beside its main effect, the largest if there are several.
 
+    One that a single seed is left of has no interval, and stands behind those that have.
     Of an effect that reverses it has both directions instead of their average.
     """
     own = [main for main in mains if main.factor == share.factor]
-    shown = max(own, key=lambda main: -1 if _none(main) else abs(main.estimate))
+    shown = max(own, key=_size)
     if turning is not None:
         shown = next(main for main in own if compared(main) == compared(turning))
     comparison = compared(shown)
@@ -195,6 +196,11 @@ def _factor_line(
     only = links.of_contrast(study.factors, shown.factor, shown.level_a, shown.level_b, "")
     effect = links.to_runs(f"reverses: {'; '.join(ends)}", only)
     return dataclasses.replace(line, effect=effect, settled=True)
+
+
+def _size(main: Any) -> tuple[bool, float]:
+    """Return what the largest effect is known by; one without an interval stands behind."""
+    return not math.isnan(main.sim_low), -1.0 if _none(main) else abs(main.estimate)
 
 
 def _line(study: Declared, what: Metric, main: Any, share: Any, comparison: str) -> Line:

@@ -87,7 +87,8 @@ def _turned(mains: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
             around, ["level_b", "level_a"]
         ].to_numpy()
         for key, source in (
-            ("estimate", "estimate"), ("ci_low", "ci_high"), ("ci_high", "ci_low")
+            ("estimate", "estimate"), ("ci_low", "ci_high"), ("ci_high", "ci_low"),
+            ("sim_low", "sim_high"), ("sim_high", "sim_low"),
         ):  # fmt: skip
             turned.loc[around, key] = -table.loc[around, source]
         found[letter] = turned
@@ -158,7 +159,9 @@ def _table(
         "lined-up",
         "The same comparisons in each study",
         "Means over the seeds with the 95 % Student-t interval of one effect alone; nothing "
-        "stands where a study does not have these levels or did not measure that.",
+        "stands where a study does not have these levels or did not measure that."
+        + " Verdicts hold together for all effects here on a response."
+        * bool(judged),
         header,
         [row[: len(header)] for row in rows],
     )

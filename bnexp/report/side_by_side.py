@@ -21,13 +21,15 @@ from bnexp.report.verdict import columns, in_words, sides, verdict
 from bnexp.stats import agreement
 
 RULE = (
-    "{a} \N{MINUS SIGN} {b} is the difference of the two estimates, with Welch's 95 % "
-    "interval for independent samples of about normal runs. They agree if it lies within a "
-    "margin by two one-sided tests at 5 % (its 90 % interval inside), they differ if the 95 % "
-    "interval excludes zero, and else nobody can tell. The margin is {margin}. Of differences "
-    "that are all zero in truth, one in 20 would be said to differ by chance, and of those as "
-    "large as the margin one in 20 to agree. Runs that both folders share make the samples "
-    "alike, so that the intervals are wider than they had to be."
+    "{a} \N{MINUS SIGN} {b} is the difference of the two estimates, with Welch's interval for "
+    "independent samples of about normal runs, which holds together with those of all other "
+    "differences on a response in its table (95 %, Šidák). They differ if that excludes zero, "
+    "they agree if the difference lies within a margin by two one-sided tests at 5 % (its 90 % "
+    "interval inside), and else nobody can tell. The margin is {margin}. Where nothing differs "
+    "in truth, one such table in 20 says of something on a response that it does; of "
+    "differences as large as the margin one in 20 would be said to agree, and all of them at "
+    "once no more often. Runs that both folders share make the samples alike, so that the "
+    "intervals are wider than they had to be."
 )
 NOISE_FLOOR = "the noise floor, the SD of the same number over the seeds of both folders"
 
@@ -57,18 +59,22 @@ def pair(a: str, first: Analysis, b: str, second: Analysis) -> Pair:
     """Return two folders with the same factors and levels, named by the letters a and b."""
     keys = ["kind", "factor", "level_a", "level_b", "given", "response"]
     margins = _margins(first.study.claims)
-    contrasts = agreement.differences(
-        first.tables.contrasts, second.tables.contrasts, keys, margins
-    )
     factors = list(first.study.factors)
-    cells = agreement.differences(
-        first.tables.cells, second.tables.cells, [*factors, "response"], margins, "mean"
+    runs = agreement.shared_runs(first.records, second.records)
+    identical = _are_all(runs, len(first.records), len(second.records))
+    contrasts, cells = (
+        agreement.differences(*sides, names, margins, mean, identical=identical)
+        for sides, names, mean in (
+            ((first.tables.contrasts, second.tables.contrasts), keys, "estimate"),
+            ((first.tables.cells, second.tables.cells), [*factors, "response"], "mean"),
+        )
     )
     # Cells are of every metric; a page for readers keeps to what the study declares.
     cells = cells[cells["response"].isin(first.tables.responses)]
     simple = contrasts["kind"] == "simple"
-    claims = agreement.claims(first.tables.claims, second.tables.claims, margins)
-    runs = agreement.shared_runs(first.records, second.records)
+    claims = agreement.claims(
+        first.tables.claims, second.tables.claims, margins, identical=identical
+    )
     found = [
         _effects(
             first,
@@ -154,8 +160,9 @@ def _effects(
         )
     header = ["comparison", *(["given"] if conditional else []), "response", *columns(a, b)]
     note = (
-        "Accuracies in percentage points. The direction is the same if both intervals lie on "
-        "the same side of zero, and open where one contains it."
+        "Accuracies in percentage points. The direction is the same if both simultaneous "
+        "intervals, as each folder's own page has them, lie on the same side of zero, and open "
+        "where one contains it."
     )
     header += ["verdict", "direction", f"n {a}", f"n {b}"]
     return TableText(name, title, note, header, rows[:MOST_ROWS])
@@ -232,6 +239,11 @@ def _tally(frame: pd.DataFrame) -> str:
     words = {"agree": "agree", "differ": "differ", "cannot tell": "cannot be told"}
     counts = [(answers.count(kind), told) for kind, told in words.items()]
     return ", ".join(f"{n} {told}" for n, told in counts if n) or "none"
+
+
+def _are_all(runs: pd.DataFrame, n_first: int, n_second: int) -> bool:
+    """Return whether two folders hold the same runs, and nothing else."""
+    return bool(len(runs) and (runs["n_equal"] == max(n_first, n_second)).all())
 
 
 def _identical(runs: pd.DataFrame) -> str:

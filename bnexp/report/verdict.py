@@ -8,6 +8,7 @@ from bnexp.metrics.metric import Metric
 from bnexp.report.forest import Estimate
 from bnexp.report.numbers import Marked
 from bnexp.stats import agreement
+from bnexp.stats.estimate import CONFIDENCE
 
 # How a verdict looks, as the page's style names it.
 LOOKS = {"agree": "yes", "differ": "no", "cannot tell": "inconclusive"}
@@ -29,7 +30,7 @@ def sides(one: Any, mean: str = "estimate") -> Iterator[Estimate]:
 
 def columns(a: str, b: str) -> list[str]:
     """Return the heads of the columns of `sides`."""
-    return [f"{a} [95 %]", f"{b} [95 %]", f"{a} \N{MINUS SIGN} {b} [95 %]"]
+    return [f"{a} [95 %]", f"{b} [95 %]", f"{a} \N{MINUS SIGN} {b} [95 %, together]"]
 
 
 def in_words(what: Metric, row: Any, a: str, b: str) -> str:
@@ -37,11 +38,15 @@ def in_words(what: Metric, row: Any, a: str, b: str) -> str:
     if row.same:
         return f"{a} and {b} have the very same numbers"
     if math.isnan(row.ci_low):
-        return "a single seed has no interval"
+        alone = min(row.n_first, row.n_second) < 2
+        return (
+            "a single seed has no interval" if alone else "seeds that change nothing have none"
+        )
     found = agreement.agree(row)
     level, low, high = ("90 %: ", row.tost_low, row.tost_high)
     if found != "agree":
-        level, low, high = ("", row.ci_low, row.ci_high)
+        level = "" if row.confidence == CONFIDENCE else f"{100 * row.confidence:.4g} %: "
+        low, high = row.ci_low, row.ci_high
     unit = f" {what.unit_difference}" if what.unit_difference else ""
     estimate = what.show(row.estimate, difference=True)
     told = f"{a} \N{MINUS SIGN} {b} is {estimate}{unit} {_bracketed(what, level, low, high)}"

@@ -10,6 +10,7 @@ from scipy import stats
 
 from bnexp.metrics import TIMES
 from bnexp.stats.estimate import CONFIDENCE
+from bnexp.stats.testing import error_of_each
 from bnexp.store.records import RunRecord
 from bnexp.study.power import ALPHA
 
@@ -20,22 +21,33 @@ def differences(
     keys: Sequence[str],
     margins: Mapping[str, float],
     mean: str = "estimate",
+    *,
+    identical: bool = False,
 ) -> pd.DataFrame:
     """Return the estimates that both frames have, with their difference and its intervals.
 
     The intervals are Welch's, of two independent samples, from the standard errors that the
     two Student-t intervals are made of. NaN where one of them has no interval.
 
-    Columns: `estimate`, `ci_low`, `ci_high` (95 %), `tost_low`, `tost_high` (90 %), `margin`
-    and `same`, whether both sides have the very same numbers.
+    Columns: `estimate`, `ci_low`, `ci_high` (which hold together with those of all differences
+    of the response, simple effects apart, in 95 %), `confidence` (of these, alone), `tost_low`,
+    `tost_high` (90 %, alone: that all differences agree needs no adjustment, Berger 1982),
+    `margin` and `same`, whether both sides have the very same numbers: without an interval only
+    of the same runs, since whole numbers are equal by chance.
 
     Args:
+        identical: Whether the two frames are of the same runs.
         margins: By response, within which two numbers are as good as equal. Of others it is
             the noise floor: the SD over the seeds, pooled over both.
     """
     columns = [mean, "ci_low", "ci_high", "n"]
     sides = [
-        one.assign(freedom=one.get("freedom", one["n"] - 1))[[*keys, *columns, "freedom"]]
+        one.assign(
+            freedom=one.get("freedom", one["n"] - 1),
+            # Of a table without families each interval stands alone.
+            sim_low=one.get("sim_low", one["ci_low"]),
+            sim_high=one.get("sim_high", one["ci_high"]),
+        )[[*keys, *columns, "freedom", "sim_low", "sim_high"]]
         for one in (first, second)
     ]
     both = sides[0].merge(sides[1], on=list(keys), suffixes=("_first", "_second"))
@@ -54,7 +66,11 @@ def differences(
         square**2 / freedom for square, freedom in zip(squares, freedoms, strict=True)
     )
     freedom = np.divide(total**2, weights, out=np.ones_like(total), where=weights > 0)
-    for name, share in (("ci", (1 + CONFIDENCE) / 2), ("tost", 1 - ALPHA)):
+    families = [both["response"], *([both["kind"] == "simple"] if "kind" in both else [])]
+    n_family = pd.Series(total, both.index).groupby(families).transform("count")
+    error = n_family.map(error_of_each).to_numpy(dtype=np.float64)
+    both["confidence"] = 1 - error
+    for name, share in (("ci", 1 - error / 2), ("tost", 1 - ALPHA)):
         half = stats.t.ppf(share, freedom) * np.sqrt(total)
         both[f"{name}_low"] = both["estimate"] - half
         both[f"{name}_high"] = both["estimate"] + half
@@ -69,12 +85,17 @@ def differences(
         for side in ("first", "second")
     )
     alike = (ones == others) | (np.isnan(ones) & np.isnan(others))
-    both["same"] = alike.all(axis=1) & both["estimate"].notna()
+    known = identical | both["ci_low_first"].notna()
+    both["same"] = alike.all(axis=1) & both["estimate"].notna() & known
     return both
 
 
 def claims(
-    first: pd.DataFrame, second: pd.DataFrame, margins: Mapping[str, float]
+    first: pd.DataFrame,
+    second: pd.DataFrame,
+    margins: Mapping[str, float],
+    *,
+    identical: bool = False,
 ) -> pd.DataFrame:
     """Return what both of two tables of claims have, with the difference of the estimates.
 
@@ -89,7 +110,7 @@ def claims(
         )
         for one in (first, second)
     )
-    found = differences(one, two, keys, margins)
+    found = differences(one, two, keys, margins, identical=identical)
     for name, side in (("first", one), ("second", two)):
         verdicts = side[[*keys, "verdict"]].rename(columns={"verdict": f"verdict_{name}"})
         found = found.merge(verdicts, on=keys)
@@ -100,11 +121,12 @@ def claims(
 def agree(row: Any) -> str:
     """Return `agree`, `differ` or `cannot tell`.
 
-    Two numbers agree if their difference lies within the margin by two one-sided tests at
-    5 %, and differ if the 95 % interval excludes zero: that a difference may be zero is no
-    agreement where it may as well be large. The very same numbers agree.
+    Two numbers agree if their difference lies within the margin by two one-sided tests, and
+    differ if its interval excludes zero: that a difference may be zero is no agreement where
+    it may as well be large. The very same numbers agree.
 
-    Source: Schuirmann (1987), see `testing.tost`; here of two samples.
+    Source: Schuirmann (1987), see `testing.tost`; here of two samples. Berger (1982),
+    "Multiparameter hypothesis testing and acceptance sampling", Technometrics 24.
     """
     if row.same or (-row.margin < row.tost_low and row.tost_high < row.margin):
         return "agree"
@@ -114,7 +136,7 @@ def agree(row: Any) -> str:
 def direction(row: object) -> str:
     """Return whether two effects have the same settled sign."""
     signs = [
-        int(getattr(row, f"ci_low_{side}") > 0) - int(getattr(row, f"ci_high_{side}") < 0)
+        int(getattr(row, f"sim_low_{side}") > 0) - int(getattr(row, f"sim_high_{side}") < 0)
         for side in ("first", "second")
     ]
     if 0 not in signs:

@@ -70,6 +70,28 @@ def test_a_third_of_a_published_study_less_widens_its_intervals(
     assert (of_left["sim_high"] > of_whole["estimate"]).all()
 
 
+def test_what_a_single_seed_shows_is_not_the_largest_effect(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """Of three differences the one that has no interval is not the one that is shown."""
+
+    def measure(run: Run) -> dict[str, float | None]:
+        pool = run.cell.labels["model.pool"]
+        if pool == "stride" and run.seed:
+            return {"test_accuracy": None, "train_loss": None}
+        return {
+            "test_accuracy": 0.9 if pool == "stride" else rng.normal(0.7, 0.01),
+            "train_loss": 1.0,
+        }
+
+    arguments = ["norm=none,batch", "model.pool=avg,max,stride", "seed=range(4)"]
+    _, store = planted(arguments, tmp_path, measure)
+    study = store.read_study()
+    found = answers(study, Tables(study, store.load(study.run_ids)))[0]
+    (line,) = (line for line in found.lines if line.factor == "pool")
+    assert line.comparison.startswith("max \N{MINUS SIGN} avg")
+
+
 def test_a_cell_without_runs_is_said_in_words(tmp_path: Path) -> None:
     """Where a cell always diverges no number is made up, and none is called nothing."""
 

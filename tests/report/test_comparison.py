@@ -119,9 +119,9 @@ def test_each_claim_is_replicated_or_not(tmp_path: Path) -> None:
     helps, learns, strays = rows.values()
     assert (helps["replicated"], helps["A"], helps["B"]) == ("differ", "supported", "refuted")
     assert helps["A [95 %]"].startswith("+4.9")
-    assert helps["A \N{MINUS SIGN} B [95 %]"].startswith("+10.00 [")
+    assert helps["A \N{MINUS SIGN} B [95 %, together]"].startswith("+10.00 [")
     assert learns["A [95 %]"].startswith("7")
-    assert learns["A \N{MINUS SIGN} B [95 %]"].startswith("+10.00 [")
+    assert learns["A \N{MINUS SIGN} B [95 %, together]"].startswith("+10.00 [")
     assert strays["replicated"] == "agree"  # the very same runs
     assert strays["A [95 %]"].endswith(")")
 
@@ -319,6 +319,6 @@ def test_each_folders_numbers_stand_under_its_head(tmp_path: Path) -> None:
     shift = -66 * sum(NOISE[:5]) / 5, -66 * sum(NOISE[:7]) / 7
     assert float(estimates["A [95 %]"]) == pytest.approx(2 + shift[0], abs=0.006)
     assert float(estimates["B [95 %]"]) == pytest.approx(9 + shift[1], abs=0.006)
-    difference = float(estimates["A \N{MINUS SIGN} B [95 %]"])
+    difference = float(estimates["A \N{MINUS SIGN} B [95 %, together]"])
     assert difference == pytest.approx(-7 + shift[0] - shift[1], abs=0.011)
     assert (found["n A"], found["n B"]) == ("5", "7")

@@ -8,23 +8,33 @@ from scipy import stats as reference
 from bnexp.stats.agreement import agree, differences
 from bnexp.stats.estimate import paired_t
 
-STUDIES = 2000
+STUDIES = 1000
+VERDICTS = ["agree", "differ", "cannot tell"]
 
 
 def verdicts(
-    rng: np.random.Generator, n: int, difference: float, margins: dict[str, float]
+    rng: np.random.Generator,
+    n: int,
+    difference: float,
+    margin: float | None = None,
+    size: int = 1,
 ) -> pd.Series:
-    """Return how often two folders of n seeds are said to agree, to differ, or neither."""
+    """Return in which share of studies something is said to agree, to differ, or neither.
+
+    Args:
+        size: Of how many differences a study is, each as large in truth.
+    """
     frames = []
     for shift in (difference, 0.0):
-        samples = rng.normal(shift, 1, size=(STUDIES, n))
-        rows = [vars(paired_t(sample)) | {"response": "y"} for sample in samples]
-        frames.append(pd.DataFrame(rows).assign(study=range(STUDIES)))
-    both = differences(*frames, ["study", "response"], margins)
+        samples = rng.normal(shift, 1, size=(STUDIES * size, n))
+        rows = [vars(paired_t(sample)) for sample in samples]
+        frame = pd.DataFrame(rows).assign(at=range(len(rows)))
+        frames.append(frame.assign(response=(frame["at"] // size).astype(str)))
+    margins = {} if margin is None else {str(study): margin for study in range(STUDIES)}
+    both = differences(*frames, ["at", "response"], margins)
     answers = pd.Series([agree(row) for row in both.itertuples()])
-    return answers.value_counts(normalize=True).reindex(
-        ["agree", "differ", "cannot tell"], fill_value=0
-    )
+    said = [answers.eq(one).groupby(both["response"]).any().mean() for one in VERDICTS]
+    return pd.Series(said, VERDICTS)
 
 
 FOUR_ERRORS = 4 * np.sqrt(0.05 * 0.95 / STUDIES)
@@ -33,20 +43,25 @@ FOUR_ERRORS = 4 * np.sqrt(0.05 * 0.95 / STUDIES)
 @pytest.mark.parametrize("n", [3, 5, 30])
 def test_what_differs_by_the_margin_rarely_agrees(n: int, rng: np.random.Generator) -> None:
     """Numbers that lie the margin apart are said to agree in 5 %, with few seeds in none."""
-    assert verdicts(rng, n, 1.5, {"y": 1.5})["agree"] <= 0.05 + FOUR_ERRORS
+    assert verdicts(rng, n, 1.5, 1.5)["agree"] <= 0.05 + FOUR_ERRORS
     # The noise floor is an estimate itself.
-    assert verdicts(rng, n, 1.0, {})["agree"] <= 0.05 + FOUR_ERRORS
+    assert verdicts(rng, n, 1.0)["agree"] <= 0.05 + FOUR_ERRORS
 
 
 @pytest.mark.parametrize("n", [3, 5, 30])
 def test_what_is_the_same_rarely_differs(n: int, rng: np.random.Generator) -> None:
     """Equal truths are said to differ in 5 %, and to agree where there are seeds enough."""
-    found = verdicts(rng, n, 0.0, {})
+    found = verdicts(rng, n, 0.0)
     assert found["differ"] <= 0.05 + FOUR_ERRORS
     if n == 3:
         assert found["cannot tell"] > 0.9  # wide intervals hold zero, and much else
     if n == 30:
         assert found["agree"] > 0.9
+
+
+def test_of_many_differences_none_is_one_by_chance(rng: np.random.Generator) -> None:
+    """Of ten on a response 5 % of studies say that some differ; each by itself, 40 % did."""
+    assert verdicts(rng, 10, 0.0, size=10)["differ"] <= 0.05 + FOUR_ERRORS
 
 
 def test_opposite_signs_do_not_agree_for_want_of_seeds() -> None:
@@ -62,7 +77,7 @@ def test_opposite_signs_do_not_agree_for_want_of_seeds() -> None:
 
 
 def test_the_same_numbers_agree() -> None:
-    """A copy agrees with itself, with or without an interval; missing numbers do not."""
+    """A copy agrees with itself; without an interval, other runs that hit the same do not."""
     frame = pd.DataFrame(
         {
             "response": ["a", "b", "c"],
@@ -72,8 +87,9 @@ def test_the_same_numbers_agree() -> None:
             "n": [3, 3, 0],
         }
     )
-    both = differences(frame, frame, ["response"], {})
-    assert [agree(row) for row in both.itertuples()] == ["agree", "agree", "cannot tell"]
+    for identical, seven in ((True, "agree"), (False, "cannot tell")):
+        both = differences(frame, frame, ["response"], {}, identical=identical)
+        assert [agree(row) for row in both.itertuples()] == ["agree", seven, "cannot tell"]
 
 
 def test_fewer_degrees_of_freedom_are_those_of_the_intervals() -> None:
