@@ -29,7 +29,7 @@ def test_lines_are_said_to_differ_only_where_an_interval_says_so(
     """An interval that holds zero tells nobody whether lines are parallel."""
     said = captions.interaction(of_interaction(*ends), *by)
     assert ("depends on" in said) == depends
-    assert "In loss" in said or "accuracy (test) and loss" in said
+    assert "In loss" in said or "accuracy (test); and loss" in said
     assert said.endswith("cannot be told from parallel ones.")
 
 
