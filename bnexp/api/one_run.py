@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from bnexp.config.part import label
 from bnexp.store.declared import Declared
 from bnexp.store.folder import Store
 from bnexp.store.records import RunRecord
@@ -69,7 +70,7 @@ def one_run(store: Store, run_id: str) -> OneRun:
     cells = [levels for levels, ids in study.cells if ids.get(record.seed) == run_id]
     ids_of = [(levels, ids[record.seed]) for levels, ids in study.cells if record.seed in ids]
     records = {one.run_id: one for one in store.load({run_id for _, run_id in ids_of})}
-    levels = cells[0] if cells else {key: str(value) for key, value in record.cell.items()}
+    levels = cells[0] if cells else {key: label(value) for key, value in record.cell.items()}
     return OneRun(
         store,
         study,

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
+from bnexp.config.part import label
 from bnexp.errors import printable
 from bnexp.store.image_outcomes import ImageOutcomes
 
@@ -68,7 +69,7 @@ class RunRecord:
     def title(self) -> str:
         """Return the run's levels and seed as one types them."""
         return " ".join(
-            f"{key}={value}" for key, value in {**self.cell, "seed": self.seed}.items()
+            f"{key}={label(value)}" for key, value in {**self.cell, "seed": self.seed}.items()
         )
 
     @property

@@ -38,3 +38,11 @@ def test_a_record_is_immutable() -> None:
     record = RunRecord(1, "a", "s", {}, 0, "ok", {}, {}, [], {})
     with pytest.raises(dataclasses.FrozenInstanceError, match="status"):
         record.status = "failed"
+
+
+def test_a_title_is_typed() -> None:
+    """Levels stand in it as a sweep has them, not as Python writes them."""
+    cell = {"data.corrupt": None, "model.bias": True, "optimizer.lr": 0.1, "norm": "none"}
+    record = RunRecord(1, "a", "s", cell, 2, "ok", {}, {}, [], {})
+    typed = "data.corrupt=null model.bias=true optimizer.lr=0.1 norm=none seed=2"
+    assert record.title == typed
