@@ -1,19 +1,20 @@
 """The figure of the answer: the numbers that it rests on, and nothing else."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from bnexp.metrics import describe
-from bnexp.plots.names import LETTER, cell_name, contrast_name, wrapped
+from bnexp.plots.names import LETTER, contrast_name, in_lines, named_levels, wrapped
 from bnexp.plots.says import change_of
 from bnexp.plots.style import add_noise, add_note, draw_intervals, new_figure
 from bnexp.store.given import of_text
 
 COLOUR = {"cannot_tell": "#777777"}  # of a difference whose interval holds zero
 MOST_ROWS = 40
+LETTERS, LINE = 26, 0.155  # of a line of a row's name, and its height in inches
 
 
 def answer(
@@ -30,9 +31,11 @@ def answer(
     table = answers.head(MOST_ROWS)
     responses = list(dict.fromkeys(table["response"]))
     sizes = [int((table["response"] == name).sum()) for name in responses]
-    names = [_name(row, varied) for row in table.to_dict("records")]
+    lines = [name.split("\n") for name in _labels(table, varied)]
+    tall = 0.3 + LINE * (max(map(len, lines)) - 1)
     figure = new_figure(
-        4 + LETTER * max(map(len, names)), sum(0.3 * size + 0.75 for size in sizes) + 0.3
+        4 + LETTER * max(len(line) for one in lines for line in one),
+        sum(tall * size + 0.75 for size in sizes) + 0.3,
     )
     panels = figure.subplots(
         len(responses), 1, squeeze=False, height_ratios=[n + 1 for n in sizes]
@@ -42,7 +45,8 @@ def answer(
         here = table[table["response"] == response]
         axes.axvline(0, color="black", linewidth=0.8)
         rows = np.arange(len(here))
-        names_here = np.array([_name(row, varied) for row in here.to_dict("records")])
+        labels = _labels(here, varied)
+        names_here = np.array([label.replace("\n", " ") for label in labels])
         values = here[["estimate", "ci_low", "ci_high"]] * what.scale
         unsettled = here["outcome"].isin(COLOUR).to_numpy()
         for some, colour in ((~unsettled, "black"), (unsettled, COLOUR["cannot_tell"])):
@@ -56,7 +60,7 @@ def answer(
                 says=says,
                 of=change_of(response),
             )
-        axes.set_yticks(rows, names_here)
+        axes.set_yticks(rows, labels)
         axes.set_ylim(len(here) - 0.4, -0.6)
         axes.margins(x=0.12)
         if response in noise:
@@ -76,8 +80,12 @@ def answer(
     return figure
 
 
-def _name(row: Mapping[Hashable, object], varied: Sequence[str]) -> str:
-    levels = of_text(str(row["given"])).items()
-    given = {key: level for key, level in levels if key in varied}
-    name = contrast_name(*(str(row[key]) for key in ("factor", "level_a", "level_b")))
-    return f"{name}, {cell_name(given)}" if given else name
+def _labels(answers: pd.DataFrame, varied: Sequence[str]) -> list[str]:
+    """Return the name of each difference, in lines that leave room on a phone."""
+    found = []
+    for row in answers.astype(str).to_dict("records"):
+        levels = of_text(row["given"]).items()
+        given = named_levels({key: level for key, level in levels if key in varied})
+        name = contrast_name(row["factor"], row["level_a"], row["level_b"])
+        found.append(in_lines([name, *given], LETTERS))
+    return found

@@ -17,18 +17,24 @@ def short(key: str) -> str:
 
 def cell_name(levels: Mapping[str, str]) -> str:
     """Return the levels of a cell as one reads them."""
-    return ", ".join(_parts(levels))
+    return ", ".join(named_levels(levels))
 
 
-def _parts(levels: Mapping[str, str]) -> list[str]:
+def named_levels(levels: Mapping[str, str]) -> list[str]:
+    """Return the name of each level with its factor's."""
     return [f"{short(key)} {level}" for key, level in levels.items()]
 
 
 def panel_title(levels: Mapping[str, str], inches: float) -> str:
     """Return the name of a cell, broken into lines that do not run into the next panel's."""
+    return in_lines(named_levels(levels), inches / 0.067)
+
+
+def in_lines(parts: Sequence[str], letters: float) -> str:
+    """Return parts with commas between them, in lines that are as long at most if they can."""
     lines = [""]
-    for part in _parts(levels):
-        if lines[-1] and len(lines[-1]) + len(part) + 2 > inches / 0.067:
+    for part in parts:
+        if lines[-1] and len(lines[-1]) + len(part) + 2 > letters:
             lines.append("")
         lines[-1] += f", {part}" if lines[-1] else part
     return ",\n".join(lines)

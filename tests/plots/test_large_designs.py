@@ -11,6 +11,7 @@ import pytest
 
 from bnexp import plots, stats
 from bnexp.plots.panels import MOST_COLUMNS, MOST_PANELS, combinations, lines_and_panels, sheets
+from bnexp.store.given import as_text
 from tests.fabricate import frame_of
 
 LARGE = {
@@ -161,3 +162,26 @@ def test_zero_is_the_middle_of_every_panel_of_a_response_with_both_signs() -> No
     colours = [patch.get_facecolor() for axes in figure.axes for patch in axes.patches]
     assert sum(blue > red for red, _, blue, _ in colours) == 1
     assert len(colours) == 8
+
+
+def test_the_names_of_an_answers_rows_leave_room_for_it() -> None:
+    """A difference at levels of four factors is named in lines, whole, and on one when told."""
+    given = {"depth": "32", "model.activation": "tanh", "init": "kaiming", "optimizer.lr": "1"}
+    row = {
+        "response": "test_accuracy",
+        "factor": "norm",
+        "level_a": "batch",
+        "n": 3,
+        "level_b": "none",
+        "given": as_text(given),
+        "outcome": "above",
+        "estimate": 0.1,
+        "ci_low": 0.05,
+        "ci_high": 0.15,
+    }
+    made = plots.made(lambda: plots.answer(pd.DataFrame([row]), list(given)))
+    whole = "norm: batch \N{MINUS SIGN} none, depth 32, activation tanh, init kaiming, lr 1"
+    (said,) = json.loads(made["json"])
+    assert said["says"]["difference"] == [whole]
+    (wide,) = re.findall(r"max-width: (\d+)px", plots.inlined(made["svg"], "f", "answer"))
+    assert int(wide) < 600  # of 420 pixels two thirds: letters stay readable
