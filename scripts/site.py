@@ -26,6 +26,8 @@ WHERE = {
     "results/coverage.md": "results/coverage.md",
     "scripts/lesson.ipynb": "lesson.ipynb",
 }
+# Names in tables are not broken.
+STYLE = ".md-typeset td code { white-space: nowrap; word-break: normal; }\n"
 # Modules whose docstrings say what is computed, and how.
 STATISTICS = (
     *("estimate", "contrasts", "interquartile", "incomplete", "looks", "shares", "claims"),
@@ -47,6 +49,7 @@ def sources(folder: Path) -> None:
             place = folder / after
             own = ROOT / before
             texts[after] = moved(own.read_text(), own.parent, place.parent, folder)
+    texts["site.css"] = STYLE
     for name, text in texts.items():
         (folder / name).write_text(text)
 

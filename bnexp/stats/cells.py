@@ -22,7 +22,7 @@ COLUMNS = {
     "n_failed": Column("How many runs ended with an error.", "runs"),
     "n_untrained": Column("How many runs are not trained.", "runs"),
     "divergence_rate": Column(
-        "Which share of the runs that ended diverged.",
+        "The share that diverged of the runs that ended.",
         "share of 1",
         "Failed runs do not count.",
     ),
@@ -36,7 +36,7 @@ COLUMNS = {
     "sd": Column(
         "Standard deviation of runs that differ in nothing but their seed.",
         RESPONSE,
-        "Divided by n - 1. What it is at most no number of runs shows: one that fails rarely "
+        "Divided by n - 1. No number of runs shows how large it can be: one that fails rarely "
         "may not be among them.",
     ),
     "ci_low": Column(

@@ -20,17 +20,19 @@ from bnexp.store.frames import RUNS_COLUMNS as RUNS
 CODEBOOK = {
     "runs": Explained("a trained network", RUNS),
     "epochs": Explained("an epoch of a network", EPOCHS),
-    "cells": Explained("a cell and response", CELLS),
-    "contrasts": Explained("a comparison of two levels, and response", CONTRASTS),
-    "shares": Explained("a factor and response", SHARES),
+    "cells": Explained("a cell, in one response", CELLS),
+    "contrasts": Explained("a comparison of two levels, in one response", CONTRASTS),
+    "shares": Explained("a factor, in one response", SHARES),
     "answers": Explained("a number that answers the study's question", ANSWERS),
     "claims": Explained("a claim of the sources", CLAIMS),
     "caveats": Explained("something that the study cannot tell", CAVEATS),
     "divergence": Explained("a pair of levels of a factor", DIVERGENCE),
     "reversals": Explained("a difference of two levels that changes its sign", REVERSALS),
-    "max_lr": Explained("a definition and combination of other factors' levels", MAX_LR),
-    "max_lr_ratios": Explained("a pair of levels, definition and other levels", MAX_LR_RATIOS),
-    "outcomes": Explained("a comparison of two levels, and accuracy", OUTCOMES),
+    "max_lr": Explained("a definition, for one combination of the other factors", MAX_LR),
+    "max_lr_ratios": Explained(
+        "two levels, for one definition and other levels", MAX_LR_RATIOS
+    ),
+    "outcomes": Explained("a comparison of two levels, in one accuracy", OUTCOMES),
     "images": Explained("a test image on which two levels differ", IMAGES),
-    "equal_footing": Explained("a pair of levels, response and rule", FOOTING),
+    "equal_footing": Explained("a pair of levels, for one response and rule", FOOTING),
 }
