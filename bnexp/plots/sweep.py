@@ -110,9 +110,8 @@ def sweep(
     note = _note(cells[cells["response"].isin(place.floors)], place)
     if limits is not None and limits.table["lr"].notna().any():
         handles.append(handle("None", f"largest {short(axis)}", color="#555555", linestyle=":"))
-        note += (
-            f"; dotted: the largest {short(axis)} at which {limits.meaning}; shaded: its 95 %"
-        )
+        note += f"; dotted: the largest {short(axis)} at which {limits.meaning}"
+        note += "; shaded: its 95 % interval"
     add_legend(figure, handles)
     add_note(figure, note)
     return figure
