@@ -112,9 +112,10 @@ def _both_signs(groups: Iterable[Sequence[int]], estimates: Values, p: Values) -
     """Return the smallest p by which an effect is above zero and another below, 1 if none."""
     found = [1.0]
     for group in groups:
-        of_sign = [[p[at] for at in group if sign * estimates[at] > 0] for sign in (1, -1)]
+        known = [at for at in group if not np.isnan(p[at])]
+        of_sign = [[p[at] for at in known if sign * estimates[at] > 0] for sign in (1, -1)]
         if all(of_sign):
-            found.append(float(max(np.nanmin(one, initial=1.0) for one in of_sign)))
+            found.append(float(max(map(min, of_sign))))
     return min(found)
 
 

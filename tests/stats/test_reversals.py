@@ -63,6 +63,17 @@ def test_the_intervals_are_those_of_as_many_tests(rng: np.random.Generator) -> N
     assert row["high_up"] - row["up"] == pytest.approx(half)
 
 
+def test_an_effect_without_an_error_is_no_end(rng: np.random.Generator) -> None:
+    """Where all that is below zero is the same in every seed, nothing is told to reverse."""
+    noisy = list(rng.normal(size=6))
+    values = {cell: [0.0] * 6 for cell in CELLS}
+    for cell in CELLS:
+        if cell[0] == "1":
+            values[cell] = [9 + one for one in noisy] if cell[1] == "0" else [-4.0] * 6
+    contrasts = stats.contrasts(frame_of(values, list(FACTORS)), FACTORS, range(6), ["y"])
+    assert "a" not in set(stats.reversals(contrasts, FACTORS)["factor"])
+
+
 @pytest.mark.parametrize("studies", [20, pytest.param(250, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("only", [None, "1"])
 def test_effects_of_one_sign_do_not_reverse(
