@@ -152,6 +152,8 @@ def judge(
             }
             if row["asked"].of_sd and row["region_high"] < math.inf:
                 row["reason"] = "" if row["verdict"] == "refuted" else UNBOUNDED
+            if row["turns"]:  # it counts in the family: no other claim is judged more easily
+                row |= {"verdict": "inconclusive", "reason": row["turns"]}
             if math.isnan(decision.low):
                 row["reason"] = "too few seeds to show that all runs are alike"
     return pd.DataFrame(rows, columns=list(COLUMNS))
@@ -185,9 +187,10 @@ def _asked(
     compares = claim.is_difference or of_sd
     reason = untold(array, weights, claim.response, chance, compares=compares)
     ends = None if reason else turned(claim, array, factors, by_iqm=by_iqm, looks=looks)
+    turns = ""
     if ends:
         above, below = (as_text(end.given) for end in ends)
-        reason = f"the difference is above zero with {above} and below with {below}"
+        turns = f"the difference is above zero with {above} and below with {below}"
     return {
         "claim": claim.claim,
         "source": claim.source,
@@ -205,5 +208,6 @@ def _asked(
         "reason": reason,
         "verdict_mean": "inconclusive",
         "verdict_run": "" if in_pi is None else "ordinary" if in_pi else "not ordinary",
+        "turns": turns,
         "asked": Asked(values, low, high, of_sd=of_sd, sides=sides, freedom=of_t, looks=looks),
     }

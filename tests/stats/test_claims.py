@@ -237,6 +237,9 @@ def test_an_average_that_reverses_has_no_verdict() -> None:
         "the difference is above zero with norm=none and below with norm=batch",
     )
     assert one["ci_high"] < 0
+    both = [difference("max", "avg"), value(1.4, 0.3)]
+    beside = stats.judge(both, frame, FACTORS, range(5)).iloc[1]
+    assert beside["n_family"] == 2  # a claim without a verdict makes no other one easier
     inside = difference("max", "avg").model_copy(update={"given": {"norm": "none"}})
     assert found(inside)["verdict"] == "supported"
     assert found(equivalence("pool", "max", "avg", 10))["verdict"] == "supported"
