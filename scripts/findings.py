@@ -177,8 +177,10 @@ def _only(table: pd.DataFrame, levels: dict[str, str]) -> Any:
     """Return the one row with these levels."""
     for key, level in levels.items():
         table = table[table[key] == level]
-    (row,) = each(table)
-    return row
+    rows = list(each(table))
+    if len(rows) != 1:
+        raise LookupError(f"{len(rows)} rows of a table have {levels}")
+    return rows[0]
 
 
 def published() -> dict[str, Published]:

@@ -45,7 +45,8 @@ def floors(store: Store) -> Iterator[NoiseFloor]:
         cell = tuple(study.factors[key].index(level) for key, level in levels.items())
         data, model, train = config["data"], config["model"]["name"], config["train"]
         n_train = data["train_size"] or about(data).n_train - data["val_size"]
-        alike[data["name"], model, n_train, train["epochs"]].append(cell)
+        if train["epochs"]:  # a number of steps is no number of epochs
+            alike[data["name"], model, n_train, train["epochs"]].append(cell)
     accuracies = response_array(tables.runs, study.factors, study.seeds, tables.accuracy)
     guess = at_chance(accuracies, tables.chance)
     for response in dict.fromkeys((*study.responses, *LOSSES_AND_ACCURACIES)):
