@@ -44,7 +44,8 @@ def examples_per_s(config: Config, device_name: str, workers: int, *, read_loss:
     size = config.train.batch_size
     network = build(config, seed=0).to(device)
     optimizer = make_optimizer(config, network)
-    _train(network, optimizer, DataLoader(Subset(splits[0], range(8 * size)), size), device)
+    first = Subset(splits[0], range(min(8 * size, TRAIN)))
+    _train(network, optimizer, DataLoader(first, size), device)
     times = []
     with warnings.catch_warnings():
         # More processes than cores are worth a trial: we compare to the best of all.
