@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from bnexp.cli import main
+from bnexp.config.part import label
 from bnexp.report.reports import build
 from bnexp.store.folder import Store
 from bnexp.study.declare import open_design
@@ -130,7 +131,7 @@ def test_a_published_run_repeats(study: str, tmp_path: Path) -> None:
     assert main(command) == 0
     (path,) = (tmp_path / study / "runs").iterdir()
     again = json.loads(path.read_text())
-    levels = {key: str(level) for key, level in again["cell"].items()}
+    levels = {key: label(level) for key, level in again["cell"].items()}
     published = Store(RESULTS / study)
     told = published.read_study()
     (run_id,) = (ids[0] for cell, ids in told.cells if cell == levels)
