@@ -23,7 +23,7 @@ def at(**levels: str) -> dict[str, str]:
             [at(way="a", size="2"), at(way="b", size="2"), at(way="b", size="8")],
             "size 2 with way a and size 2 and 8 with way b",
         ),
-        ([at(pool="max"), at(pool="avg", lr="1")], "pool max and pool avg, lr 1"),
+        ([at(pool="max"), at(pool="avg", lr="1")], "pool max; and pool avg, lr 1"),
         ([at(size=size) for size in "123456"], "size 1, 2, 3 and 3 more"),
     ],
 )  # fmt: skip

@@ -260,7 +260,7 @@ def test_a_claim_about_what_is_not_varied_is_named(
     text = store.study.read_text()
     assert '"higher": "batch"' in text
     store.study.write_text(text.replace('"higher": "batch"', '"higher": "bath"'))
-    with pytest.raises(UsageError, match="claims: number 13 needs a level 'bath'"):
+    with pytest.raises(UsageError, match=r"claims: number \d+ needs a level 'bath'"):
         store.read_study()
 
 
@@ -349,7 +349,10 @@ def test_looks_are_counted_once_a_number_of_seeds(
 def test_a_published_study_has_shown_what_it_declares(tmp_path: Path) -> None:
     """Without the key a file stays as it is while its seeds do; more are a second look."""
     path = tmp_path / "study.json"
-    path.write_bytes((RESULTS / "pooling_vs_bn" / "study.json").read_bytes())
+    content = json.loads((RESULTS / "pooling_vs_bn" / "study.json").read_bytes())
+    json_files.write_json(
+        path, {**{key: content[key] for key in content if key != "looks"}, "earlier": []}
+    )
     before = path.read_bytes()
     published = study_file.read(path)
     assert published.looks is None
