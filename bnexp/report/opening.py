@@ -59,7 +59,7 @@ def openings(study: Declared, tables: Tables) -> list[Opening]:
         found = [_declared(study, tables, ask, own) for ask, own in asked]
     else:
         found = [_of_factors(study, tables, asked)]
-    if (failed := guessing(study, tables)) and not of_any_network(tables):
+    if not of_any_network(tables) and (failed := guessing(study, tables)):
         first = found[0]
         found[0] = Opening(f"{failed} {first.sentence}", first.outcome, first.numbers)
     return found

@@ -1,6 +1,5 @@
 """What answers the study's question: each quantity with its interval and its outcome."""
 
-import itertools
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -18,15 +17,19 @@ from bnexp.config.asks import (
     OwnBestAsk,
     SpreadAsk,
 )
-from bnexp.stats.cells import Factors, response_array
+from bnexp.stats.cells import Factors, combinations, response_array
 from bnexp.stats.estimate import CONFIDENCE, Values, known, paired_t, spread, standard_error
 from bnexp.stats.footing import own_best
 from bnexp.stats.incomplete import seed_values
-from bnexp.stats.interquartile import freedom, iqm_values
 from bnexp.stats.limits import untold
 from bnexp.stats.looks import ONE_LOOK, Looks
 from bnexp.stats.max_lr import widened
-from bnexp.stats.quantities import cell_weights, pair_weights, size_weights
+from bnexp.stats.quantities import (
+    cell_weights,
+    contrast_values,
+    pair_weights,
+    size_weights,
+)
 from bnexp.stats.testing import error_of_each, t_test_p
 from bnexp.stats.turning import End, turning
 from bnexp.store.columns import RESPONSE, Column
@@ -206,15 +209,14 @@ def _compared(
         array: The response `of` by seed and cell, shape (S, ...).
         weights: Of the cells, shape (...).
     """
-    values = (iqm_values if by_iqm else seed_values)(array, weights)
-    of_t = freedom(len(known(values))) if by_iqm else None
+    values, of_t = contrast_values(array, weights, by_iqm=by_iqm)
     reason = untold(array, weights, of, chance, compares=True)
     return {
         **dict(zip(("factor", "level_a", "level_b"), pair, strict=True)),
         "given": as_text(given),
         **asdict(paired_t(values, freedom=of_t)),
         "values": values,
-        "freedom": len(known(values)) - 1 if of_t is None else of_t,
+        "freedom": of_t,
         "p": t_test_p(values, of_t),
         "reason": reason,
         "outcome": "cannot_tell" if reason else "",
@@ -225,8 +227,8 @@ def _compared(
 def _apart(ask: AnyAsk, factors: Factors) -> Iterator[dict[str, str]]:
     """Yield what is fixed in each part of a question."""
     given = dict(getattr(ask, "given", {}))
-    for levels in itertools.product(*(factors[key] for key in ask.apart)):
-        yield {**given, **dict(zip(ask.apart, levels, strict=True))}
+    for levels in combinations({key: factors[key] for key in ask.apart}):
+        yield {**given, **levels}
 
 
 def _may_turn(ask: AnyAsk, factors: Factors) -> int:

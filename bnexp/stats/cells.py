@@ -1,5 +1,6 @@
 """Each cell by itself: its seeds, their mean and spread, how often it diverges."""
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -73,6 +74,12 @@ def response_array(
     index = tuple(at.to_numpy(dtype=np.intp) for at in position)
     array[index] = runs[response].to_numpy(dtype=np.float64)
     return snapped(array)
+
+
+def combinations(factors: Factors) -> Iterator[dict[str, str]]:
+    """Yield every combination of the levels of these factors, by their keys."""
+    for levels in itertools.product(*factors.values()):
+        yield dict(zip(factors, levels, strict=True))
 
 
 def diverged_array(runs: pd.DataFrame, factors: Factors, seeds: Sequence[int]) -> Values:

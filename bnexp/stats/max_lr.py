@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from scipy import stats
 from scipy.special import ndtri
 
 from bnexp.datasets.about import About
-from bnexp.stats.cells import Factors, diverged_array, response_array
+from bnexp.stats.cells import Factors, combinations, diverged_array, response_array
 from bnexp.stats.estimate import CONFIDENCE, Values
 from bnexp.stats.logistic import Half, half_success
 from bnexp.stats.testing import error_of_each
@@ -118,7 +118,7 @@ def max_lr(
     for name in DEFINITIONS:
         judged = measured["train_loss" if name == "fastest" else accuracy]
         for levels, index in zip(
-            _combinations(others), np.ndindex(judged.shape[1:-1]), strict=True
+            combinations(others), np.ndindex(judged.shape[1:-1]), strict=True
         ):
             cell = (slice(None), *index)
             success = _success(name, judged[cell], diverged[cell], about)
@@ -145,11 +145,6 @@ def learning_rates(factors: Factors) -> list[float]:
     except ValueError:
         return []
     return rates if all(0 < rate < math.inf for rate in rates) else []
-
-
-def _combinations(factors: Factors) -> Iterator[dict[str, str]]:
-    for levels in itertools.product(*factors.values()):
-        yield dict(zip(factors, levels, strict=True))
 
 
 def _success(definition: str, measured: Values, diverged: Values, about: About) -> Values:
@@ -192,7 +187,7 @@ def max_lr_ratios(table: pd.DataFrame, factors: Factors) -> pd.DataFrame:
     for definition, of_one in table.groupby("definition", sort=False):
         for factor, levels in others.items():
             rest = {key: each for key, each in others.items() if key != factor}
-            for given in _combinations(rest):
+            for given in combinations(rest):
                 here = where(of_one, given)
                 logs = {
                     str(row[factor]): _logged(row["lr"], row["lr_low"], row["lr_high"])

@@ -1,6 +1,6 @@
-"""Weights of the cells in what a claim or a question names by levels.
+"""Weights of the cells in what a claim or a question names by levels, and their sums by seed.
 
-All have the shape (levels of each factor); factors that are not named are averaged over.
+Weights have the shape (levels of each factor); factors that are not named are averaged over.
 """
 
 from collections.abc import Mapping
@@ -8,9 +8,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from bnexp.stats.cells import Factors
-from bnexp.stats.estimate import Values
+from bnexp.stats.estimate import Values, known
 from bnexp.stats.factorial import difference_weights
 from bnexp.stats.incomplete import seed_values
+from bnexp.stats.interquartile import freedom, iqm_values
 
 
 def cell_weights(levels: Mapping[str, str], factors: Factors) -> Values:
@@ -47,6 +48,17 @@ def size_weights(
     first, second = factors[factor]
     weights = pair_weights((factor, second, first), given, factors)
     return weights * (-1 if np.nansum(seed_values(array, weights)) < 0 else 1)
+
+
+def contrast_values(array: Values, weights: Values, *, by_iqm: bool) -> tuple[Values, int]:
+    """Return a contrast of means as one value a seed, shape (S,), and the freedom of its t.
+
+    Args:
+        array: As in `iqm_values`, where it is not of means but of interquartile means.
+    """
+    values = (iqm_values if by_iqm else seed_values)(array, weights)
+    n = len(known(values))
+    return values, freedom(n) if by_iqm else n - 1
 
 
 def _at(levels: Mapping[str, str], factors: Factors) -> dict[int, int]:

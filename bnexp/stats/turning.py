@@ -1,18 +1,15 @@
 """Whether a difference changes its sign within what it is averaged over."""
 
-import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from bnexp.stats.cells import Factors
+from bnexp.stats.cells import Factors, combinations
 from bnexp.stats.estimate import Values, known, standard_error
-from bnexp.stats.incomplete import seed_values
-from bnexp.stats.interquartile import freedom, iqm_values
 from bnexp.stats.looks import ONE_LOOK, Looks
-from bnexp.stats.quantities import pair_weights
+from bnexp.stats.quantities import contrast_values, pair_weights
 from bnexp.stats.reversals import outermost
 from bnexp.stats.testing import t_test_p
 from bnexp.study.power import ALPHA
@@ -72,8 +69,8 @@ def turning(
         for condition in conditions:
             levels = {**given, **condition}
             weights = pair_weights(pair, levels, factors)
-            values = known((iqm_values if by_iqm else seed_values)(array, weights))
-            of_t = freedom(len(values)) if by_iqm else len(values) - 1
+            values, of_t = contrast_values(array, weights, by_iqm=by_iqm)
+            values = known(values)
             p = looks.p(t_test_p(values, of_t), of_t + 1) if len(values) > 1 else math.nan
             group.append(len(found))
             found.append((levels, values, of_t, float(p)))
@@ -98,5 +95,4 @@ def _conditions(factors: Factors, fixed: set[str]) -> Iterator[list[dict[str, st
     """Yield the levels of each factor that is free, then those of all of these together."""
     free = [key for key in factors if key not in fixed]
     for keys in [*((key,) for key in free), *([tuple(free)] if len(free) > 1 else [])]:
-        levels = itertools.product(*(factors[key] for key in keys))
-        yield [dict(zip(keys, one, strict=True)) for one in levels]
+        yield list(combinations({key: factors[key] for key in keys}))

@@ -4,7 +4,7 @@ Of one network, or of all networks of a stack at once: on a GPU each network alo
 thousands of kernels an epoch, each for a few values.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TypeAlias
@@ -275,12 +275,10 @@ def batch_of_all(stack: Stack, shape: Shape) -> Iterator[None]:
 def _restored(network: nn.Module) -> Iterator[None]:
     """Put mode and buffers back at the end: an evaluation must leave no trace."""
     training = network.training
-    buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
     try:
-        yield
+        with _kept(network.named_buffers):
+            yield
     finally:
-        for name, buffer in network.named_buffers():
-            buffer.copy_(buffers[name])
         network.train(training)
 
 
@@ -288,10 +286,19 @@ def _restored(network: nn.Module) -> Iterator[None]:
 def _restored_stack(stack: Stack) -> Iterator[None]:
     """Evaluate within the block; the buffers, which a captured step knows, are put back."""
     stack.train(mode=False)
-    buffers = {name: buffer.clone() for name, buffer in stack.buffers.items()}
+    try:
+        with _kept(stack.buffers.items):
+            yield
+    finally:
+        stack.train(mode=False)
+
+
+@contextmanager
+def _kept(named: Callable[[], Iterable[tuple[str, Tensor]]]) -> Iterator[None]:
+    """Put back the values of buffers; which tensors hold them may change meanwhile."""
+    before = {name: buffer.clone() for name, buffer in named()}
     try:
         yield
     finally:
-        for name, buffer in stack.buffers.items():
-            buffer.copy_(buffers[name])
-        stack.train(mode=False)
+        for name, buffer in named():
+            buffer.copy_(before[name])
