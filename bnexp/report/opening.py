@@ -12,7 +12,7 @@ from bnexp.plots import contrast_name, short
 from bnexp.report import links
 from bnexp.report.numbers import each, ends, interval, listed
 from bnexp.report.places import places
-from bnexp.report.sentences import guessing, named_levels
+from bnexp.report.sentences import guessing, levels_of, named_levels
 from bnexp.report.tables.learning_rates import rate, ratio_of
 from bnexp.report.tables.text import named
 from bnexp.stats.tables import Tables
@@ -31,12 +31,22 @@ RULE = (
 
 @dataclass(frozen=True)
 class Number:
-    """One number of an answer: what it is of, itself with its interval, and its unit."""
+    """One number of an answer: itself with its interval, and its unit.
 
-    name: str
+    Attributes:
+        of: What it is a number of.
+        at: The levels at which it holds, as one says them.
+    """
+
+    of: str
+    at: tuple[str, ...]
     text: str
     unit: str
     outcome: str
+
+    @property
+    def name(self) -> str:
+        return ", ".join((self.of, *self.at))
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,30 @@ class Opening:
     sentence: str
     outcome: str
     numbers: list[Number]
+
+    @property
+    def subject(self) -> str:
+        """Return what all numbers are of, and the levels that all share; "" if they differ."""
+        first = self.numbers[0]
+        if len(self.numbers) == 1 or any(one.of != first.of for one in self.numbers):
+            return ""
+        return ", ".join((first.of, *self._shared))
+
+    @property
+    def rows(self) -> list[tuple[str, Number]]:
+        """Return each number with what its subject leaves to say of it."""
+        if not self.subject:
+            return [(one.name, one) for one in self.numbers]
+        shared = self._shared
+        return [
+            (", ".join(level for level in one.at if level not in shared), one)
+            for one in self.numbers
+        ]
+
+    @property
+    def _shared(self) -> list[str]:
+        first, *others = self.numbers
+        return [level for level in first.at if all(level in one.at for one in others)]
 
 
 def openings(study: Declared, tables: Tables) -> list[Opening]:
@@ -94,12 +128,22 @@ def _declared(study: Declared, tables: Tables, ask: AnyAsk, rows: Sequence[Any])
     where = {outcome: _where(study, ask, parts[outcome]) for outcome in parts}
     turns = {"above", "below"} <= set(told)
     clauses = [ask.reversal] * turns + [f"{words[one]} for {where[one]}" for one in told]
-    first, *others = [
-        *clauses,
-        *[f"for {where['cannot_tell']} it {CANNOT_TELL}"] * bool(open_at),
-    ]
+    if open_at:
+        clauses.append(f"for {where['cannot_tell']} it {CANNOT_TELL}")
+    first, *others = _conditions_once(clauses)
     sentence = first + (": " if turns else "; ") + "; ".join(map(_inside, others))
     return Opening(f"{sentence}.", "reversal" if turns else told[0], numbers)
+
+
+def _conditions_once(clauses: Sequence[str]) -> list[str]:
+    """Return clauses that say a condition once: `With ReLU, it depends: BN helps for …`."""
+    told: list[str] = []
+    said: set[str] = set()
+    for clause in clauses:
+        condition, comma, rest = clause.partition(", ")
+        told.append(rest if comma and condition.lower() in said else clause)
+        said.add(condition.lower())
+    return told
 
 
 def _inside(clause: str) -> str:
@@ -124,12 +168,12 @@ def _where(study: Declared, ask: ComparingAsk, rows: Sequence[Any]) -> str:
 
 def _number(study: Declared, what: Metric, ask: AnyAsk, row: Any) -> Number:
     """Return one number of a question with what it is of."""
-    given = named_levels(row.given, study.varied)
+    at = levels_of(row.given, study.varied)
     if isinstance(ask, CellAsk):
-        name = f"{what.label}, {given}" if given else what.label
         only = {key: [level] for key, level in ask.cell.items()}
         unit = what.unit_difference if isinstance(ask, SpreadAsk) else what.unit
-        return Number(name, links.to_runs(interval(what, row), only), unit, "found")
+        text = links.to_runs(interval(what, row), only)
+        return Number(what.label, at, text, unit, "found")
     pair = contrast_name(row.factor, row.level_a, row.level_b)
     unit = what.unit_difference
     if row.kind == "largest_rate":
@@ -148,8 +192,8 @@ def _number(study: Declared, what: Metric, ask: AnyAsk, row: Any) -> Number:
         text = links.to_runs(text, only_runs)
     if row.reason:
         unit = f"{unit}, {CANNOT_TELL}: {row.reason}".lstrip(", ")
-    name = f"{pair} in {what.label}" if row.kind != "largest_rate" else pair
-    return Number(f"{name}, {given}" if given else name, text, unit, row.outcome)
+    of = f"{pair} in {what.label}" if row.kind != "largest_rate" else pair
+    return Number(of, at, text, unit, row.outcome)
 
 
 def _found(what: Metric, ask: CellAsk, row: Any) -> str:

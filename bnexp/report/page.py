@@ -11,7 +11,7 @@ from bnexp.report.answer import Answer, answers
 from bnexp.report.looks import caveats_of_looks
 from bnexp.report.numbers import each, listed
 from bnexp.report.opening import RULE, Opening, of_any_network, openings
-from bnexp.report.sentences import diverging, guessing, rule
+from bnexp.report.sentences import all_diverged, diverging, guessing, rule
 from bnexp.report.setting import setting
 from bnexp.report.tables.claims import claims_table, tally
 from bnexp.report.tables.columns import columns_tables
@@ -139,6 +139,7 @@ def _warnings(
             "final loss or accuracy: means are of the other seeds and flatter the cells that "
             "lack some, see “diverged” in the table of cells."
             + (" A response with “diverged: chance” counts them as guesses." * as_chance)
+            + all_diverged(study, tables)
             + diverging(tables)
         )
     lacking = _lacking(study, tables)

@@ -11,6 +11,7 @@ from bnexp.metrics.metric import Metric
 from bnexp.plots import short
 from bnexp.report.looks import rule_of_looks
 from bnexp.report.numbers import each, listed
+from bnexp.report.places import places
 from bnexp.report.tables.text import described
 from bnexp.stats.cells import response_array
 from bnexp.stats.limits import at_ceiling, at_chance, guesses, is_accuracy
@@ -159,6 +160,21 @@ def guessing(study: Declared, tables: Tables) -> str:
     return f"{n} of {n_all} networks are no better than guessing in {by}{most}."
 
 
+def all_diverged(study: Declared, tables: Tables) -> str:
+    """Return where no run ended with a finite loss; nothing if there is no such cell."""
+    cells = tables.cells[tables.cells["response"] == tables.cells["response"].iloc[0]]
+    ended = len(study.seeds) - cells["n_failed"] - cells["n_untrained"]
+    lost = cells[(cells["n_diverged"] > 0) & (cells["n_diverged"] == ended)]
+    if lost.empty or not study.varied:
+        return ""
+    at = lost[study.varied]
+    for key in study.varied:  # a factor whose every level is among them need not be named
+        others = at.drop(columns=key).drop_duplicates()
+        if len(others.columns) and len(at) == len(others) * len(study.factors[key]):
+            at = others
+    return f" All runs with {places(at.to_dict('records'))} diverged."
+
+
 def diverging(tables: Tables) -> str:
     """Return at which levels runs diverge more often, as far as that is told from chance."""
     told = tables.divergence[tables.divergence["p_adjusted"] < ALPHA]
@@ -182,10 +198,15 @@ def diverging(tables: Tables) -> str:
     )
 
 
-def named_levels(given: str, varied: Sequence[str]) -> str:
+def levels_of(given: str, varied: Sequence[str]) -> tuple[str, ...]:
     """Return the levels of the other factors, less those that have only one."""
     levels = of_text(given).items()
-    return ", ".join(f"{short(key)} {level}" for key, level in levels if key in varied)
+    return tuple(f"{short(key)} {level}" for key, level in levels if key in varied)
+
+
+def named_levels(given: str, varied: Sequence[str]) -> str:
+    """Return these levels as one text."""
+    return ", ".join(levels_of(given, varied))
 
 
 def compared(main: Any) -> str:

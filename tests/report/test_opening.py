@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bnexp.report.opening import Opening, openings
+from bnexp.report.opening import Opening, _conditions_once, openings
 from bnexp.report.reports import analyse, page_of
 from bnexp.stats.tables import Tables
 from bnexp.study.design import Run
@@ -111,3 +111,32 @@ def test_a_reversal_names_where_it_goes_which_way(
         "It depends: BN raises the accuracy for pool max; BN lowers the accuracy for pool avg."
     )
     assert of_norm.outcome == "reversal"
+
+
+def test_what_all_numbers_are_of_is_said_once(tmp_path: Path, rng: np.random.Generator) -> None:
+    """Numbers of one question are told apart by their levels under one common name."""
+    gain = {("batch", "avg"): -0.1, ("batch", "max"): 0.1}
+    _, of_norm, _ = opened(["study=quickstart"], tmp_path, rng, gain)
+    label = "accuracy (test, population statistics)"
+    assert of_norm.subject == f"norm: batch \N{MINUS SIGN} none in {label}"
+    assert [name for name, _ in of_norm.rows] == ["pool max", "pool avg"]
+    assert [one.name for one in of_norm.numbers] == [
+        f"{of_norm.subject}, {name}" for name, _ in of_norm.rows
+    ]
+
+
+def test_numbers_of_several_things_keep_their_names(
+    tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """Where a sentence tells of several factors, each number says which is its own."""
+    (one,) = opened(SWEEP, tmp_path, rng, {})
+    assert one.subject == ""
+    assert [name for name, _ in one.rows] == [number.name for number in one.numbers]
+
+
+def test_a_condition_is_said_once() -> None:
+    """Clauses that begin with the same condition repeat it neither after it nor among them."""
+    clauses = ["At .1, it depends", "At .1, BN helps for avg", "for max it cannot be told"]
+    assert _conditions_once(clauses) == ["At .1, it depends", "BN helps for avg", clauses[2]]
+    others = ["It depends", "At .1, BN helps for avg", "At .1, BN harms for max"]
+    assert _conditions_once(others) == [*others[:2], "BN harms for max"]

@@ -203,6 +203,7 @@ def test_divergence_that_depends_on_a_level_is_a_finding(weird_path: Path) -> No
     build(store)
     text = (store.folder / "report.md").read_text()
     assert "16 runs diverged" in text
+    assert "All runs with norm none diverged." in text
     assert "diverge more often with norm none than batch (16 of 16 and 0 of 16)" in text
     assert "pool max than" not in text
     assert pd.read_csv(store.tables / "divergence.csv")["p"].iloc[0] == 2 / 2**8
