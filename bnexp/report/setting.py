@@ -1,8 +1,10 @@
 """What was varied, what was fixed, and on what a study was trained."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from bnexp.config.part import label
+from bnexp.config.schema import ABSENT, NEUTRAL
 from bnexp.plural import duration
 from bnexp.store.declared import Declared
 from bnexp.store.records import RunRecord
@@ -16,7 +18,12 @@ def setting(study: Declared, records: Sequence[RunRecord]) -> list[tuple[str, st
     def told(key: str) -> str:
         return ", ".join(sorted({str(record.provenance.get(key)) for record in done}))
 
-    base = study.base
+    fixed = {
+        part: _fixed(part, done, study)
+        for part in ("model", "norm", "optimizer", "schedule", "train")
+        if part not in study.factors
+    }
+    sizes = " or ".join(str(one or "all") for one in _values("data", "train_size", done))
     varied = ", ".join(f"{key} ({', '.join(levels)})" for key, levels in study.factors.items())
     seconds = sum(record.provenance.get("elapsed_s") or 0 for record in done)
     starts = sorted(record.provenance["started"] for record in done)
@@ -24,12 +31,8 @@ def setting(study: Declared, records: Sequence[RunRecord]) -> list[tuple[str, st
         ("varied", varied or "nothing"),
         ("seeds", f"{len(study.seeds)}, shared by all cells{_added(study)}"),
         ("runs", f"{len(done)}, {duration(seconds)} of training and evaluation in all"),
-        ("data", f"{base['data']['name']}, train_size {base['data']['train_size'] or 'all'}"),
-        *[
-            (part, _flat(part, base[part], study))
-            for part in ("model", "norm", "optimizer", "schedule", "train")
-            if part in base and part not in study.factors
-        ],
+        ("data", f"{' or '.join(_values('data', 'name', done))}, train_size {sizes}"),
+        *[(part, text) for part, text in fixed.items() if text],
         *_code(done),
         (
             "hardware",
@@ -72,11 +75,28 @@ def _code(records: Sequence[RunRecord]) -> list[tuple[str, str]]:
     return [("code", "; ".join(sorted(found)))] if found else []
 
 
-def _flat(part: str, section: dict[str, object], study: Declared) -> str:
-    """Return the settings of a section that the study does not vary."""
-    fixed = {
-        key: value for key, value in section.items() if f"{part}.{key}" not in study.factors
+def _fixed(part: str, records: Sequence[RunRecord], study: Declared) -> str:
+    """Return the settings of a section that are no factors, as the runs had them.
+
+    A level may set several at once, so that a setting has more values than one.
+    """
+    keys = dict.fromkeys(key for one in records for key in one.config.get(part, {}))
+    told = {
+        key: " or ".join(label(value) for value in _values(part, key, records))
+        for key in keys
+        if f"{part}.{key}" not in study.factors
     }
-    name = fixed.pop("name", None)
-    rest = ", ".join(f"{key} {label(value)}" for key, value in fixed.items())
+    name = told.pop("name", None)
+    rest = ", ".join(f"{key} {values}" for key, values in told.items())
     return f"{name}: {rest}" if name and rest else str(name or rest)
+
+
+def _values(part: str, key: str, records: Sequence[RunRecord]) -> list[Any]:
+    """Return the values that the runs had of a setting, each once; those without it none."""
+    neutral = NEUTRAL.get(part, {}).get(key, ABSENT)  # which a run does not state
+    found: list[Any] = []
+    for one in records:
+        value = one.config.get(part, {}).get(key, neutral)
+        if value is not ABSENT and value not in found:
+            found.append(value)
+    return found
