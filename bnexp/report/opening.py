@@ -27,6 +27,10 @@ RULE = (
     "over the seeds, for differences that are about normal). Means of cells have 95 % "
     "intervals of their own."
 )
+RULE_OF_ENDS = (
+    "That a difference reverses is told apart from these, with the intervals of its two ends, "
+    "by t-tests adjusted for all differences that are asked for or claimed (Bonferroni)."
+)
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,12 @@ def openings(study: Declared, tables: Tables) -> list[Opening]:
         first = found[0]
         found[0] = Opening(f"{failed} {first.sentence}", first.outcome, first.numbers)
     return found
+
+
+def opening_rule(tables: Tables) -> str:
+    """Return how the answers follow from their numbers."""
+    turns = tables.answers["outcome"].eq("reversal").any()
+    return f"{RULE} {RULE_OF_ENDS}" if turns else RULE
 
 
 def of_any_network(tables: Tables) -> bool:

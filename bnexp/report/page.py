@@ -10,7 +10,7 @@ from bnexp.plural import counted
 from bnexp.report.answer import Answer, answers
 from bnexp.report.looks import caveats_of_looks
 from bnexp.report.numbers import each, listed
-from bnexp.report.opening import RULE, Opening, of_any_network, openings
+from bnexp.report.opening import Opening, of_any_network, opening_rule, openings
 from bnexp.report.sentences import all_diverged, diverging, guessing, rule
 from bnexp.report.setting import setting
 from bnexp.report.tables.claims import claims_table, tally
@@ -84,7 +84,7 @@ def page(
             *_caveats(tables),
         ],
         openings=(opened := openings(study, tables)),
-        opening_rule=RULE if opened else "",
+        opening_rule=opening_rule(tables) if opened else "",
         answers=answers(study, tables),
         tally=tally(tables) if len(tables.claims) else "",
         rule=rule(study, tables),

@@ -17,13 +17,15 @@ from bnexp.config.asks import (
     OwnBestAsk,
     SpreadAsk,
 )
-from bnexp.stats.cells import Factors, combinations, response_array
+from bnexp.config.study import AnyClaim
+from bnexp.stats.asked_rates import ratios, widened_ratio
+from bnexp.stats.averages import Average, average, parts, turning_errors
+from bnexp.stats.cells import Factors, response_array
 from bnexp.stats.estimate import CONFIDENCE, Values, known, paired_t, spread, standard_error
 from bnexp.stats.footing import own_best
 from bnexp.stats.incomplete import seed_values
 from bnexp.stats.limits import untold
 from bnexp.stats.looks import ONE_LOOK, Looks
-from bnexp.stats.max_lr import widened
 from bnexp.stats.quantities import (
     cell_weights,
     contrast_values,
@@ -33,8 +35,7 @@ from bnexp.stats.quantities import (
 from bnexp.stats.testing import error_of_each, t_test_p
 from bnexp.stats.turning import End, turning
 from bnexp.store.columns import RESPONSE, Column
-from bnexp.store.given import as_text, of_text
-from bnexp.study.power import ALPHA
+from bnexp.store.given import as_text
 
 # Of a quantity with a sign: above zero, below it, as good as zero, or none of these; then the
 # whole that is above at some levels and below at others. `found` is a number without a sign.
@@ -79,6 +80,7 @@ def answer(
     seeds: Sequence[int],
     *,
     max_lr_ratios: Callable[[], pd.DataFrame],
+    claims: Sequence[AnyClaim] = (),
     chosen_on: str = "",
     iqm: Collection[str] = (),
     looks: Looks = ONE_LOOK,
@@ -90,10 +92,10 @@ def answer(
     (Šidák's level of Student-t, for about normal differences; those of ratios are widened as
     normal ones on a log scale), and an outcome follows from such an interval. A difference
     that is averaged over levels at which it is settled in both directions (`turning`, adjusted
-    for all differences that are asked for) has the outcome `reversal`, and both of its ends as
-    rows.
+    for all that is asked and claimed) has the outcome `reversal`, and both of its ends as rows.
 
     Args:
+        claims: What was claimed before the first run, of which none is said to reverse either.
         chosen_on: The number that decides what is best, where each is asked for at its best.
         iqm: The responses whose interquartile means are compared.
         max_lr_ratios: Returns that table; called only where a largest rate is asked for.
@@ -102,11 +104,10 @@ def answer(
         chance: The accuracy of guessing, of each cell; 0 where nobody can guess.
     """
     rows: list[dict[str, Any]] = []
-    # Of each that may turn: that any of them does is said falsely in 5 % of studies at most.
-    of_turning = ALPHA / max(sum(_may_turn(ask, factors) for ask in asks), 1)
+    errors = turning_errors(factors, asks, claims)
     for number, ask in enumerate(asks):
         if isinstance(ask, LargestRateAsk):
-            found = _ratios(ask, max_lr_ratios())
+            found = ratios(ask, max_lr_ratios())
         elif isinstance(ask, OwnBestAsk):
             found = (
                 _compared(
@@ -117,16 +118,15 @@ def answer(
                     of=ask.response,
                     chance=float(np.max(chance)),
                 )
-                for given in _apart(ask, factors)
+                for given in parts(ask, factors)
             )
         else:
             array = response_array(runs, factors, seeds, ask.response)
             found = _rows(
-                *(ask, array, factors),
+                *(ask, array, factors, errors),
                 by_iqm=ask.response in iqm,
                 looks=looks,
                 chance=chance,
-                of_turning=of_turning,
             )
         shared = {"ask": number, "kind": ask.kind, "response": ask.response, "reason": ""}
         rows += (shared | row for row in found)
@@ -148,17 +148,17 @@ def _rows(
     ask: AnyAsk,
     array: Values,
     factors: Factors,
+    errors: Mapping[Average, float],
     *,
     by_iqm: bool,
     looks: Looks,
     chance: Values | float,
-    of_turning: float,
 ) -> Iterator[dict[str, Any]]:
     """Yield what is known of each part; the outcome of one with a sign is open.
 
     Args:
         array: The response by seed and cell, shape (S, levels of each factor).
-        of_turning: How often a difference may be said falsely to reverse.
+        errors: How often each average may be said falsely to reverse.
     """
     if isinstance(ask, CellAsk):
         weights = cell_weights(ask.cell, factors)
@@ -174,7 +174,7 @@ def _rows(
             "highest": cells.max(initial=-math.inf) if len(cells) else math.nan,
         }
         return
-    for given in _apart(ask, factors):
+    for given in parts(ask, factors):
         if isinstance(ask, DominanceAsk):
             larger, smaller = (
                 size_weights(name, given, array, factors) for name in (ask.larger, ask.smaller)
@@ -186,9 +186,10 @@ def _rows(
         row = _compared(
             pair, given, array, weights, of=ask.response, chance=chance, by_iqm=by_iqm
         )
-        if isinstance(ask, DifferenceAsk) and not row["reason"]:
+        error = errors.get(average(ask.response, pair, given))
+        if isinstance(ask, DifferenceAsk) and error is not None and not row["reason"]:
             row["ends"] = turning(
-                *(array, factors, pair, given), by_iqm=by_iqm, looks=looks, error=of_turning
+                *(array, factors, pair, given), by_iqm=by_iqm, looks=looks, error=error
             )
         yield row
 
@@ -224,50 +225,6 @@ def _compared(
     }
 
 
-def _apart(ask: AnyAsk, factors: Factors) -> Iterator[dict[str, str]]:
-    """Yield what is fixed in each part of a question."""
-    given = dict(getattr(ask, "given", {}))
-    for levels in combinations({key: factors[key] for key in ask.apart}):
-        yield {**given, **levels}
-
-
-def _may_turn(ask: AnyAsk, factors: Factors) -> int:
-    """Return how many parts of a question are averages that could change their sign."""
-    if not isinstance(ask, DifferenceAsk):
-        return 0
-    fixed = {ask.factor, *ask.given, *ask.apart}
-    averaged = any(len(levels) > 1 for key, levels in factors.items() if key not in fixed)
-    return len(list(_apart(ask, factors))) if averaged else 0
-
-
-def _ratios(ask: LargestRateAsk, table: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Yield the ratios that are asked for, at all levels of the other factors apart."""
-    for one in table.to_dict("records"):
-        pair = (one["level_a"], one["level_b"])
-        asked = (ask.level_a, ask.level_b)
-        fixed = of_text(one["given"]).items()
-        if (
-            (one["definition"], one["factor"]) != (ask.definition, ask.factor)
-            or pair not in (asked, asked[::-1])
-            or not ask.given.items() <= fixed
-        ):
-            continue
-        ends = [one["ratio"], one["ratio_low"], one["ratio_high"]]
-        if pair != asked:
-            with np.errstate(divide="ignore"):
-                ratio, high, low = (1 / np.array(ends)).tolist()
-            ends = [ratio, low, high]
-        yield {
-            "factor": ask.factor,
-            "level_a": ask.level_a,
-            "level_b": ask.level_b,
-            "given": one["given"],
-            **dict(zip(("estimate", "ci_low", "ci_high"), ends, strict=True)),
-            "outcome": "",
-            "confidence": CONFIDENCE,
-        }
-
-
 def _interval(row: Mapping[str, Any], error: float, looks: Looks) -> dict[str, Any]:
     """Return the interval of a part that has this error."""
     if row["kind"] != "largest_rate":
@@ -275,11 +232,7 @@ def _interval(row: Mapping[str, Any], error: float, looks: Looks) -> dict[str, A
         half = looks.reach(error, row["freedom"] + 1) * standard_error(found)
         mean = row["estimate"]
         return {"ci_low": mean - half, "ci_high": mean + half, "confidence": 1 - error}
-    low, ratio, high = (row[key] for key in ("ci_low", "estimate", "ci_high"))
-    if not 0 < ratio < math.inf:  # a bound: what is known of it does not widen
-        return {}
-    ends = widened(ratio, low, high, error)
-    return {**dict(zip(("ci_low", "ci_high"), ends, strict=True)), "confidence": 1 - error}
+    return widened_ratio(row, error)
 
 
 def _outcome(row: Mapping[str, Any], margin: float | None) -> str:

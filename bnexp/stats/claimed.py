@@ -1,11 +1,11 @@
 """What a claim speaks of: a weighted sum of cells, and the region that it says this lies in."""
 
 import math
+from collections.abc import Mapping
 
 from bnexp.config.study import (
     AnyClaim,
     CellClaim,
-    DifferenceClaim,
     DominanceClaim,
     EquivalenceClaim,
     InteractionClaim,
@@ -13,6 +13,7 @@ from bnexp.config.study import (
     ThresholdClaim,
     ValueClaim,
 )
+from bnexp.stats.averages import Average, OfDifference, average, pair_of
 from bnexp.stats.cells import Factors
 from bnexp.stats.estimate import Values
 from bnexp.stats.looks import Looks
@@ -46,7 +47,7 @@ def weights_of(claim: AnyClaim, array: Values, factors: Factors) -> Values:
             for name in (claim.larger, claim.smaller)
         )
         return larger - smaller
-    pair = _pair(claim)
+    pair = pair_of(claim)
     weights = pair_weights(pair, claim.given, factors)
     if isinstance(claim, InteractionClaim):
         at, than = (
@@ -58,24 +59,27 @@ def weights_of(claim: AnyClaim, array: Values, factors: Factors) -> Values:
 
 
 def turned(
-    claim: AnyClaim, array: Values, factors: Factors, *, by_iqm: bool, looks: Looks
+    claim: AnyClaim,
+    array: Values,
+    factors: Factors,
+    errors: Mapping[Average, float],
+    *,
+    by_iqm: bool,
+    looks: Looks,
 ) -> tuple[End, End] | None:
     """Return where a claimed difference is above zero and where below, if it is both.
 
     That a difference is as good as zero is none if it is so at both ends.
+
+    Args:
+        errors: How often each average may be said falsely to reverse.
     """
-    if not isinstance(claim, DifferenceClaim | EquivalenceClaim | ThresholdClaim) or (
-        isinstance(claim, ThresholdClaim) and claim.cell is not None
-    ):
+    if not isinstance(claim, OfDifference):
         return None
-    ends = turning(array, factors, _pair(claim), claim.given, by_iqm=by_iqm, looks=looks)
+    pair, given = pair_of(claim), claim.given
+    error = errors.get(average(claim.response, pair, given))
+    if error is None:
+        return None
+    ends = turning(array, factors, pair, given, by_iqm=by_iqm, looks=looks, error=error)
     margin = claim.margin if isinstance(claim, EquivalenceClaim) else 0.0
     return ends if ends and any(end.beyond(margin) for end in ends) else None
-
-
-def _pair(claim: AnyClaim) -> tuple[str, str, str]:
-    """Return the factor that a claim is of, and its two levels."""
-    if isinstance(claim, DifferenceClaim):
-        return claim.factor, claim.higher, claim.lower
-    assert isinstance(claim, EquivalenceClaim | InteractionClaim | ThresholdClaim)
-    return str(claim.factor), str(claim.level_a), str(claim.level_b)

@@ -1,13 +1,15 @@
 """What the sources claimed, judged by the intervals."""
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import pandas as pd
 
+from bnexp.config.asks import AnyAsk
 from bnexp.config.study import AnyClaim, EquivalenceClaim, SpreadClaim
+from bnexp.stats.averages import Average, turning_errors
 from bnexp.stats.cells import Factors, response_array
 from bnexp.stats.claimed import region, turned, weights_of
 from bnexp.stats.estimate import Values, known, paired_t, prediction, spread
@@ -24,9 +26,11 @@ RULE = (
     "A claim is supported if the interval that decides lies inside the region that it claims, "
     "refuted if it lies outside, and inconclusive otherwise, or where nothing could be told "
     "whatever the numbers are, or a difference changes its sign over what it is averaged over "
-    "(t-tests, Bonferroni); then the reason stands beside it. That interval is wider than "
-    "the 95 % interval of a claim alone, so that all claims of a study together hold no false "
-    "verdict in 95 % of studies (Holm's levels; Student-t, for about normal differences)."
+    "(t-tests, adjusted for all differences that are asked for or claimed, what is claimed "
+    "after the first run apart: Bonferroni); then the reason stands beside it. That interval "
+    "is wider than the 95 % interval of a claim alone, so that all claims of a study together "
+    "hold no false verdict in 95 % of studies (Holm's levels; Student-t, for about normal "
+    "differences)."
 )
 UNBOUNDED = "no runs show what an SD is at most: a rare one that fails may not be among them"
 # The region of each kind, as the report prints it after the rule.
@@ -110,6 +114,7 @@ def judge(
     seeds: Sequence[int],
     *,
     was_declared: Callable[[AnyClaim], bool] = lambda claim: True,
+    asks: Sequence[AnyAsk] = (),
     iqm: Collection[str] = (),
     looks: Looks = ONE_LOOK,
     chance: Values | float = 0.0,
@@ -118,13 +123,17 @@ def judge(
 
     Args:
         was_declared: Whether a claim was declared before the first run.
+        asks: The questions of the study, of whose averages none is said to reverse either.
         iqm: The responses whose interquartile means are judged.
         looks: Whether results are looked at while seeds are added.
         chance: The accuracy of guessing, of each cell; 0 where nobody can guess.
     """
+    planned = [claim for claim in claims if was_declared(claim)]
+    later = [claim for claim in claims if claim not in planned]
+    of_averages = turning_errors(factors, asks, planned, later)
     rows = [
         _asked(
-            *(claim, runs, factors, seeds),
+            *(claim, runs, factors, seeds, of_averages),
             by_iqm=claim.response in iqm,
             looks=looks,
             chance=chance,
@@ -132,7 +141,7 @@ def judge(
         for claim in claims
     ]
     for row, claim in zip(rows, claims, strict=True):
-        row["declared"] = "planned" if was_declared(claim) else "exploratory"
+        row["declared"] = "exploratory" if claim in later else "planned"
     for declared in ("planned", "exploratory"):
         family = [row for row in rows if row["declared"] == declared and not row["reason"]]
         decisions = decided([row["asked"] for row in family])
@@ -164,6 +173,7 @@ def _asked(
     runs: pd.DataFrame,
     factors: Factors,
     seeds: Sequence[int],
+    errors: Mapping[Average, float],
     *,
     by_iqm: bool,
     looks: Looks,
@@ -186,9 +196,10 @@ def _asked(
         sides, p_tost = 1, tost(values, claim.margin, of_t).p
     compares = claim.is_difference or of_sd
     reason = untold(array, weights, claim.response, chance, compares=compares)
-    ends = None if reason else turned(claim, array, factors, by_iqm=by_iqm, looks=looks)
     turns = ""
-    if ends:
+    if not reason and (
+        ends := turned(claim, array, factors, errors, by_iqm=by_iqm, looks=looks)
+    ):
         above, below = (as_text(end.given) for end in ends)
         turns = f"the difference is above zero with {above} and below with {below}"
     return {

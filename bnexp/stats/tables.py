@@ -8,6 +8,7 @@ import pandas as pd
 
 from bnexp import stats
 from bnexp.config.asks import AnyAsk
+from bnexp.config.study import AnyClaim
 from bnexp.datasets.about import about
 from bnexp.metrics import ACCURACY, LOSSES_AND_ACCURACIES, describe
 from bnexp.stats.codebook import CODEBOOK
@@ -110,11 +111,8 @@ class Tables:
             self.runs,
             self.study.factors,
             self.study.seeds,
-            was_declared=lambda claim: any(
-                claim.quantity == other.quantity
-                for one in self._planned(claim.response)
-                for other in one.claims
-            ),
+            was_declared=self._was_planned,
+            asks=self.asks,
             iqm=self.study.iqm,
             looks=self.looks,
             chance=self.chance,
@@ -134,6 +132,7 @@ class Tables:
             self.study.factors,
             self.study.seeds,
             max_lr_ratios=lambda: self.max_lr_ratios,
+            claims=[claim for claim in self.study.claims if self._was_planned(claim)],
             chosen_on=_chosen_on(self.runs, self.accuracy),
             iqm=self.study.iqm,
             looks=self.looks,
@@ -203,6 +202,14 @@ class Tables:
             "caveats": self.caveats,
             **{name: table for name, table in where_they_apply.items() if len(table)},
         }
+
+    def _was_planned(self, claim: AnyClaim) -> bool:
+        """Return whether a claim was declared before the first run, whatever its words."""
+        return any(
+            claim.quantity == other.quantity
+            for one in self._planned(claim.response)
+            for other in one.claims
+        )
 
     def _planned(self, response: str) -> list[Declaration]:
         """Return what was declared before the first run, if by today's average."""

@@ -12,7 +12,6 @@ from bnexp.stats.looks import ONE_LOOK, Looks
 from bnexp.stats.quantities import contrast_values, pair_weights
 from bnexp.stats.reversals import outermost
 from bnexp.stats.testing import t_test_p
-from bnexp.study.power import ALPHA
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def turning(
     *,
     by_iqm: bool = False,
     looks: Looks = ONE_LOOK,
-    error: float = ALPHA,
+    error: float,
 ) -> tuple[End, End] | None:
     """Return where a difference is above zero and where below, None if it is not both.
 
@@ -58,7 +57,7 @@ def turning(
         pair: The factor and the two levels that are compared.
         given: What is fixed.
         by_iqm: Whether interquartile means are compared.
-        error: How often it may be said falsely, less where several differences are looked at.
+        error: How often it may be said falsely: see `averages`.
 
     Source: as `reversals`, which looks at a whole study.
     """
@@ -93,6 +92,6 @@ def _end(given: dict[str, str], values: Values, of_t: int, error: float, looks: 
 
 def _conditions(factors: Factors, fixed: set[str]) -> Iterator[list[dict[str, str]]]:
     """Yield the levels of each factor that is free, then those of all of these together."""
-    free = [key for key in factors if key not in fixed]
+    free = [key for key, levels in factors.items() if len(levels) > 1 and key not in fixed]
     for keys in [*((key,) for key in free), *([tuple(free)] if len(free) > 1 else [])]:
         yield list(combinations({key: factors[key] for key in keys}))
