@@ -200,19 +200,19 @@ def _factor_line(
 
 def _size(main: Any) -> tuple[bool, float]:
     """Return what the largest effect is known by; one without an interval stands behind."""
-    return not math.isnan(main.sim_low), -1.0 if _none(main) else abs(main.estimate)
+    return not math.isnan(main.main_low), -1.0 if _none(main) else abs(main.estimate)
 
 
 def _line(study: Declared, what: Metric, main: Any, share: Any, comparison: str) -> Line:
     only = links.of_contrast(study.factors, main.factor, main.level_a, main.level_b, "")
     told = not _none(main)
     known = share is not None and not _none(share)  # if one is not, none is
-    ends = SimpleNamespace(estimate=main.estimate, ci_low=main.sim_low, ci_high=main.sim_high)
+    ends = SimpleNamespace(estimate=main.estimate, ci_low=main.main_low, ci_high=main.main_high)
     return Line(
         factor=short(main.factor),
         comparison=comparison,
         effect=links.to_runs(interval(what, ends, difference=True), only) if told else UNTOLD,
-        settled=main.sim_low > 0 or main.sim_high < 0,
+        settled=main.main_low > 0 or main.main_high < 0,
         share=percent(share) if known else "",
         width=round(100 * share.estimate, 1) if known else 0,
         told=told,

@@ -48,7 +48,7 @@ def interaction(tables: Tables, lines: str, axis: str) -> str:
     if depends:
         said.append(
             f"What {one} does depends on {other} in {_labels(depends)}: an interval of the "
-            "interaction excludes zero."
+            "interaction excludes zero (simultaneous over all planned effects on a response)."
         )
     if rest and len(rows):
         said.append(f"In {_labels(rest)} the lines cannot be told from parallel ones.")

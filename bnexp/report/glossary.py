@@ -140,7 +140,10 @@ TERMS = {
         "The number that all randomness of a training follows from. The same seeds are used "
         "for every setting."
     ),
-    "settled": "Distinguished from chance: the interval excludes zero.",
+    "settled": (
+        "Distinguished from chance: an interval that holds together with all others of its "
+        "kind excludes zero."
+    ),
     "SGD|sgd": "Stochastic gradient descent: steps against the gradient of a minibatch.",
     "share|shares": "How much of all differences between the cells one factor accounts for.",
     "sigmoid|sigmoids|tanh": "Activations that flatten out for large inputs.",

@@ -27,9 +27,11 @@ MOST_PAIRS = 3
 RULE_OF_SHARES = (
     "A share is corrected for noise: a factor without any effect has a share of zero. A factor "
     "“explains most” if its effects can be told from noise (a joint F test of all of them, "
-    "Holm-adjusted for the factors of a response) and its share exceeds that of every other "
-    "factor (paired t-tests at 5 %, adjusted for the factors too). Cells may differ in their "
-    "noise; the seeds have to be independent, and their differences about normal."
+    "Holm-adjusted for the factors) and its share exceeds that of every other factor (paired "
+    "t-tests at 5 %, adjusted for the factors too). Both are adjusted for the responses, too "
+    "(Bonferroni): in 19 of 20 studies no factor is said falsely to explain most of any. Cells "
+    "may differ in their noise; the seeds have to be independent, and their differences about "
+    "normal."
 )
 RULE_OF_REVERSALS = (
     "An effect “reverses” if it is above zero at some levels of other factors and below at "
@@ -39,10 +41,14 @@ RULE_OF_REVERSALS = (
 )
 RULE_OF_SIGNS = (
     "The direction of a difference is settled if its simultaneous 95 % interval, which is the "
-    "one given here, excludes zero. It holds for all planned effects on a response together "
-    "(Šidák's adjustment of Student-t, for differences that are about normal): in 19 of 20 "
-    "such families no interval misses the true value. The table of effects has the narrower "
+    "one given here, excludes zero. It holds for all planned main effects on all responses "
+    "together (Šidák's adjustment of Student-t, for differences that are about normal): in 19 "
+    "of 20 studies no interval misses the true value. The table of effects has the narrower "
     "intervals of each effect alone."
+)
+RULE_OF_RATES = (
+    "Ratios of largest learning rates are a family of their own, with intervals that are "
+    "normal on a log scale."
 )
 RULE_OF_AVERAGES = (
     "Differences and claims of {} are of interquartile means, the mean of the middle half of "
@@ -57,6 +63,8 @@ def rule(study: Declared, tables: Tables) -> str:
     found = [RULE_OF_SIGNS] if len(study.varied) == 1 else [RULE_OF_SHARES, RULE_OF_SIGNS]
     if len(tables.reversals):
         found.append(RULE_OF_REVERSALS)
+    if len(tables.max_lr_ratios):
+        found.append(RULE_OF_RATES)
     if study.iqm:
         labels = [f"“{what.label}”" for what in described(study.iqm).values()]
         found.append(RULE_OF_AVERAGES.format(listed(labels)))

@@ -129,6 +129,13 @@ COLUMNS = {
     ),
     "sim_high": Column("Upper end of it.", RESPONSE),
     "n_family": Column("How many comparisons its family has."),
+    "main_low": Column(
+        "Lower end of the interval that holds together with those of the main effects on all "
+        "responses, planned and exploratory ones apart; of main effects only.",
+        RESPONSE,
+        "As sim_low.",
+    ),
+    "main_high": Column("Upper end of it.", RESPONSE),
     "effect_low": Column(
         "Lower end of the 95 % interval of the effect size in truth.",
         method="Noncentral t (Steiger and Fouladi 1997): exact for normal differences.",
@@ -226,18 +233,24 @@ def contrasts(
     for _, family in table.groupby([table["response"], simple, table["declared"]], sort=False):
         n = family["freedom"].to_numpy() + 1
         table.loc[family.index, "p_adjusted"] = holm(looks.p(family["p"].to_numpy(), n))
-        n_family = int(family["ci_low"].notna().sum())
-        wider = _times_wider(n, error_of_each(n_family), looks)
-        for end in ("low", "high"):
-            half = (family[f"ci_{end}"] - family["estimate"]) * wider
-            table.loc[family.index, f"sim_{end}"] = family["estimate"] + half
-        table.loc[family.index, "n_family"] = n_family
+        table.loc[family.index, ["sim_low", "sim_high"]] = _together(family, looks)
+        table.loc[family.index, "n_family"] = int(family["ci_low"].notna().sum())
+    for _, family in table[table["kind"] == "main"].groupby("declared", sort=False):
+        table.loc[family.index, ["main_low", "main_high"]] = _together(family, looks)
     return table
 
 
 def family_of(factors: Factors) -> int:
     """Return how many planned main effects and interactions of a response go together."""
     return sum(one.kind != "simple" for one in all_contrasts(factors))
+
+
+def _together(family: pd.DataFrame, looks: Looks) -> Values:
+    """Return the ends of the intervals that hold together in 95 % of families, shape (n, 2)."""
+    error = error_of_each(int(family["ci_low"].notna().sum()))
+    wider = _times_wider(family["freedom"].to_numpy() + 1, error, looks)
+    at = family["estimate"].to_numpy()[:, None]
+    return np.asarray(at + (family[["ci_low", "ci_high"]].to_numpy() - at) * wider[:, None])
 
 
 def _times_wider(n: npt.NDArray[np.intp], error: float, looks: Looks) -> Values:

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from bnexp.report.answer import UNTOLD, answers
 from bnexp.report.page import page
 from bnexp.stats.tables import Tables
 from bnexp.store.folder import Store
 from bnexp.study.design import Run
-from tests.fabricate import planted
+from tests.fabricate import planted, redeclared
 
 SIXTEEN = [
     *("norm=none,batch", "model.pool=avg,max", "optimizer.lr=0.1,0.2,0.4,0.8"),
@@ -42,6 +43,35 @@ def test_lost_runs_leave_an_answer(tmp_path: Path, rng: np.random.Generator) -> 
     warnings = page(study, tables, tables.records, 0).warnings
     assert any("with norm none than batch" in text for text in warnings)  # they diverge more
     assert any("nothing to do with their results" in text for text in warnings)
+
+
+RESPONSES = ["test_accuracy", "test_loss", "train_accuracy", "train_loss", "val_accuracy"]
+
+
+@pytest.mark.parametrize("pages", [15, pytest.param(300, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("pools", ["avg", "avg,max"])
+def test_pages_of_noise_announce_nothing(
+    pools: str, pages: int, tmp_path: Path, rng: np.random.Generator
+) -> None:
+    """Of five responses of noise, 5 % of pages say anything of a leader or a direction at most.
+
+    Each response by itself, 20 % of pages did.
+    """
+    arguments = ["norm=none,batch,layer", f"model.pool={pools}", "seed=range(6)"]
+    _, store = planted(arguments, tmp_path, lambda _: dict.fromkeys(RESPONSES, 0.5))
+    study = redeclared(store, responses=RESPONSES)
+    tables = Tables(study, store.load(study.run_ids))
+    of_nothing = {
+        "Nothing here can be told from noise.",
+        "The direction of 0 of 3 differences is settled.",
+    }
+    announced = 0
+    for _ in range(pages):
+        drawn = Tables(study, tables.records)
+        noise = rng.normal(0.5, 0.01, size=(len(tables.runs), len(RESPONSES)))
+        vars(drawn)["runs"] = tables.runs.assign(**dict(zip(RESPONSES, noise.T, strict=True)))
+        announced += any(one.sentence not in of_nothing for one in answers(study, drawn))
+    assert announced / pages <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / pages)
 
 
 def test_a_third_of_a_published_study_less_widens_its_intervals(

@@ -205,6 +205,20 @@ def test_simultaneous_intervals_are_those_of_their_family(rng: np.random.Generat
         np.testing.assert_allclose(rows["estimate"] - rows["sim_low"], half)
 
 
+def test_cards_hold_together_over_all_responses(rng: np.random.Generator) -> None:
+    """Main effects have intervals of one family, whatever they are effects on."""
+    factors = {"norm": ("none", "same"), "pool": ("avg", "same", "max")}
+    cells = [(a, b) for a in factors["norm"] for b in factors["pool"]]
+    frame = frame_of(dict(zip(cells, rng.normal(size=(6, 7)), strict=True)), list(factors))
+    frame = frame.assign(z=rng.normal(size=len(frame)))
+    table = stats.contrasts(frame, factors, range(7), ["y", "z"])
+    mains = table[table["kind"] == "main"]
+    half = reference.t.ppf(1 - (1 - 0.95 ** (1 / 8)) / 2, 6) * mains["sd"] / math.sqrt(7)
+    np.testing.assert_allclose(mains["main_high"] - mains["estimate"], half)
+    np.testing.assert_allclose(mains["estimate"] - mains["main_low"], half)
+    assert table[table["kind"] != "main"]["main_low"].isna().all()
+
+
 def test_simultaneous_intervals_widen_with_the_family() -> None:
     """One comparison alone has its own interval; more of them have wider ones."""
     assert error_of_each(1) == pytest.approx(0.05)

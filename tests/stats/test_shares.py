@@ -157,6 +157,31 @@ def wrong_headlines(
     )
 
 
+@pytest.mark.parametrize("studies", [60, pytest.param(400, marks=pytest.mark.thorough)])
+def test_of_many_responses_none_has_a_false_leader(
+    studies: int, rng: np.random.Generator
+) -> None:
+    """Of six responses that two factors explain equally, 5 % of studies name a first one.
+
+    Each response by itself, 27 % of studies named one.
+    """
+    factors = {"a": ("0", "1"), "b": ("0", "1")}
+    cells = list(itertools.product(*factors.values()))
+    equals = 20 * (effect((2, 2), 0) + effect((2, 2), 1)).ravel()
+    names = list("uvwxyz")
+    frame = frame_of({cell: [0.0] * 10 for cell in cells}, list(factors))
+    wrong = 0
+    for _ in range(studies):
+        drawn = rng.normal(np.repeat(equals, 10), size=(6, 40))
+        frame = frame.assign(**dict(zip(names, drawn, strict=True)))
+        table = stats.shares(frame, factors, range(10), names)
+        wrong += any(
+            leads(of_one.reset_index(drop=True)).any()
+            for _, of_one in table.groupby("response")
+        )
+    assert wrong / studies <= ALPHA + 2 * np.sqrt(ALPHA * (1 - ALPHA) / studies)
+
+
 @pytest.mark.parametrize("n", [3, 10])
 def test_of_two_equal_factors_neither_explains_most(n: int, rng: np.random.Generator) -> None:
     """Two factors with the same share have a first one in 5 % of studies at most."""
