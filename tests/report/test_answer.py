@@ -48,8 +48,13 @@ def test_lost_runs_leave_an_answer(tmp_path: Path, rng: np.random.Generator) -> 
 RESPONSES = ["test_accuracy", "test_loss", "train_accuracy", "train_loss", "val_accuracy"]
 
 
-@pytest.mark.parametrize("pages", [15, pytest.param(300, marks=pytest.mark.thorough)])
-@pytest.mark.parametrize("pools", ["avg", "avg,max"])
+@pytest.mark.parametrize(
+    ("pools", "pages"),
+    [
+        ("avg", 15),
+        *(pytest.param(pools, 300, marks=pytest.mark.thorough) for pools in ("avg", "avg,max")),
+    ],
+)
 def test_pages_of_noise_announce_nothing(
     pools: str, pages: int, tmp_path: Path, rng: np.random.Generator
 ) -> None:

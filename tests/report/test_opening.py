@@ -1,11 +1,13 @@
 """The sentence that a page opens with: the study's words, as its numbers decide."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from bnexp.report.opening import Opening, _conditions_once, openings
+from bnexp.report.opening import RULE, Opening, _conditions_once, opening_rule, openings
 from bnexp.report.reports import analyse, page_of
 from bnexp.stats.tables import Tables
 from bnexp.study.design import Run
@@ -140,3 +142,13 @@ def test_a_condition_is_said_once() -> None:
     assert _conditions_once(clauses) == ["At .1, it depends", "BN helps for avg", clauses[2]]
     others = ["It depends", "At .1, BN helps for avg", "At .1, BN harms for max"]
     assert _conditions_once(others) == [*others[:2], "BN harms for max"]
+
+
+def test_the_rule_says_of_what_reverses_which_family_it_is_of() -> None:
+    """Where nothing reverses it does not speak of that."""
+    of_one, of_both = (
+        opening_rule(SimpleNamespace(answers=pd.DataFrame({"outcome": outcomes})))
+        for outcomes in (["above", "cannot_tell"], ["above", "reversal"])
+    )
+    assert of_one == RULE
+    assert "asked for or claimed" in of_both.removeprefix(RULE)

@@ -157,7 +157,7 @@ def wrong_headlines(
     )
 
 
-@pytest.mark.parametrize("studies", [60, pytest.param(400, marks=pytest.mark.thorough)])
+@pytest.mark.parametrize("studies", [40, pytest.param(400, marks=pytest.mark.thorough)])
 def test_of_many_responses_none_has_a_false_leader(
     studies: int, rng: np.random.Generator
 ) -> None:
