@@ -45,22 +45,26 @@ def test_lost_runs_leave_an_answer(tmp_path: Path, rng: np.random.Generator) -> 
     assert any("nothing to do with their results" in text for text in warnings)
 
 
-RESPONSES = ["test_accuracy", "test_loss", "train_accuracy", "train_loss", "val_accuracy"]
+RESPONSES = [
+    *("test_accuracy", "test_accuracy_population", "test_accuracy_batch", "val_accuracy"),
+    *("test_loss", "test_loss_population", "test_loss_batch", "val_loss"),
+    *("train_accuracy", "train_loss"),
+]
 
 
 @pytest.mark.parametrize(
     ("pools", "pages"),
     [
-        ("avg", 15),
-        *(pytest.param(pools, 300, marks=pytest.mark.thorough) for pools in ("avg", "avg,max")),
+        ("avg", 10),
+        *(pytest.param(pools, 60, marks=pytest.mark.thorough) for pools in ("avg", "avg,max")),
     ],
 )
 def test_pages_of_noise_announce_nothing(
     pools: str, pages: int, tmp_path: Path, rng: np.random.Generator
 ) -> None:
-    """Of five responses of noise, 5 % of pages say anything of a leader or a direction at most.
+    """Of ten responses of noise, 5 % of pages say anything of a leader or a direction at most.
 
-    Each response by itself, 20 % of pages did.
+    Each response by itself, two pages of five did.
     """
     arguments = ["norm=none,batch,layer", f"model.pool={pools}", "seed=range(6)"]
     _, store = planted(arguments, tmp_path, lambda _: dict.fromkeys(RESPONSES, 0.5))

@@ -107,7 +107,7 @@ def missed_at_any_look(
     ("parts", "draws"),
     [
         ((1.0, 0.2), 100),
-        *(pytest.param(parts, 1000, marks=pytest.mark.thorough) for parts in PARTS),
+        *(pytest.param(parts, 600, marks=pytest.mark.thorough) for parts in PARTS),
     ],
 )
 def test_looking_on_settles_nothing_falsely_on_other_images(
