@@ -53,9 +53,12 @@ def checked(schema: type[T], values: object, prefix: str) -> T:
         return schema.model_validate(values)
     except ValidationError as error:
         faults = []
-        for fault in error.errors(include_url=False):
+        found = [(_key(fault, prefix), fault) for fault in error.errors(include_url=False)]
+        understood = {key for key, fault in found if not fault["type"].endswith("_type")}
+        for key, fault in found:
+            if fault["type"].endswith("_type") and key in understood:
+                continue  # of a type that was not meant
             reason = fault["msg"].removeprefix("Value error, ")
-            key = prefix + _key(fault)
             if fault["type"] == "extra_forbidden":
                 whose = "" if prefix else "; a preset, a study or a file of yours sets it"
                 if key in OPEN:
@@ -71,14 +74,18 @@ def checked(schema: type[T], values: object, prefix: str) -> T:
         raise UsageError("\n".join(dict.fromkeys(faults))) from None
 
 
-def _key(fault: ErrorDetails) -> str:
-    """Return the dotted key of a fault, less the options pydantic tried on the way."""
-    path = fault["loc"]
+def _key(fault: ErrorDetails, prefix: str) -> str:
+    """Return the dotted key of a fault, less the options pydantic tried on the way.
+
+    What stands in a list of a study has a number, from 1.
+    """
+    path = [part + 1 if isinstance(part, int) and prefix else part for part in fault["loc"]]
     names = {part for key in known_keys() for part in key.split(".")}
     names |= {part for key, _ in keys(StudySpec) for part in key.split(".")}
-    if fault["type"] in ("missing", "extra_forbidden"):  # the last part is the key itself
+    numbers = {part for part in path if isinstance(part, int) and prefix}
+    if fault["type"] in ("missing", "extra_forbidden") or numbers:  # the last is the key itself
         names.add(str(path[-1]))
-    return ".".join(str(part) for part in path if part in names)
+    return prefix + ".".join(str(part) for part in path if part in names | numbers)
 
 
 def _show(value: object) -> str:

@@ -1,6 +1,7 @@
 """From a folder of runs to tables, figures and reports: HTML, Markdown and LaTeX."""
 
 import io
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,6 +24,9 @@ from bnexp.stats.tables import Tables
 from bnexp.store import summary_file
 from bnexp.store.folder import Store
 from bnexp.store.json_files import write_bytes
+
+# Where a spreadsheet may read a formula: how it splits lines into cells is its user's choice.
+_FORMULA = re.compile(r"(?:^|(?<=[;|\t\r\n]))(?=[=+\-@＝＋－＠])")  # noqa: RUF001
 
 
 def build(store: Store, pool: FigurePool | None = None) -> str:
@@ -143,12 +147,13 @@ def _ten_digits(value: float) -> str:
 def _no_formula(cell: object) -> object:
     """Return a cell that a spreadsheet takes for the text, or the number, that it is.
 
-    Source: OWASP, CSV injection: a text that begins like a formula gets an apostrophe.
+    Source: OWASP, CSV injection: a text that begins like a formula gets an apostrophe, also
+    behind what some spreadsheets end a cell with, whatever stands around it.
     """
-    if not isinstance(cell, str) or not cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+    if not isinstance(cell, str):
         return cell
     try:
         float(cell)
     except ValueError:
-        return f"'{cell}"
+        return _FORMULA.sub("'", cell)
     return cell

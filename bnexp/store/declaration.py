@@ -13,10 +13,11 @@ from pydantic import (
 )
 from pydantic.dataclasses import dataclass
 
+from bnexp.config.factor_names import FactorName
 from bnexp.config.study import AnyClaim
 from bnexp.datasets.about import about
 
-Overrides = dict[str, Annotated[dict[str, tuple[str, ...]], Field(min_length=1)]]
+Overrides = dict[FactorName, Annotated[dict[str, tuple[str, ...]], Field(min_length=1)]]
 # JSON has lists where these types have tuples; nothing else is converted.
 STRICT = ConfigDict(strict=True, populate_by_name=True)
 SECTIONS = ("data", "model", "norm", "optimizer", "train", "eval")

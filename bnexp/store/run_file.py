@@ -34,7 +34,10 @@ def read(text: bytes, where: Path | str, run_id: str) -> RunRecord:
         fault = next(_faults(record, run_id), None)
     except ValidationError as error:
         first = error.errors()[0]
-        fault = ".".join(map(str, first["loc"])) or first["msg"].removeprefix("Value error, ")
+        path = [str(part) for part in first["loc"]]
+        if path[-1:] == ["constrained-float"]:  # the first that pydantic tried of a number
+            path.pop()
+        fault = ".".join(path) or first["msg"].removeprefix("Value error, ")
     if fault:
         parse(text, where)  # where it is no JSON, or of another version, that is the message
         raise UsageError(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from hydra.core.override_parser.types import Override
 
 from bnexp.config.compose import Composer
+from bnexp.config.factor_names import may_be_a_factor
 from bnexp.config.keys import Setting
 from bnexp.config.overrides import Options, check_keys, one_value, read, setting
 from bnexp.config.schema import Config, determines_result
@@ -99,8 +100,11 @@ def _declared_factor(options: Options, key: str, levels: str | dict[str, str]) -
     if isinstance(levels, str):
         (override,) = own_overrides([f"{key}={levels}"], options)
         return factor_of(override, options)
-    if key in ("seed", "status", "run_id", "error", "epoch"):  # columns of every table
-        raise UsageError(f"{key} cannot be a factor: give it another name")
+    if not may_be_a_factor(key):
+        raise UsageError(
+            f"{in_short(key)} cannot be a factor: give it another name, of letters and digits, "
+            "which no column of the tables has"
+        )
     bundles = {name: own_overrides(text.split(), options) for name, text in levels.items()}
     return Factor(
         key,

@@ -166,6 +166,7 @@ BASE = {section: {} for section in SECTIONS}
         ("seeds", [], "seeds: Tuple should have at least 1 item"),
         ("seeds", [0], "cells: {.*} has not one run a seed"),
         ("factors", {"norm": ["none", "batch"]}, "factors.norm: Input should be an object"),
+        ("factors", {"a:b": {"x": []}}, "factors.a:b.*: it is no name of a factor"),
         ("factors", {"norm": {}}, "factors.norm: .* at least 1 item"),
         ("factors", {"norm": {"none": ["norm=none"]}}, "cells: {.*} are not levels"),
         ("cells", [{"levels": {}, "run_ids": ["a", "b"]}], "cells: {} are not levels"),

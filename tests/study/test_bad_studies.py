@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from bnexp.config.factor_names import may_be_a_factor
 from bnexp.errors import UsageError
+from bnexp.stats.cells import COLUMNS as CELLS_COLUMNS
+from bnexp.stats.max_lr import COLUMNS as MAX_LR_COLUMNS
+from bnexp.store.columns import FACTORS as FACTOR_COLUMN
+from bnexp.store.columns import METRICS, Columns
+from bnexp.store.frames import EPOCHS_COLUMNS, RUNS_COLUMNS
 from bnexp.study.declare import open_design
 
 STUDY = """# @package _global_
@@ -76,6 +82,13 @@ def refused(folder: Path, content: str, *typed: str) -> str:
         ),
         (change(FACTORS, "{seed: '1,2'}"), "cannot set seed"),
         (change(FACTORS, "{seed: {a: norm=none, b: norm=batch}}"), "seed cannot be a factor"),
+        *[
+            (
+                change(FACTORS, f"{{'{name}': {{a: norm=none, b: norm=batch}}}}"),
+                re.escape(name[:90]) + ".* cannot be a factor: give it another name",
+            )
+            for name in ("a:b", "a, b", "a=b", "", "norm.", "=1+1", "<b>", 101 * "a", "value")
+        ],
         (change(FACTORS, "{study: 'quickstart,max_lr'}"), "cannot set study"),
         (change(FACTORS, "{preset: 'd2l_bn,d2l_lenet'}"), "preset cannot be a factor"),
         (change(FACTORS, "{name: 'a,b'}"), "cannot set name"),
@@ -103,7 +116,10 @@ def refused(folder: Path, content: str, *typed: str) -> str:
             change(FACTORS, "{train.epochs: 'range(1,999)', train.batch_size: 'range(2,999)'}"),
             "995,006 cells x 2 seeds are too many",
         ),
-        (change("seeds: 2", "seeds: 1000000000000"), "study.seeds"),
+        (
+            change("seeds: 2", "seeds: 1000000000000"),
+            r"^study=s: study\.seeds=1000000000000: [^\n]* less than or equal to 100000$",
+        ),
         (change("seeds: 2", "seeds: [-1]"), "study.seeds"),
         (change("seeds: 2", "seeds: [99999999999999999999]"), "study.seeds"),
         (claim("kind: difference, factor: norm, higher: batch, lower: batch"), "batch twice"),
@@ -126,7 +142,7 @@ def refused(folder: Path, content: str, *typed: str) -> str:
         *[
             (
                 claim(f"kind: value, cell: {{norm: batch}}, reported: {number}, within: 0.1"),
-                "should be a finite number",
+                r"study\.claims\.1\.reported=[-a-z]+: input should be a finite number",
             )
             for number in (".nan", ".inf", "-.inf")
         ],
@@ -214,6 +230,17 @@ def test_code_that_is_typed_needs_no_flag(folder: Path, payload: Path) -> None:
     typed = ["study=s", "model=custom", "model.function=payload:make"]
     assert len(open_design(typed, False, folder).cells) == 2
     assert len(open_design(["study=s", "model=custom"], False, folder).cells) == 2
+
+
+@pytest.mark.parametrize(
+    "columns", [RUNS_COLUMNS, EPOCHS_COLUMNS, CELLS_COLUMNS, MAX_LR_COLUMNS]
+)
+def test_no_factor_is_called_like_another_column(columns: Columns) -> None:
+    """Of a table with a column for each factor; a measured number, too, is no factor."""
+    assert FACTOR_COLUMN in columns
+    for name in {*columns, "test_accuracy", "gamma_mean_conv1"} - {FACTOR_COLUMN, METRICS}:
+        assert not may_be_a_factor(name), name
+    assert may_be_a_factor("norm.momentum")
 
 
 def test_what_a_level_turns_on_is_measured(folder: Path) -> None:
