@@ -54,8 +54,8 @@ def draw(study: Declared, tables: Tables) -> Iterator[ReportFigure]:
         too_many = n_rows > MOST_EFFECTS
         yield ReportFigure(
             "effects",
-            "What each factor changes, averaged over all others. An interval is that of one "
-            "effect alone: it settles no direction, of which the wider ones in the tables speak"
+            "What each factor changes, averaged over all others, with the interval of that "
+            "effect alone; a direction is settled by the wider interval in the tables"
             + (
                 f"; all {n_rows} effects, the interactions among them, are in the table."
                 if too_many
