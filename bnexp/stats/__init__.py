@@ -10,7 +10,8 @@ ranked comparison of `contrasts` counts them as the worst.
 `estimate`, `crossed`, `interquartile`, `effect_size`, `squares`, `incomplete`, `testing`,
 `proportion` and `logistic` are the arithmetic of one quantity, `looks` is that of looking again
 with more seeds, and `until` says when there are enough; `factorial` and `quantities` say which
-cells are compared; `codebook` says what all columns mean; the others make one table each.
+cells are compared, `averages` and `turning` which of that may change its sign; `codebook` says
+what all columns mean; the others make one table each.
 """
 
 from bnexp.stats.asks import answer
