@@ -177,7 +177,8 @@ class _Training:
                 outcomes = [self.alone(runs[0])]
                 program = PLAIN
         origin["program"] = program.name
-        origin |= computed_by(program.kernels, self.device)
+        kernels = "torch" if outcomes[0].fell_back else program.kernels
+        origin |= computed_by(kernels, self.device)
         if any(one.metrics for one in outcomes):
             origin |= self.guessing(runs[0].cell.config)
         origin["together"] = len(runs) if program.stack else 1

@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -117,7 +118,7 @@ def train_runs(
         results = _each(stack, data.train, ("train_eval", ""), config)
         for row, run in enumerate(training):
             outcomes[run] = logs[run].outcome(results[row], stack.network(row))
-    return [outcomes[run] for run in range(len(runs))]
+    return [replace(outcomes[run], fell_back=stack.fell_back) for run in range(len(runs))]
 
 
 def _in_company(rows: list[int], stack: Stack) -> list[int]:
@@ -193,8 +194,7 @@ def take_step(
                 stack.parameters, stack.buffers, train, index, correct
             )
         except UnusableError as error:
-            warnings.warn(f"{SLOWLY} ({error})", stacklevel=2)
-            stack.kernels = None
+            _do_without_kernels(stack, error)
         else:
             stepper.step([found[name] for name in stack.learned])
             return losses
@@ -206,6 +206,11 @@ def take_step(
     stepper.step(torch.autograd.grad(losses.sum(), list(stack.learned.values())))
     correct += (logits.detach().argmax(2) == labels).sum(1)
     return losses.detach()
+
+
+def _do_without_kernels(stack: Stack, error: UnusableError) -> None:
+    warnings.warn(f"{SLOWLY} ({error})", stacklevel=3)
+    stack.kernels, stack.fell_back = None, True
 
 
 def tests(
@@ -267,14 +272,19 @@ def _each(
     """
     size = eval_batch(split, len(stack), stack.widest)
     by_batch = name[1] == "_batch"
+    found = None
     if stack.is_native:
-        losses, accuracies = evaluate_native(stack, split, right=right)
+        found = evaluate_native(stack, split, right=right)
     elif stack.kernels is not None and not by_batch:
         state = (stack.parameters, stack.buffers)
-        losses, accuracies = stack.kernels.evaluate(*state, split, size, right=right)
-    else:
+        try:
+            found = stack.kernels.evaluate(*state, split, size, right=right)
+        except UnusableError as error:
+            _do_without_kernels(stack, error)
+    if found is None:
         size = config.train.batch_size if by_batch else size
-        losses, accuracies = totals(stack, split, size, grad=config.eval.grad, right=right)
+        found = totals(stack, split, size, grad=config.eval.grad, right=right)
+    losses, accuracies = found
     return [
         named(*name, loss, accuracy)
         for loss, accuracy in zip(losses.tolist(), accuracies.tolist(), strict=True)

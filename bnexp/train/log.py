@@ -18,13 +18,18 @@ from bnexp.train.probes import Probes
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended and what was measured: fields of `RunRecord`."""
+    """How a run ended and what was measured: fields of `RunRecord`.
+
+    Attributes:
+        fell_back: Whether a GPU's own kernels failed, and PyTorch's took their place.
+    """
 
     status: Status
     metrics: Measured
     history: list[Measured]
     error: str | None
     outcomes: ImageOutcomes | None = None
+    fell_back: bool = False
 
 
 class Log:

@@ -30,6 +30,7 @@ class Stack:
         buffers: By name, each of shape (R, ...).
         is_native: Whether the kernels of a CPU train them.
         kernels: Those of a GPU, where they train them.
+        fell_back: Whether these have failed, so that PyTorch's train them.
         is_mapped_on_cpu: Whether PyTorch's kernels of a CPU train them. Those multiply a single
             matrix in another order than one of several: alone a run would have other last bits
             than in any company.
@@ -61,6 +62,7 @@ class Stack:
             self.parameters[name] = _laid_out(parameter.detach(), parameter.requires_grad)
         self.is_native = native
         self.kernels = kernels(networks[0]) if kernels else None
+        self.fell_back = False
         device = next(iter(self.parameters.values())).device
         self.is_mapped_on_cpu = device.type == "cpu" and not native and self.kernels is None
         self._network = networks[0]

@@ -1,9 +1,13 @@
 """A training step and an evaluation of R networks as kernels, without autograd."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
 from bnexp.data.tensors import Split
+from bnexp.errors import in_one_line
 from bnexp.train.gpu.ends import count, cross_entropy, gather
 from bnexp.train.gpu.stage import Moments, stage, stage_gradients
 from bnexp.train.gpu.steps import (
@@ -16,6 +20,7 @@ from bnexp.train.gpu.steps import (
     steps_of,
 )
 from bnexp.train.gpu.supported import UnusableError
+from bnexp.train.memory import is_out_of_memory
 
 
 class Network:
@@ -26,7 +31,7 @@ class Network:
     """
 
     def __init__(self, structure: nn.Sequential) -> None:
-        self._is_proven = False
+        self._proven: set[str] = set()  # what has been done once
         self.steps = steps_of(structure)
         learned = {name for name, p in structure.named_parameters() if p.requires_grad}
         self.learned = [bool(learned.intersection(parameters_of(step))) for step in self.steps]
@@ -54,20 +59,27 @@ class Network:
         Raises:
             UnusableError: If it is the first time, and everything is as it was.
         """
-        changed = () if self._is_proven else (*buffers.values(), correct)
+        changed = () if "gradients" in self._proven else (*buffers.values(), correct)
         before = [(tensor, tensor.clone()) for tensor in changed]
         try:
-            found = self._gradients(parameters, buffers, split, index, correct)
-        except torch.OutOfMemoryError:
-            raise
-        except Exception as error:
-            if self._is_proven:
-                raise
+            with self._proving("gradients"):
+                found = self._gradients(parameters, buffers, split, index, correct)
+        except UnusableError:
             for tensor, value in before:
                 tensor.copy_(value)
-            raise UnusableError(f"{type(error).__name__}: {error}") from error
-        self._is_proven = True
+            raise
         return found
+
+    @contextmanager
+    def _proving(self, what: str) -> Iterator[None]:
+        """Say of an error in the block that the kernels are unusable, if they never did it."""
+        try:
+            yield
+        except Exception as error:
+            if what in self._proven or is_out_of_memory(error):
+                raise
+            raise UnusableError(f"{type(error).__name__}: {in_one_line(error)}") from error
+        self._proven.add(what)
 
     def _gradients(
         self,
@@ -126,6 +138,9 @@ class Network:
 
         Args:
             right: See `bnexp.train.evaluate.totals`.
+
+        Raises:
+            UnusableError: If it is the first time.
         """
         some = next(iter(parameters.values()))
         loss = torch.zeros(len(some), dtype=torch.float64, device=some.device)
@@ -133,12 +148,13 @@ class Network:
         order = torch.arange(len(split), device=some.device)[None]
         # Kernels are compiled for multiples of 16, and anew for other numbers.
         size = max(16, batch_size - batch_size % 16)
-        for part in torch.split(order, size, dim=1):
-            index = part.contiguous()
-            x = gather(split, index, some.dtype)
-            for step in self.steps:
-                x, _ = _forward(step, parameters, buffers, x, train=False)
-            count(x.flatten(1, 3), split, index, loss, correct, right=right)
+        with self._proving("evaluation"):
+            for part in torch.split(order, size, dim=1):
+                index = part.contiguous()
+                x = gather(split, index, some.dtype)
+                for step in self.steps:
+                    x, _ = _forward(step, parameters, buffers, x, train=False)
+                count(x.flatten(1, 3), split, index, loss, correct, right=right)
         return loss / len(split), correct / len(split)
 
 

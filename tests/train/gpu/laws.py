@@ -1,7 +1,7 @@
 """The laws of a GPU's kernels, on a GPU or, in Triton's interpreter, on a CPU.
 
-`test_kernels.py` has them checked in a process of their own: whether Triton interprets is
-settled when it is imported.
+`test_kernels.py` has them checked in processes of their own: whether Triton interprets is
+settled when it is imported. A mark says in which, as it does everywhere.
 """
 
 import copy
@@ -20,8 +20,9 @@ from torch.nn import functional as F
 from bnexp.config.schema import Config
 from bnexp.data.tensors import Dataset, Split
 from bnexp.networks.build import build
-from bnexp.train import cohort
-from bnexp.train.gpu import steps as program
+from bnexp.study.cohorts import Cohort
+from bnexp.study.design import Cell, Run
+from bnexp.train import cohort, train_cohort
 from bnexp.train.gpu.convolution import Tile, WeightTile, convolution_gradients, convolve
 from bnexp.train.gpu.ends import count, cross_entropy, gather, rows_summed
 from bnexp.train.gpu.network import Network
@@ -71,14 +72,25 @@ def split_of(n: int, side: int, *, channels: int = 1, scaled: bool = False) -> S
     return Split(images, torch.randint(0, 10, (n,)), scale).to(DEVICE)
 
 
+SHAPES = [
+    ((1, 2, 4, 3, 3, 2), 0, (None, None)),
+    ((2, 3, 2, 2, 3, 33), 1, (Tile(2, 2, 32, 1), WeightTile(2, 1, 1, 2, 2))),
+    ((1, 1, 3, 2, 5, 3), 2, (Tile(1, 2, 32, 1), WeightTile(1, 1, 5, 1, 3))),
+    ((3, 1, 2, 2, 3, 2), 2, (Tile(1, 4, 64, 1), WeightTile(1, 2, 3, 4, 1, 2))),
+]
+
+
+# One in the default suite, one in single precision, where numbers alone differ.
+CONVOLUTIONS = [
+    (torch.float64, *SHAPES[0]),
+    *(pytest.param(torch.float64, *one, marks=pytest.mark.thorough) for one in SHAPES[1:]),
+    pytest.param(torch.float32, *SHAPES[0], marks=pytest.mark.thorough),
+    *(pytest.param(torch.float32, *one, marks=pytest.mark.long) for one in SHAPES[1:]),
+]
+
+
 @pytest.mark.parametrize(
-    ("shape", "padding", "tiles"),
-    [
-        ((1, 2, 4, 3, 3, 2), 0, (None, None)),
-        ((2, 3, 2, 2, 3, 33), 1, (Tile(2, 2, 32, 1), WeightTile(2, 1, 1, 2, 2))),
-        ((1, 1, 3, 2, 5, 3), 2, (Tile(1, 2, 32, 1), WeightTile(1, 1, 5, 1, 3))),
-        ((3, 1, 2, 2, 3, 2), 2, (Tile(1, 4, 64, 1), WeightTile(1, 2, 3, 4, 1, 2))),
-    ],
+    ("dtype", "shape", "padding", "tiles"), CONVOLUTIONS, indirect=["dtype"]
 )
 def test_a_convolution_and_its_gradients_are_pytorchs(
     dtype: torch.dtype,
@@ -111,22 +123,24 @@ ACTIVATIONS = (nn.Identity(), nn.Sigmoid(), nn.ReLU(), nn.Tanh())
 POOLS = (nn.Identity(), nn.MaxPool2d(2), nn.AvgPool2d(2))
 
 
-# In the interpreter every second one takes long enough, in single precision every fourth.
+def is_usual(dtype: torch.dtype, normalized: int, activation: int, pool: int) -> bool:
+    """Choose so that every two of the three meet, and in single precision each is met."""
+    total = normalized + activation + pool
+    return total % 2 == 0 if dtype == torch.float64 else bool(normalized) and total == 4
+
+
 STAGES = [
-    pytest.param(
-        *(dtype, bool(normalized), activation, pool),
-        marks=[] if (normalized + activation + pool) % every == 0 else pytest.mark.thorough,
-    )
-    for dtype, every in ((torch.float64, 2), (torch.float32, 4))
-    for normalized, activation, pool in itertools.product(range(2), range(4), range(3))
+    pytest.param(*case, marks=[] if is_usual(*case) else pytest.mark.long)
+    for case in itertools.product((torch.float64, torch.float32), range(2), range(4), range(3))
 ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("dtype", "normalized", "activation", "pool"), STAGES, indirect=["dtype"]
 )
 def test_a_stage_and_its_gradients_are_pytorchs(
-    dtype: torch.dtype, *, normalized: bool, activation: int, pool: int
+    dtype: torch.dtype, normalized: int, activation: int, pool: int
 ) -> None:
     """Normalized, activated and pooled, with an edge left over and ties among the largest."""
     x = torch.randint(-2, 3, (1, 3, 2, 3, 3), device=DEVICE).to(dtype).requires_grad_()
@@ -172,10 +186,11 @@ def test_a_stage_and_its_gradients_are_pytorchs(
     close(found, innermost(y.detach()))
 
 
+@pytest.mark.thorough
 def test_a_small_spread_about_a_large_mean_is_kept() -> None:
     """In single precision, moments are no worse than PyTorch's where the mean is large."""
     torch.manual_seed(1)
-    x = torch.randn(1, 1, 3, 50, 300, device=DEVICE).mul_(0.1).add_(1000)
+    x = torch.randn(1, 1, 1, 5, 2000, device=DEVICE).mul_(0.1).add_(1000)
     layer = nn.BatchNorm2d(1, momentum=1.0).to(DEVICE)
     layer(x[0].movedim(-1, 0))
     state, kept = stack_module_state([layer])
@@ -186,6 +201,7 @@ def test_a_small_spread_about_a_large_mean_is_kept() -> None:
     assert (norm.var - exact).abs() <= 1e-5 * exact + (layer.running_var - exact).abs()
 
 
+@pytest.mark.thorough
 def test_tanh_keeps_small_values(dtype: torch.dtype) -> None:
     """Near zero, where a quotient of exponentials cancels, and where its series ends."""
     x = torch.logspace(-30, 1.5, 400, device=DEVICE).view(1, 1, 1, 1, -1)
@@ -195,18 +211,20 @@ def test_tanh_keeps_small_values(dtype: torch.dtype) -> None:
         torch.testing.assert_close(found, value.tanh(), rtol=within, atol=0)
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_what_is_no_number_stays_none(dtype: torch.dtype) -> None:
     """NaN passes every activation and pooling: a run that diverged is seen."""
-    x = torch.zeros(1, 1, 2, 2, 2, device=DEVICE)
+    x = torch.zeros(1, 4, 2, 2, 2, device=DEVICE)
     for place in range(4):
-        x.zero_()[0, 0, place // 2, place % 2, 1] = torch.nan
-        for activation in range(4):
-            for pool in (1, 2):
-                found, _ = stage(x, None, activation, pool, train=True)
-                assert found.isnan().tolist() == [[[[[False, True]]]]]
+        x[0, place, place // 2, place % 2, 1] = torch.nan
+    for activation in range(4):
+        for pool in (1, 2):
+            found, _ = stage(x, None, activation, pool, train=True)
+            assert found.isnan().tolist() == [[[[[False, True]]]] * 4]
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("n", [3, 300])
 def test_cross_entropy_is_pytorchs(dtype: torch.dtype, n: int) -> None:
@@ -247,6 +265,7 @@ def test_cross_entropy_is_pytorchs(dtype: torch.dtype, n: int) -> None:
     assert torch.equal(noted, expected_notes)
 
 
+@pytest.mark.thorough
 def test_images_are_those_of_the_split(dtype: torch.dtype) -> None:
     """Each run's images, standardized or not, lie side by side."""
     index = torch.tensor([[4, 0, 1], [2, 2, 3]], device=DEVICE)
@@ -256,6 +275,7 @@ def test_images_are_those_of_the_split(dtype: torch.dtype) -> None:
         close(gather(split, index, dtype), innermost(expected))
 
 
+@pytest.mark.thorough
 def test_sums_are_pytorchs(dtype: torch.dtype) -> None:
     """Along the last axis, whatever its length."""
     for n in (1, 7, 300):
@@ -291,7 +311,13 @@ def tiny(kind: str) -> nn.Sequential:
 
 @pytest.mark.parametrize(
     "kind",
-    ["before_activation", "after_activation", "after_pool", "after_pool_before_activation"],
+    [
+        "after_pool_before_activation",
+        *(
+            pytest.param(kind, marks=pytest.mark.thorough)
+            for kind in ("before_activation", "after_activation", "after_pool")
+        ),
+    ],
 )
 @pytest.mark.parametrize("dtype", [torch.float64], indirect=True)
 def test_a_networks_gradients_and_evaluation_are_pytorchs(
@@ -309,8 +335,8 @@ def test_a_networks_gradients_and_evaluation_are_pytorchs(
     kernels = Network(networks[0])
     correct = torch.zeros(2, dtype=torch.int64, device=DEVICE)
     right = torch.zeros_like(correct)
-    twice = 2 if kind == "after_pool" else 1  # the cheapest
-    for index in torch.randint(20, (twice, 2, 5), device=DEVICE):
+    often = 2 if kind == "after_pool" else 1  # the cheapest
+    for index in torch.randint(20, (often, 2, 5), device=DEVICE):
         losses, found = kernels.gradients(parameters, buffers, split, index, correct)
         for row, network in enumerate(networks):
             images, labels = split.batch(index[row])
@@ -324,7 +350,7 @@ def test_a_networks_gradients_and_evaluation_are_pytorchs(
                 close(found[name][row], g)
     assert torch.equal(correct, right)
     noted = torch.zeros(2, 20, dtype=torch.bool, device=DEVICE)
-    losses, accuracies = kernels.evaluate(parameters, buffers, split, 16, right=noted)
+    losses, accuracies = kernels.evaluate(parameters, buffers, split, 32 // often, right=noted)
     for row, network in enumerate(networks):
         for name, buffer in network.named_buffers():
             close(buffers[name][row].to(dtype), buffer.to(dtype))
@@ -335,6 +361,7 @@ def test_a_networks_gradients_and_evaluation_are_pytorchs(
         assert accuracies[row].item() == noted[row].sum().item() / 20
 
 
+@pytest.mark.thorough
 def test_a_run_has_the_same_bits_in_any_company() -> None:
     """The gradients of a convolutional network know nothing of the other runs."""
     torch.manual_seed(1)
@@ -354,17 +381,18 @@ def test_a_run_has_the_same_bits_in_any_company() -> None:
 
 def composed(compose: Callable[..., Config], *overrides: str) -> Config:
     return compose(
-        *("model=mlp", "model.hidden=[6,5]", "train.batch_size=9", "train.drop_last=false"),
-        *overrides,
+        *("data=usps", "model=mlp", "model.hidden=[6,5]", "train.batch_size=12"),
+        *("train.drop_last=false", *overrides),
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("dtype", "norm", "optimizer"),
     [
         (torch.float64, "none", "adam"),
         (torch.float64, "batch", "sgd"),
-        (torch.float32, "batch", "sgd"),
+        pytest.param(torch.float32, "batch", "sgd", marks=pytest.mark.long),
     ],
     indirect=["dtype"],
 )
@@ -375,15 +403,15 @@ def test_an_epoch_is_that_of_the_plain_trainer(
     # Adam divides the gradient of a bias that a norm undoes, which is rounding, by its size.
     settings = (f"optimizer={optimizer}", "optimizer.lr=0.01", "model.bias=auto")
     config = composed(compose, f"norm={norm}", *settings)
-    split = split_of(22, 28)
+    split = split_of(22, 16)
     networks = [build(config, seed).to(DEVICE) for seed in range(2)]
-    stack = Stack(copy.deepcopy(networks), (1, 28, 28), kernels=kernels)
+    stack = Stack(copy.deepcopy(networks), (1, 16, 16), kernels=kernels)
     assert stack.kernels is not None
     assert not stack.is_native
     stepper = make_stepper(list(stack.learned.values()), [config] * 2)
     orders = torch.stack([torch.randperm(22, device=DEVICE) for _ in range(2)])
     losses, sizes, correct = cohort.train_epoch(stack, stepper, split, orders, config)
-    assert sizes == [9, 9, 4]
+    assert sizes == [12, 10]
     for row, network in enumerate(networks):
         optimizer_ = make_optimizer(config, network)
         theirs, _, right = train_plainly(network, optimizer_, split, orders[row], config)
@@ -394,11 +422,12 @@ def test_an_epoch_is_that_of_the_plain_trainer(
             close(found[name].to(dtype), value.to(dtype))
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # NumPy's, of infinities
 def test_a_diverged_run_leaves_the_others_alone(compose: Callable[..., Config]) -> None:
     """The cohort goes on with fewer runs and ends where the plain trainer ends."""
     torch.manual_seed(1)
-    data = Dataset(train=split_of(18, 28), test=split_of(7, 28), val=None)
+    data = Dataset(train=split_of(18, 16), test=split_of(7, 16), val=None)
     common = ("norm=batch", "optimizer=sgd", "train.epochs=2")
     fine = composed(compose, *common, "optimizer.lr=0.05")
     wild = composed(compose, *common, "optimizer.lr=1e38")
@@ -416,32 +445,32 @@ def test_a_diverged_run_leaves_the_others_alone(compose: Callable[..., Config]) 
                 assert one["test_loss"] == pytest.approx(other["test_loss"], rel=1e-4)
 
 
-def test_kernels_that_fail_leave_the_step_to_pytorch(
-    compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("broken", ["steps.rows_summed", "network.count"])
+def test_kernels_that_fail_leave_the_work_to_pytorch(
+    compose: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
-    """With one line that says so; the failed step has left no trace."""
-    config = composed(compose, "norm=batch")
-    split = split_of(9, 28)
-    index = torch.arange(9, device=DEVICE)[None]
-    after = []
-    for broken in (False, True):
-        stack = Stack([build(config, 0).to(DEVICE)], (1, 28, 28), kernels=kernels)
-        stepper = make_stepper(list(stack.learned.values()), [config])
-        correct = torch.zeros(1, dtype=torch.int64, device=DEVICE)
-        if broken:
+    """With one line that says so, in training as in evaluation, and in the runs' records.
 
-            def fails(*_: object) -> None:
-                raise RuntimeError("no such instruction")
+    What failed has left no trace: the runs end where the plain trainer ends.
+    """
+    data = Dataset(train=split_of(18, 16), test=split_of(7, 16), val=None)
+    config = composed(compose, "norm=batch", "train.epochs=1")
+    runs = tuple(Run(f"r{seed}", Cell({}, config), seed) for seed in range(2))
 
-            monkeypatch.setattr(program, "rows_summed", fails)
-            with pytest.warns(UserWarning, match=r"several times slower.*no such instruction"):
-                cohort.take_step(stack, stepper, split, index, correct)
-            assert stack.kernels is None
-        else:
-            cohort.take_step(stack, stepper, split, index, correct)
-        after.append([*stack.parameters.values(), *stack.buffers.values(), correct])
-    for one, other in zip(*after, strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+    def fails(*_: object, **options: object) -> None:
+        raise RuntimeError("no such\ninstruction")
+
+    monkeypatch.setattr(f"bnexp.train.gpu.{broken}", fails)
+    monkeypatch.setattr("bnexp.train._data", lambda *_: data)
+    with pytest.warns(UserWarning, match=r"several times slower.*no such instruction") as told:
+        records = list(train_cohort(Cohort("study", runs, 2), DEVICE, lambda *_: None))
+    assert len(told) == 1
+    for run, record in zip(runs, records, strict=True):
+        assert (record.status, record.provenance["kernels"]) == ("ok", "torch")
+        (found,) = record.history
+        (expected,) = train_run(config, run.seed, data, lambda epoch: None).history
+        for name in expected:
+            assert found[name] == pytest.approx(expected[name], rel=1e-4), name
 
 
 @pytest.mark.parametrize(
