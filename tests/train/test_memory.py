@@ -173,10 +173,11 @@ def test_a_size_is_chosen_whose_evaluation_fits(
     watched: type[Watched],
     digits: Dataset,
 ) -> None:
-    """However fast larger programs train, what cannot evaluate is not chosen."""
+    """However fast larger programs train, what cannot evaluate is not chosen, nor kept."""
     limited(monkeypatch, 8, masked)
     assert speed.best_size(compose(*SMALL), digits, 256) in (1, 8)
     assert set(watched.made) <= {1, 8, 32}
+    assert not [ref for ref in watched.alive if ref()]
 
 
 def test_what_a_program_took_is_what_it_added(monkeypatch: pytest.MonkeyPatch) -> None:
