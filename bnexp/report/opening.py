@@ -20,6 +20,8 @@ from bnexp.store.declared import Declared
 from bnexp.store.given import of_text
 
 CANNOT_TELL = "cannot be told"
+# What a clause's condition begins with: other commas stand inside what is said.
+OF_A_CONDITION = {"After", "At", "Each", "In", "Over", "Under", "With", "Without"}
 
 RULE = (
     "In 95 % of studies all intervals given here contain the true values, and an answer is "
@@ -150,9 +152,10 @@ def _conditions_once(clauses: Sequence[str]) -> list[str]:
     told: list[str] = []
     said: set[str] = set()
     for clause in clauses:
-        condition, comma, rest = clause.partition(", ")
-        told.append(rest if comma and condition.lower() in said else clause)
-        said.add(condition.lower())
+        condition, _, rest = clause.partition(", ")
+        told.append(rest if rest and condition.lower() in said else clause)
+        if condition.partition(" ")[0] in OF_A_CONDITION:
+            said.add(condition.lower())
     return told
 
 

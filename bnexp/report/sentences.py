@@ -155,17 +155,22 @@ def guessing(study: Declared, tables: Tables) -> str:
     cells = at_chance(array, tables.chance)
     if not cells.any() or cells.all():
         return ""
-    named = [
-        f"{short(key)} {level}"
+    which = guesses(array, tables.chance)
+    every = [
+        (axis, f"{short(key)} {level}", at)
         for axis, (key, levels) in enumerate(study.factors.items())
         if len(levels) > 1
-        for i, level in enumerate(levels)
-        if cells.take(i, axis).all()
+        for at, level in enumerate(levels)
     ]
-    n, n_all = int(guesses(array, tables.chance).sum()), int((~np.isnan(array)).sum())
-    most = f", including most of those with {listed(named)}" if named else ""
+    # Of all that guess at one level alone it is said; else at which levels most do.
+    only = [name for axis, name, at in every if not np.delete(which, at, axis + 1).any()]
+    most = [name for axis, name, at in every if cells.take(at, axis).all()]
+    place = f", all of them with {listed(only)}" if only else ""
+    if most and not only:
+        place = f", including most of those with {listed(most)}"
+    n, n_all = int(which.sum()), int((~np.isnan(array)).sum())
     by = described([tables.accuracy])[tables.accuracy].label
-    return f"{n} of {n_all} networks are no better than guessing in {by}{most}."
+    return f"{n} of {n_all} networks are no better than guessing in {by}{place}."
 
 
 def all_diverged(study: Declared, tables: Tables) -> str:

@@ -9,8 +9,10 @@ from scipy.special import expit
 from bnexp.stats.estimate import CONFIDENCE, Values, t_quantile
 from bnexp.study.power import ALPHA
 
+RISES = "none: success rises again"
 _STEPS = 200
 _LARGEST_STEP = 2.0
+HALF = 0.5
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ def half_success(dose: Values, success: Values) -> Half:
     regression with Firth's penalty, which is finite also where a single dose is mixed. Its
     interval is Student's t with the larger of two standard errors: that of the fit, and
     that of leaving out each seed in turn, since the runs of a seed succeed and fail
-    together.
+    together. Where most seeds fail at one dose, and half of them more succeed at a larger one,
+    so that most do, there is no such dose: what the fit would say lies between the two.
 
     Args:
         dose: Shape (L,), increasing.
@@ -70,7 +73,15 @@ def half_success(dose: Values, success: Values) -> Half:
         fewest = int((~np.isnan(success[:, [last, zero]])).sum(axis=0).min())
         ends = (low, high) if 2.0**-fewest < ALPHA else (math.nan, math.nan)
         return Half((low + high) / 2, *ends, "", "between two learning rates")
+    if _rises(rates):
+        return Half(math.nan, math.nan, math.nan, "", RISES)
     return _fitted(dose, success)
+
+
+def _rises(rates: Values) -> bool:
+    """Return whether most succeed at a larger dose than one at which most fail."""
+    lowest = np.minimum.accumulate(rates)
+    return bool(((lowest < HALF) & (rates > HALF) & (rates - lowest >= HALF)).any())
 
 
 def _fitted(dose: Values, success: Values) -> Half:

@@ -41,7 +41,8 @@ SUMMARY = (
     "learning rate that fails because it is too small does not count. It comes from a logistic "
     "fit on log2 of the learning rate. Where all seeds succeed at one learning rate and none "
     "at the next, it is between the two, which are its interval from 5 seeds on. “>” and “<”: "
-    "beyond the learning rates tried. A diverged run fails every definition."
+    "beyond the learning rates tried. None is told where most seeds fail at a learning rate "
+    "and most succeed at a larger one. A diverged run fails every definition."
 )
 
 COLUMNS = {

@@ -55,6 +55,7 @@ def test_networks_that_learned_nothing_are_named_first(
     gain = {("none", pool): -0.5 for pool in ("avg", "max")}
     (one,) = opened(SWEEP, tmp_path, rng, gain)
     assert one.sentence.startswith("20 of 40 networks are no better than guessing")
+    assert ", all of them with norm none." in one.sentence
 
 
 def test_what_a_probe_measures_is_answered_first(tmp_path: Path) -> None:
@@ -142,6 +143,8 @@ def test_a_condition_is_said_once() -> None:
     assert _conditions_once(clauses) == ["At .1, it depends", "BN helps for avg", clauses[2]]
     others = ["It depends", "At .1, BN helps for avg", "At .1, BN harms for max"]
     assert _conditions_once(others) == [*others[:2], "BN harms for max"]
+    inside = ["More data, and so steps, help for avg", "More data, and so steps, harm for max"]
+    assert _conditions_once(inside) == inside
 
 
 def test_the_rule_says_of_what_reverses_which_family_it_is_of() -> None:

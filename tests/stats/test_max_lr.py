@@ -217,14 +217,6 @@ def test_few_seeds_find_no_ratio_by_chance(rng: np.random.Generator) -> None:
         assert np.mean([half.low > -0.01 or half.high < -0.01 for half in halves]) <= 0.05
 
 
-def test_seeds_that_agree_on_a_ragged_edge_have_an_interval() -> None:
-    """Where no seed differs from another, the fit's own error still gives a width."""
-    ragged = np.array([[1.0, 1, 0, 1, 0]] * 5)
-    half = half_success(np.arange(5.0), ragged)
-    assert half.at == pytest.approx(2.5, abs=0.2)
-    assert half.low < half.at - 0.3
-
-
 def test_a_diverged_run_fails_every_definition() -> None:
     """A learning rate at which all runs diverge is beyond the limit, whatever is asked."""
     lost = {**PLAIN, "none": [0.8, 0.8, None, None, None]}
@@ -244,3 +236,18 @@ def test_a_rate_at_which_exactly_half_diverge_is_still_compared_with(
     success = _success("near_best", measured, np.isnan(measured).astype(float), 10_000)
     assert success[:, 0].tolist() == [met] * 4
     assert success[:, 1].tolist() == [0] * n_diverged + [1] * (4 - n_diverged)
+
+
+def test_no_limit_is_told_where_success_rises_again() -> None:
+    """Where most seeds fail, and most succeed at a larger rate, no rate is the largest."""
+    dose = np.arange(5.0)
+    counts = np.array([10, 5, 0, 7, 5])
+    success = (np.arange(10)[:, None] < counts).astype(float)
+    half = half_success(dose, success)
+    assert math.isnan(half.at)
+    assert half.method == "none: success rises again"
+    ragged = np.array([[1.0, 1, 0, 1, 0]] * 5)  # also where all seeds agree
+    assert half_success(dose, ragged).method == half.method
+    # A few that succeed again are noise around a curve that falls.
+    falling = (np.arange(10)[:, None] < np.array([10, 5, 0, 3, 0])).astype(float)
+    assert half_success(dose, falling).method == "logistic"
