@@ -45,9 +45,18 @@ def test_published_runs_are_those_of_the_study(study: str) -> None:
     store = Store(RESULTS / study)
     program, verb, *arguments = shlex.split(store.read_study().command)
     assert (program, verb) == ("bnexp", "run")
+    folders = [one for one in arguments if one.startswith("data.root=")]  # whose content counts
+    if any(not _folder(one).is_dir() for one in folders):
+        pytest.skip("the study's folder of images is not here")
     design = open_design(arguments, False, None)
     same = {run.run_id for run in design.runs} == store.done()
     assert same == (study not in EARLIER)
+
+
+def _folder(override: str) -> Path:
+    """Return the folder that a published command names below the data."""
+    name = override.removeprefix("data.root=${oc.env:BNEXP_DATA_ROOT}/")
+    return (real_root() or Path("does not exist")) / name
 
 
 @pytest.mark.usefixtures("undrawn")  # a figure's files differ between fonts
