@@ -1,5 +1,6 @@
 """What was varied, what was fixed, and on what a study was trained."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -38,6 +39,7 @@ def setting(study: Declared, records: Sequence[RunRecord]) -> list[tuple[str, st
             "hardware",
             f"{told('hardware')} ({told('device')}, {told('threads')} thread a run)",
         ),
+        *_programs(done),
         (
             "versions",
             f"bnexp {told('bnexp')} at {told('commit')}, torch {told('torch')}, "
@@ -55,6 +57,16 @@ def _declared(study: Declared) -> str:
         f"first declared {study.earlier[0].declared}, as here {study.declared}: what was not "
         "declared before the first run is called exploratory"
     )
+
+
+def _programs(records: Sequence[RunRecord]) -> list[tuple[str, str]]:
+    """Return how many runs each program trained, with whose kernels, if not one trained all."""
+    by = Counter(
+        f"{record.provenance.get('program')} ({record.provenance.get('kernels')})"
+        for record in records
+    )
+    told = ", ".join(f"{name}: {n}" for name, n in by.most_common())
+    return [("runs by program", told)] if len(by) > 1 else []
 
 
 def _added(study: Declared) -> str:

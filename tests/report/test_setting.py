@@ -49,3 +49,17 @@ def test_a_factor_stands_among_what_was_varied_alone(tmp_path: Path) -> None:
     told = dict(setting(study, store.load(study.run_ids)))
     assert "lr" not in told["optimizer"]
     assert "optimizer.lr (0.1, 0.2)" in told["varied"]
+
+
+def test_runs_of_several_programs_are_told_apart(tmp_path: Path) -> None:
+    """Where not all runs were trained by one program, the page counts them by program."""
+    _, store = planted(["norm=none,batch", "seed=range(2)"], tmp_path, loss)
+    study = store.read_study()
+    records = store.load(study.run_ids)
+    for record in records:
+        record.provenance.update(program="native", kernels="c")
+    assert "runs by program" not in dict(setting(study, records))
+    records[0].provenance.update(program="plain", kernels="torch")
+    assert dict(setting(study, records))["runs by program"] == (
+        "native (c): 3, plain (torch): 1"
+    )
