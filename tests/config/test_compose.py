@@ -372,7 +372,7 @@ def test_a_users_function_without_settings_needs_no_section_for_them(tmp_path: P
     [
         ("seeds: 0", r"study\.seeds"),
         ("seedz: 3", r"study\.seedz: no such key here"),
-        ("claims: [{kind: guess}]", r"study\.claims: .*'value', 'difference', 'dominance'"),
+        ("claims: [{kind: guess}]", r"study\.claims\.1: .*'value', 'difference', 'dominance'"),
     ],
 )
 def test_a_study_file_is_checked_too(tmp_path: Path, line: str, message: str) -> None:
