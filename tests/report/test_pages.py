@@ -304,8 +304,8 @@ def test_networks_at_chance_are_named_first(tmp_path: Path) -> None:
 
     opening, *others = answered("half", 0.7)
     assert opening.startswith(
-        "10 of 20 networks are no better than guessing in accuracy (test), including most of "
-        "those with norm none. Norm batch instead of none raises the accuracy (test) by "
+        "10 of 20 networks are no better than guessing in accuracy (test), all of them with "
+        "norm none. Norm batch instead of none raises the accuracy (test) by "
     )
     assert not any("guessing" in sentence for sentence in others)
     opening, accuracy, _ = answered("all", 0.03)
