@@ -1,11 +1,15 @@
 """The answer that a page opens with, of a study that has lost runs."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
+import pandas as pd
 import pytest
 
 from bnexp.report.answer import UNTOLD, answers
+from bnexp.report.opening import openings
 from bnexp.report.page import page
 from bnexp.stats.tables import Tables
 from bnexp.store.folder import Store
@@ -81,6 +85,46 @@ def test_pages_of_noise_announce_nothing(
         vars(drawn)["runs"] = tables.runs.assign(**dict(zip(RESPONSES, noise.T, strict=True)))
         announced += any(one.sentence not in of_nothing for one in answers(study, drawn))
     assert announced / pages <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / pages)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("study", ["pooling_vs_bn", "epsilon"])
+def test_of_a_published_study_whose_numbers_are_noise_nothing_is_told(
+    study: str, rng: np.random.Generator
+) -> None:
+    """A published design with noise for its responses names no leader and answers nothing."""
+    tables = published(study, lambda runs: rng.normal(0.5, 0.01, size=len(runs)))
+    for answer in answers(tables.study, tables):
+        assert not answer.settled
+    assert {one.outcome for one in openings(tables.study, tables)} <= {"cannot_tell", "found"}
+
+
+@pytest.mark.thorough
+def test_of_a_published_study_with_opposite_effects_the_reversal_is_told(
+    rng: np.random.Generator,
+) -> None:
+    """Four points more with one pooling and four less with the other are no average of none."""
+
+    def planted_points(runs: pd.DataFrame) -> npt.NDArray[np.float64]:
+        sign = np.where(runs["model.pool"] == "max", 1, -1) * (runs["norm"] == "batch")
+        return 0.8 + 0.04 * sign.to_numpy() + rng.normal(0, 0.005, size=len(runs))
+
+    tables = published("pooling_vs_bn", planted_points)
+    first = next(one for one in answers(tables.study, tables) if one.settled)
+    assert "The effect of norm reverses: batch \N{MINUS SIGN} none is +4." in first.sentence
+    assert "with pool max and -3." in first.sentence
+    (asked, *_) = (one for one in openings(tables.study, tables) if one.outcome == "reversal")
+    assert "pool max" in asked.sentence
+
+
+def published(study: str, drawn: Callable[[pd.DataFrame], npt.NDArray[np.float64]]) -> Tables:
+    """Return the tables of a published study, with other numbers for each of its responses."""
+    store = Store(RESULTS / study)
+    declared = store.read_study()
+    tables = Tables(declared, store.load(declared.run_ids))
+    names = [name for name in tables.responses if name in tables.runs]
+    vars(tables)["runs"] = tables.runs.assign(**{name: drawn(tables.runs) for name in names})
+    return tables
 
 
 def test_a_third_of_a_published_study_less_widens_its_intervals(
