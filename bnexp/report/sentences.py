@@ -176,8 +176,7 @@ def guessing(study: Declared, tables: Tables) -> str:
 def all_diverged(study: Declared, tables: Tables) -> str:
     """Return where no run ended with a finite loss; nothing if there is no such cell."""
     cells = tables.cells[tables.cells["response"] == tables.cells["response"].iloc[0]]
-    ended = len(study.seeds) - cells["n_failed"] - cells["n_untrained"]
-    lost = cells[(cells["n_diverged"] > 0) & (cells["n_diverged"] == ended)]
+    lost = cells[cells["divergence_rate"] == 1]
     if lost.empty or not study.varied:
         return ""
     at = lost[study.varied]

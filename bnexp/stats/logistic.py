@@ -9,10 +9,9 @@ from scipy.special import expit
 from bnexp.stats.estimate import CONFIDENCE, Values, t_quantile
 from bnexp.study.power import ALPHA
 
-RISES = "none: success rises again"
 _STEPS = 200
 _LARGEST_STEP = 2.0
-HALF = 0.5
+_HALF = 0.5
 
 
 @dataclass(frozen=True)
@@ -74,14 +73,14 @@ def half_success(dose: Values, success: Values) -> Half:
         ends = (low, high) if 2.0**-fewest < ALPHA else (math.nan, math.nan)
         return Half((low + high) / 2, *ends, "", "between two learning rates")
     if _rises(rates):
-        return Half(math.nan, math.nan, math.nan, "", RISES)
+        return Half(math.nan, math.nan, math.nan, "", "none: success rises again")
     return _fitted(dose, success)
 
 
 def _rises(rates: Values) -> bool:
     """Return whether most succeed at a larger dose than one at which most fail."""
     lowest = np.minimum.accumulate(rates)
-    return bool(((lowest < HALF) & (rates > HALF) & (rates - lowest >= HALF)).any())
+    return bool(((lowest < _HALF) & (rates > _HALF) & (rates - lowest >= _HALF)).any())
 
 
 def _fitted(dose: Values, success: Values) -> Half:

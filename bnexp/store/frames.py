@@ -47,7 +47,10 @@ def runs_frame(study: Declared, records: Sequence[RunRecord]) -> pd.DataFrame:
                 rows.append(
                     {**levels, "seed": seed, "status": record.status}
                     | record.metrics
-                    | {"run_id": record.run_id, "error": _printable(record.error)}
+                    | {
+                        "run_id": record.run_id,
+                        "error": record.error and printable(record.error),
+                    }
                 )
     frame = pd.DataFrame(rows, columns=None if rows else [*study.factors, "seed", "status"])
     for name, (one, other) in DIFFERENCES.items():
@@ -66,11 +69,6 @@ def runs_frame(study: Declared, records: Sequence[RunRecord]) -> pd.DataFrame:
             frame[name] = (frame[measured] - median).abs()
     last = [name for name in ("run_id", "error") if name in frame]
     return frame[[name for name in frame if name not in last] + last]
-
-
-def _printable(error: str | None) -> str | None:
-    """Return an error that rules no terminal and ends no line of a table."""
-    return None if error is None else printable(error)
 
 
 def _add_times_and_ratios(
