@@ -213,3 +213,12 @@ def test_jumps_of_the_test_accuracy_are_those_of_the_runs() -> None:
     last = epochs[epochs["epoch"] == 10]
     gain = 100 * (last["test_accuracy_population"] - last["test_accuracy"]).mean()
     assert f"leave {gain:.1f} points more on average after the tenth" in text
+
+
+def test_the_readme_counts_the_runs_of_a_study_as_they_are() -> None:
+    """Each "N runs" beside a link to a report is the number of its published runs."""
+    counted = re.findall(r"\(results/(\w+)/report\.md\): ([\d,]+) runs", README)
+    assert len(counted) >= 4
+    for study, n in counted:
+        runs = pd.read_csv(ROOT / "results" / study / "tables" / "runs.csv")
+        assert int(n.replace(",", "")) == len(runs), study
